@@ -1,0 +1,3 @@
+module github.com/tailor-os/tailor
+
+go 1.26.3
