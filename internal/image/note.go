@@ -1,0 +1,266 @@
+package image
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tailor-os/tailor/abi"
+)
+
+// FormatVersion is the version of the note's format and of the rules that an
+// image follows. It is incremented when an older tailor would misread an
+// image; a field that an older one may ignore does not need that.
+const FormatVersion = 1
+
+// The note as ELF sees it: one note in a PT_NOTE segment of its own, outside
+// of what is loaded.
+const (
+	noteOwner = "Tailor"
+	noteType  = 1
+)
+
+// The descriptor: a fixed head whose layout is the same in every format, so
+// that an older tailor can say which newer one made the image, then JSON.
+const (
+	headFormat  = 0 // uint32, FormatVersion
+	headJSONLen = 4 // uint32, bytes
+	headTool    = 8 // NUL-padded, the version of tailor that made the image
+	headToolLen = 56
+	headLen     = headTool + headToolLen
+
+	// MaxNote bounds the whole note, in bytes.
+	MaxNote = 1 << 20
+
+	maxDevices = 64
+)
+
+// A Device is one that the image wants to be there at boot.
+type Device struct {
+	Type string `json:"type"`           // "net", "console", "block" or "rng"
+	Name string `json:"name,omitempty"` // what it is called on the command line, less than 32 bytes
+}
+
+// A Note describes an image. Fields that a reader does not know are ignored;
+// see [FormatVersion].
+type Note struct {
+	Format    uint32   `json:"-"`          // version of the format, see FormatVersion
+	Tailor    string   `json:"-"`          // version of the tailor that made it
+	ABI       uint32   `json:"abi"`        // abi.Version that it was built for
+	Target    string   `json:"target"`     // "hvt"
+	Arch      string   `json:"arch"`       // GOARCH: "amd64"
+	Go        string   `json:"go"`         // Go release, "go1.26.8"
+	Main      string   `json:"main"`       // import path of package main
+	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
+	Devices   []Device `json:"devices,omitempty"`
+}
+
+// deviceTypes are the virtio device types by the name that a note gives them.
+var deviceTypes = map[string]uint32{
+	"net":     abi.DeviceNet,
+	"block":   abi.DeviceBlock,
+	"console": abi.DeviceConsole,
+	"rng":     abi.DeviceRNG,
+}
+
+// VirtioType returns the virtio device type (abi.DeviceNet and the like) of
+// the device, false if this tailor does not know it.
+func (d Device) VirtioType() (uint32, bool) {
+	t, ok := deviceTypes[d.Type]
+	return t, ok
+}
+
+// CheckTarget returns an error of kind WrongTarget unless n is for target.
+func CheckTarget(n Note, target string) error {
+	if n.Target == target {
+		return nil
+	}
+	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", n.Target, target),
+		"was built for target %s, not %s", n.Target, target)
+}
+
+// CheckABI returns an error of kind WrongABI unless n was built for this
+// tailor's version of the contract between guest and monitor.
+func CheckABI(n Note) error {
+	if n.ABI == abi.Version {
+		return nil
+	}
+	return fail(WrongABI, hintRebuild,
+		"was made by tailor %s for version %d of the guest interface; this tailor has version %d", n.Tailor, n.ABI, abi.Version)
+}
+
+// CheckDevices returns an error of kind UnknownDevice if n wants a device whose
+// type is not one of offered ("net", "console", ...).
+func CheckDevices(n Note, offered ...string) error {
+	for _, d := range n.Devices {
+		if !slices.Contains(offered, d.Type) {
+			return fail(UnknownDevice, "update tailor, or choose another target with -t",
+				"wants a device %q of type %q, which this target does not have (it has: %s)",
+				d.Name, d.Type, strings.Join(offered, ", "))
+		}
+	}
+	return nil
+}
+
+// validate checks what both the writer and the reader of a note rely on: that
+// every text may be printed on a terminal, and fits where it will be copied to.
+func (n *Note) validate() error {
+	if err := n.checkFields(); err != nil {
+		return fail(BadNote, hintRebuild, "has a bad note: %v", err)
+	}
+	return nil
+}
+
+func (n *Note) checkFields() error {
+	texts := []struct {
+		field, value string
+		max          int
+	}{
+		{"tailor version", n.Tailor, headToolLen - 1},
+		{"target", n.Target, 32},
+		{"arch", n.Arch, 32},
+		{"go version", n.Go, 256},
+		{"main package", n.Main, 1024},
+	}
+	for _, t := range texts {
+		if err := checkText(t.field, t.value, t.max); err != nil {
+			return err
+		}
+	}
+	if len(n.Devices) > maxDevices {
+		return fmt.Errorf("%d devices, more than %d", len(n.Devices), maxDevices)
+	}
+	for i, d := range n.Devices {
+		if err := d.checkFields(); err != nil {
+			return fmt.Errorf("device %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func (d Device) checkFields() error {
+	if err := checkText("device type", d.Type, 32); err != nil {
+		return err
+	}
+	if d.Name == "" {
+		return nil
+	}
+	return checkText("device name", d.Name, len(abi.Device{}.Name)-1)
+}
+
+func checkText(field, s string, max int) error {
+	if s == "" || len(s) > max {
+		return fmt.Errorf("%s has %d bytes, must have 1 to %d", field, len(s), max)
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%s %q is not printable", field, s)
+	}
+	return nil
+}
+
+func badNote(format string, args ...any) error {
+	return fail(BadNote, hintRebuild, "has a bad note: "+format, args...)
+}
+
+// encode returns the whole ELF note.
+func (n *Note) encode() ([]byte, error) {
+	if err := n.validate(); err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(n)
+	if err != nil {
+		return nil, badNote("%v", err)
+	}
+	le := binary.LittleEndian
+	var desc [headLen]byte
+	le.PutUint32(desc[headFormat:], FormatVersion)
+	le.PutUint32(desc[headJSONLen:], uint32(len(text)))
+	copy(desc[headTool:], n.Tailor)
+
+	b := le.AppendUint32(nil, uint32(len(noteOwner)+1))
+	b = le.AppendUint32(b, uint32(headLen+len(text)))
+	b = le.AppendUint32(b, noteType)
+	b = pad4(append(b, noteOwner+"\x00"...))
+	b = append(b, desc[:]...)
+	b = pad4(append(b, text...))
+	if len(b) > MaxNote {
+		return nil, badNote("%d bytes, more than %d", len(b), MaxNote)
+	}
+	return b, nil
+}
+
+func pad4(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
+
+// decodeNote reads a descriptor. What a newer format keeps in place is read
+// and checked first.
+func decodeNote(desc []byte) (Note, error) {
+	if len(desc) < headLen {
+		return Note{}, badNote("%d bytes, needs %d at least", len(desc), headLen)
+	}
+	le := binary.LittleEndian
+	n := Note{
+		Format: le.Uint32(desc[headFormat:]),
+		Tailor: strings.TrimRight(string(desc[headTool:headTool+headToolLen]), "\x00"),
+	}
+	if n.Format > FormatVersion {
+		return Note{}, fail(NewerFormat, "update tailor, or rebuild the image with this one",
+			"was made by tailor %q in image format %d; this tailor reads formats up to %d", n.Tailor, n.Format, FormatVersion)
+	}
+	if n.Format == 0 {
+		return Note{}, badNote("format 0")
+	}
+	text := desc[headLen:]
+	if want := le.Uint32(desc[headJSONLen:]); uint64(want) != uint64(len(text)) {
+		return Note{}, badNote("%d bytes of JSON, its head says %d", len(text), want)
+	}
+	if err := json.Unmarshal(text, &n); err != nil {
+		return Note{}, badNote("%v", err)
+	}
+	if err := n.validate(); err != nil {
+		return Note{}, err
+	}
+	return n, nil
+}
+
+// findNote returns the descriptor of Tailor's note among the notes in b, nil
+// if it is not there. Notes of others that are damaged are none of our
+// business: they end the search.
+func findNote(b []byte, align uint64) []byte {
+	if align != 8 {
+		align = 4
+	}
+	up := func(v uint64) uint64 { return (v + align - 1) &^ (align - 1) }
+	for len(b) >= 12 {
+		namesz := uint64(binary.LittleEndian.Uint32(b))
+		descsz := uint64(binary.LittleEndian.Uint32(b[4:]))
+		typ := binary.LittleEndian.Uint32(b[8:])
+		desc := up(12 + namesz)
+		if desc+descsz > uint64(len(b)) {
+			return nil
+		}
+		name := b[12 : 12+namesz]
+		if typ == noteType && bytes.Equal(name, []byte(noteOwner+"\x00")) {
+			return b[desc : desc+descsz : desc+descsz]
+		}
+		b = b[min(up(desc+descsz), uint64(len(b))):]
+	}
+	return nil
+}
+
+// progNote is the program header of a note that occupies size bytes at off.
+// It has no address: the note is for whoever starts the image, not for it.
+func progNote(off, size uint64) elf.Prog64 {
+	return elf.Prog64{
+		Type:   uint32(elf.PT_NOTE),
+		Flags:  uint32(elf.PF_R),
+		Off:    off,
+		Filesz: size,
+		Align:  4,
+	}
+}
