@@ -28,6 +28,9 @@ func AddNote(file []byte, n Note) ([]byte, error) {
 	if e.progs, err = f.progs(e.hdr); err != nil {
 		return nil, err
 	}
+	if err := e.checkSections(); err != nil {
+		return nil, err
+	}
 	if err := e.put(note); err != nil {
 		return nil, err
 	}
@@ -43,6 +46,23 @@ type editor struct {
 	hdr     elf.Header64
 	progs   []elf.Prog64
 	out     []byte // the file as it becomes
+}
+
+// checkSections makes sure that the section header table, which is no part of
+// an image but moves with it, is in the file.
+func (e *editor) checkSections() error {
+	if e.hdr.Shnum == 0 {
+		e.hdr.Shoff = 0
+		return nil
+	}
+	if e.hdr.Shentsize != shSize {
+		return fail(Malformed, hintRebuild, "has section headers of %d bytes, must be %d", e.hdr.Shentsize, shSize)
+	}
+	end := e.hdr.Shoff + uint64(e.hdr.Shnum)*shSize
+	if end < e.hdr.Shoff || end > e.size {
+		return truncated(e.size, end, "the section header table")
+	}
+	return nil
 }
 
 // put appends note and makes a program header point to it.
@@ -136,9 +156,6 @@ func (e *editor) firstContent(progEnd uint64) (uint64, error) {
 	}
 	if e.hdr.Shnum == 0 {
 		return limit, nil
-	}
-	if e.hdr.Shentsize != shSize {
-		return 0, fail(Malformed, hintRebuild, "has section headers of %d bytes, must be %d", e.hdr.Shentsize, shSize)
 	}
 	b, err := e.read(e.hdr.Shoff, uint64(e.hdr.Shnum)*shSize, "the section header table")
 	if err != nil {

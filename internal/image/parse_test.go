@@ -228,12 +228,21 @@ func TestOrdinaryPrograms(t *testing.T) {
 
 // FuzzParse checks what every user of an Image relies on.
 func FuzzParse(f *testing.F) {
+	// Short inputs: the fuzzer mutates and shrinks bytes one by one.
 	f.Add([]byte{})
-	f.Add(newSmall().bytes())
 	f.Add([]byte(elf.ELFMAG))
-	odd := newSmall()
-	odd.progs[2].Memsz = math.MaxUint64 - 8
-	f.Add(odd.bytes())
+	s := newSmall()
+	s.file = s.file[:512]
+	for i := range s.progs[:3] {
+		s.progs[i].Off, s.progs[i].Filesz = 0, 512
+	}
+	s.hdr.Entry = abi.ImageBase + 8
+	s.progs[3].Off = 512
+	f.Add(s.bytes())
+	s.progs = s.progs[:3] // AddNote finds room
+	f.Add(s.bytes())
+	s.progs[2].Memsz = math.MaxUint64 - 8
+	f.Add(s.bytes())
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := Parse(b)
 		if (m == nil) == (err == nil) {
