@@ -3,6 +3,8 @@ package image
 import (
 	"errors"
 	"fmt"
+
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A Kind says which of a fixed set of things is wrong with an image. It is an
@@ -39,17 +41,8 @@ type Error struct {
 	Cause  error  // the system's error, nil if there is none
 }
 
-// Error returns what is wrong and, after a semicolon, what to do.
+// Error returns what is wrong, without the hint: see package hint.
 func (e *Error) Error() string {
-	if e.Hint == "" {
-		return e.Message()
-	}
-	return e.Message() + "; " + e.Hint
-}
-
-// Message returns the error without the hint, for a caller that prints the
-// hint on a line of its own.
-func (e *Error) Message() string {
 	name := e.Path
 	if name == "" {
 		name = "image"
@@ -57,12 +50,13 @@ func (e *Error) Message() string {
 	return name + " " + e.Detail
 }
 
-// Unwrap returns the kind and the cause.
+// Unwrap returns the kind, with which the hint travels, and the cause.
 func (e *Error) Unwrap() []error {
+	kind := hint.With(e.Kind, e.Hint)
 	if e.Cause == nil {
-		return []error{e.Kind}
+		return []error{kind}
 	}
-	return []error{e.Kind, e.Cause}
+	return []error{kind, e.Cause}
 }
 
 // The remedies that several errors share.
@@ -73,8 +67,8 @@ const (
 	hintCopy       = "copy it again, or rebuild it with: tailor build"
 )
 
-func fail(k Kind, hint, format string, args ...any) *Error {
-	return &Error{Kind: k, Hint: hint, Detail: fmt.Sprintf(format, args...)}
+func fail(k Kind, remedy, format string, args ...any) *Error {
+	return &Error{Kind: k, Hint: remedy, Detail: fmt.Sprintf(format, args...)}
 }
 
 // truncated reports that the file has size bytes where what needs end.

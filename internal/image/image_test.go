@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // testNote is a note with a value in every field.
@@ -268,7 +269,7 @@ func TestChecks(t *testing.T) {
 		{CheckDevices(n, "console"), UnknownDevice, `wants a device "uplink" of type "net"`},
 	}
 	for _, tt := range tests {
-		if !errors.Is(tt.err, tt.kind) || !strings.Contains(tt.err.Error(), tt.text) {
+		if !errors.Is(tt.err, tt.kind) || !strings.Contains(full(tt.err), tt.text) {
 			t.Errorf("got %v\nwant %v: %s", tt.err, tt.kind, tt.text)
 		}
 	}
@@ -301,16 +302,24 @@ func TestOpenErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		m, err := Open(tt.path)
-		if m != nil || !errors.Is(err, tt.kind) || !strings.Contains(err.Error(), tt.text) {
+		if m != nil || !errors.Is(err, tt.kind) || !strings.Contains(full(err), tt.text) {
 			t.Errorf("Open(%s) = %v, %v\nwant %v: %s", tt.path, m, err, tt.kind, tt.text)
 		}
 	}
 	path := write(t, []byte("#!/bin/sh\n"))
 	_, err := Open(path)
 	var e *Error
-	if !errors.As(err, &e) || e.Path != path || !strings.HasPrefix(e.Message(), path+" is not a Tailor image: it is a script") {
+	if !errors.As(err, &e) || e.Path != path || !strings.HasPrefix(e.Error(), path+" is not a Tailor image: it is a script") {
 		t.Errorf("Open(script) = %v", err)
 	}
+}
+
+// full returns an error's text and its hint, as the tool prints them.
+func full(err error) string {
+	if err == nil {
+		return "no error"
+	}
+	return err.Error() + "; " + hint.Of(err)
 }
 
 func mustDecode(t testing.TB, b []byte, v any) {

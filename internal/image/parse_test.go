@@ -98,7 +98,7 @@ func TestParseForeignFiles(t *testing.T) {
 func check(t *testing.T, name string, file []byte, kind Kind, text string) {
 	t.Helper()
 	m, err := Parse(file)
-	if m != nil || !errors.Is(err, kind) || !strings.Contains(err.Error(), text) {
+	if m != nil || !errors.Is(err, kind) || !strings.Contains(full(err), text) {
 		t.Errorf("%s: Parse = %v, %v\nwant %v: %s", name, m != nil, err, kind, text)
 	}
 }
