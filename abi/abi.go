@@ -109,6 +109,12 @@ type Control struct {
 	// Zero TrapEntry means that no handler is set yet.
 	TrapEntry uint64
 	TrapStack uint64
+	// TrapLow is the lowest address of the stack whose top is TrapStack. Only
+	// the guest reads it.
+	TrapLow uint64
+	// OutOfMemory is the size in bytes of the last request for memory that the
+	// guest could not meet, zero if there was none.
+	OutOfMemory uint64
 	// Trap is what the stubs saved of the interrupted code. Trap.Busy is set
 	// by the stubs and cleared by the guest when it has copied the frame.
 	Trap TrapFrame

@@ -1,0 +1,89 @@
+package monitor
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/abi"
+)
+
+// hugePage is the size in bytes of the large pages that guest memory is mapped
+// with on both sides.
+const hugePage = 2 << 20
+
+// A guestMemory is the guest's flat memory. Guest-physical address a is byte a
+// of mem, except below abi.ClockAddr, where nothing is behind the addresses.
+type guestMemory struct {
+	mem []byte
+	all []byte // mem with the slack that aligns it
+	fd  int
+}
+
+// newGuestMemory makes size bytes of zeroed guest memory from a memfd, mapped
+// at a 2 MiB boundary so that host and guest can both use large pages.
+func newGuestMemory(size uint64) (*guestMemory, error) {
+	fd, err := unix.MemfdCreate("tailor-guest", unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("guest memory: memfd_create: %w", err)
+	}
+	m := &guestMemory{fd: fd}
+	if err := m.mapAligned(size); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return m, nil
+}
+
+func (m *guestMemory) mapAligned(size uint64) error {
+	if err := unix.Ftruncate(m.fd, int64(size)); err != nil {
+		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
+	}
+	all, err := unix.Mmap(-1, 0, int(size+hugePage), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
+	}
+	// SAFETY: the address of a mapping that this function just made.
+	base := uintptr(unsafe.Pointer(&all[0]))
+	start := (hugePage - base%hugePage) % hugePage
+	p, err := unix.MmapPtr(m.fd, 0, unsafe.Pointer(&all[start]), uintptr(size),
+		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED|unix.MAP_NORESERVE)
+	if err != nil {
+		unix.Munmap(all)
+		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
+	}
+	m.all = all
+	m.mem = unsafe.Slice((*byte)(p), size)
+	// Advice only: without large pages the guest is slower, not wrong.
+	unix.Madvise(m.mem, unix.MADV_HUGEPAGE)
+	return nil
+}
+
+func (m *guestMemory) close() {
+	if m.all != nil {
+		unix.Munmap(m.all)
+		m.all, m.mem = nil, nil
+	}
+	unix.Close(m.fd)
+}
+
+// slots are the memory regions to give to KVM: all but the addresses that have
+// nothing behind them, split where large pages can begin.
+func (m *guestMemory) slots() []kvmMemoryRegion {
+	base := uint64(uintptr(unsafe.Pointer(&m.mem[0])))
+	return []kvmMemoryRegion{
+		{Slot: 0, GuestPhysAddr: abi.ClockAddr, MemorySize: hugePage - abi.ClockAddr, UserspaceAddr: base + abi.ClockAddr},
+		{Slot: 1, GuestPhysAddr: hugePage, MemorySize: uint64(len(m.mem)) - hugePage, UserspaceAddr: base + hugePage},
+	}
+}
+
+// at returns a pointer to a T in guest memory at an address of the monitor's
+// own choosing.
+func at[T any](m *guestMemory, gpa uint64) *T {
+	var zero T
+	b := m.mem[gpa : gpa+uint64(unsafe.Sizeof(zero))]
+	// SAFETY: the bytes are within the mapping, and the layout's addresses are
+	// page aligned.
+	return (*T)(unsafe.Pointer(&b[0]))
+}

@@ -1,0 +1,256 @@
+package port
+
+import (
+	"fmt"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/tailor-os/tailor"
+)
+
+// guestModules are the modules whose packages the guest's use.
+var guestModules = []string{
+	"gvisor.dev/gvisor",
+	"github.com/google/btree",
+	"golang.org/x/exp",
+	"golang.org/x/sys",
+	"golang.org/x/time",
+}
+
+// buildTag marks files of this repository that only make sense in an image.
+const buildTag = "//go:build tailoros\n"
+
+// deriver writes derived files below dir and notes for which paths they stand.
+type deriver struct {
+	goroot  string // GOROOT/src
+	dir     string
+	release string            // "1.26"
+	modules map[string]string // module path to folder
+	replace map[string]string
+}
+
+// put writes data as the file that stands in for name below GOROOT/src.
+func (d *deriver) put(name string, data []byte) error {
+	file := filepath.Join(d.dir, "src", filepath.FromSlash(name))
+	d.replace[filepath.Join(d.goroot, filepath.FromSlash(name))] = file
+	return writeFile(file, data)
+}
+
+// edits applies the table of edits to the files of GOROOT.
+func (d *deriver) edits(version string) error {
+	byFile := map[string][]Edit{}
+	var order []string
+	for _, e := range Edits {
+		if e.Release != "" && e.Release != d.release {
+			continue
+		}
+		if byFile[e.File] == nil {
+			order = append(order, e.File)
+		}
+		byFile[e.File] = append(byFile[e.File], e)
+	}
+	for _, name := range order {
+		data, err := os.ReadFile(filepath.Join(d.goroot, filepath.FromSlash(name)))
+		if err != nil {
+			return &UnsupportedError{version, err.Error()}
+		}
+		text, err := applyEdits(string(data), byFile[name])
+		if err != nil {
+			return &UnsupportedError{version, fmt.Sprintf("%s: %v", name, err)}
+		}
+		if err := d.put(name, []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// applyEdits applies the edits of one file in order. Each must match exactly
+// as often as it says, in the text that the ones before it left.
+func applyEdits(text string, edits []Edit) (string, error) {
+	for _, e := range edits {
+		want := max(e.Count, 1)
+		if got := strings.Count(text, e.Old); got != want {
+			return "", fmt.Errorf("edit %q matches %d times, not %d", firstLine(e.Old), got, want)
+		}
+		text = strings.ReplaceAll(text, e.Old, e.New)
+	}
+	return text, nil
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}
+
+// machine lays package machine's files into package runtime.
+func (d *deriver) machine() error {
+	entries, err := fs.ReadDir(tailor.Source, "machine")
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		data, err := fs.ReadFile(tailor.Source, "machine/"+e.Name())
+		if err != nil {
+			return err
+		}
+		text, found := strings.CutPrefix(string(data), buildTag)
+		if !found {
+			continue
+		}
+		name := "tailor_" + e.Name()
+		if to, ok := machineFiles[e.Name()]; ok {
+			name = to
+		}
+		if err := d.put("runtime/"+name, []byte(text)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// packages lays the packages named by roots, and all they import that is not
+// in the standard library, below GOROOT/src/Tailor.
+func (d *deriver) packages(roots []string) error {
+	queue := slices.Clone(roots)
+	seen := map[string]bool{}
+	for len(queue) > 0 {
+		pkg := queue[0]
+		queue = queue[1:]
+		if seen[pkg] {
+			continue
+		}
+		seen[pkg] = true
+		fsys, dir, err := d.locate(pkg)
+		if err != nil {
+			return err
+		}
+		imports, err := d.copyPackage(pkg, fsys, dir)
+		if err != nil {
+			return fmt.Errorf("%s: %w", pkg, err)
+		}
+		queue = append(queue, imports...)
+	}
+	return nil
+}
+
+// locate returns where a package's source is.
+func (d *deriver) locate(pkg string) (fs.FS, string, error) {
+	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
+		return tailor.Source, rel, nil
+	}
+	for module, dir := range d.modules {
+		if rel, ok := strings.CutPrefix(pkg, module); ok && (rel == "" || rel[0] == '/') {
+			return os.DirFS(dir), path.Join(".", strings.TrimPrefix(rel, "/")), nil
+		}
+	}
+	return nil, "", fmt.Errorf("the guest's packages import %s, which no pinned module has", pkg)
+}
+
+// guestPath returns the import path that a package has in an image, and
+// whether it is one of ours (as against the standard library's).
+func guestPath(pkg string) (string, bool) {
+	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
+		return Prefix + rel, true
+	}
+	if first, _, _ := strings.Cut(pkg, "/"); strings.Contains(first, ".") {
+		return Prefix + "ext/" + pkg, true
+	}
+	return pkg, false
+}
+
+// copyPackage lays one package's files with their imports renamed and returns
+// the imports that are to be laid too.
+func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, error) {
+	entries, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return nil, err
+	}
+	to, _ := guestPath(pkg)
+	ctx := d.buildContext(fsys, dir)
+	var imports []string
+	for _, e := range entries {
+		ext := path.Ext(e.Name())
+		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || ext != ".go" && ext != ".s" && ext != ".h" {
+			continue
+		}
+		match, err := ctx.MatchFile(dir, e.Name())
+		if err != nil || !match && ext != ".h" {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		data, err := fs.ReadFile(fsys, path.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		text := strings.TrimPrefix(string(data), buildTag)
+		if ext == ".go" {
+			var found []string
+			if text, found, err = renameImports(e.Name(), text); err != nil {
+				return nil, err
+			}
+			imports = append(imports, found...)
+		}
+		if pkg == "golang.org/x/sys/unix" && ext == ".s" {
+			text = editSysUnix(text)
+		}
+		if err := d.put(to+"/"+e.Name(), []byte(text)); err != nil {
+			return nil, err
+		}
+	}
+	return imports, nil
+}
+
+// buildContext is the context in which build constraints are decided: the
+// target's, at the release that will compile.
+func (d *deriver) buildContext(fsys fs.FS, dir string) *build.Context {
+	ctx := build.Default
+	ctx.GOOS, ctx.GOARCH, ctx.CgoEnabled = "linux", "amd64", false
+	ctx.BuildTags = []string{"tailoros"}
+	ctx.ReleaseTags = nil
+	minor, _ := strconv.Atoi(strings.TrimPrefix(d.release, "1."))
+	for i := 1; i <= minor; i++ {
+		ctx.ReleaseTags = append(ctx.ReleaseTags, "go1."+strconv.Itoa(i))
+	}
+	ctx.OpenFile = openIn(fsys)
+	return &ctx
+}
+
+// renameImports rewrites the import declarations of one file.
+func renameImports(name, text string) (string, []string, error) {
+	set := token.NewFileSet()
+	file, err := parser.ParseFile(set, name, text, parser.ImportsOnly)
+	if err != nil {
+		return "", nil, err
+	}
+	var out strings.Builder
+	var imports []string
+	last := 0
+	for _, spec := range file.Imports {
+		pkg, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return "", nil, err
+		}
+		to, ours := guestPath(pkg)
+		if !ours {
+			continue
+		}
+		imports = append(imports, pkg)
+		start := set.Position(spec.Path.Pos()).Offset
+		out.WriteString(text[last:start])
+		out.WriteString(strconv.Quote(to))
+		last = start + len(spec.Path.Value)
+	}
+	out.WriteString(text[last:])
+	return out.String(), imports, nil
+}

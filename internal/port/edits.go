@@ -1,0 +1,192 @@
+package port
+
+import (
+	"io"
+	"io/fs"
+	"strings"
+)
+
+// An Edit is one change to a file of GOROOT/src: Old must stand there exactly
+// Count times (once if zero) and becomes New. docs/port.md is written from
+// this table.
+type Edit struct {
+	File     string
+	Old, New string
+	Count    int    `json:",omitempty"`
+	Release  string `json:",omitempty"` // only this release, "1.26"; all if empty
+	Why      string `json:"-"`
+}
+
+// machineFiles maps files of package machine to the runtime's file whose place
+// they take; the others are added beside it as tailor_NAME.
+var machineFiles = map[string]string{
+	"boot_amd64.s": "rt0_linux_amd64.s",
+	"event.go":     "netpoll_epoll.go",
+	"memory.go":    "mem_linux.go",
+}
+
+const (
+	syscallInstr = "\tSYSCALL\n"
+	syscallCall  = "\tCALL\truntime·tailorCall(SB)\n"
+)
+
+// Edits is the whole runtime port besides package machine.
+var Edits = []Edit{
+	// The waist: system calls become function calls.
+	{
+		File: "runtime/sys_linux_amd64.s", Old: syscallInstr, New: syscallCall, Count: 40,
+		Why: "The runtime's own system calls go to machine/kernel.go.",
+	},
+	{
+		File: "internal/runtime/syscall/linux/asm_linux_amd64.s", Old: syscallInstr, New: syscallCall,
+		Why: "The same for the calls that the runtime makes from Go.",
+	},
+	{
+		File: "internal/runtime/syscall/linux/asm_linux_amd64.s",
+		Old:  "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$0\n", New: "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$8\n",
+		Why: "It now calls, so it needs a frame.",
+	},
+	{
+		File: "syscall/asm_linux_amd64.s", Old: syscallInstr, New: syscallCall, Count: 3,
+		Why: "fork fails with ENOSYS; getuid and the like reach the library OS.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\tr1, r2, errno = linux.Syscall6(trap, a1, a2, a3, a4, a5, a6)\n",
+		New:  "\tr1, r2, errno = libos.Enter(trap, a1, a2, a3, a4, a5, a6)\n",
+		Why:  "The library's system calls go to the library OS, on the calling goroutine.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "import (\n", New: "import (\n\t\"Tailor/libos\"\n",
+		Why: "See above.",
+	},
+	{
+		File: "syscall/syscall_linux.go", Old: "\truntime_entersyscall()\n", New: "", Count: 2,
+		Why: "A system call is ordinary Go code here: it may grow the stack, allocate and park.",
+	},
+	{
+		File: "syscall/syscall_linux.go", Old: "\truntime_exitsyscall()\n", New: "", Count: 2,
+		Why: "See above.",
+	},
+
+	// One thread.
+	{
+		File: "runtime/proc.go",
+		Old:  "const haveSysmon = GOARCH != \"wasm\"\n", New: "const haveSysmon = false\n",
+		Why: "There is no thread for the system monitor.",
+	},
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif GOARCH == \"wasm\" {\n\t\treturn // no threads on wasm yet\n\t}\n",
+		New:  "\tif true {\n\t\treturn\n\t}\n", Count: 2,
+		Why: "LockOSThread has nothing to lock to.",
+	},
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif GOARCH == \"wasm\" { // no threads on wasm yet\n\t\treturn\n\t}\n",
+		New:  "\tif true {\n\t\treturn\n\t}\n",
+		Why:  "No template thread.",
+	},
+	{
+		File: "runtime/debug.go",
+		Old:  "\tif GOARCH == \"wasm\" && n > 1 {\n", New: "\tif n > 1 {\n",
+		Why: "GOMAXPROCS(n) stays 1, as on wasm.",
+	},
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif procresize(procs) != nil {\n", New: "\tprocs = 1\n\tif procresize(procs) != nil {\n",
+		Why: "The environment's GOMAXPROCS does not raise it either.",
+	},
+	{
+		File: "runtime/lock_futex.go",
+		Old:  "func notetsleepg(n *note, ns int64) bool {\n", New: "func tailorUnusedNotetsleepg(n *note, ns int64) bool {\n",
+		Why: "It blocks a thread; machine/signal.go has one that parks the goroutine.",
+	},
+
+	// The event loop.
+	{
+		File: "runtime/proc.go",
+		Old:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
+		New:  "\ttailorPoll()\n\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
+		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
+	},
+
+	// Linear memory.
+	{
+		File: "runtime/mem_sbrk.go",
+		Old:  "//go:build plan9 || wasm\n", New: "//go:build linux\n",
+		Why: "Memory is one flat range that grows by a break.",
+	},
+	{
+		File: "runtime/mem_nonsbrk.go",
+		Old:  "//go:build !plan9 && !wasm\n", New: "//go:build ignore\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/os_linux.go",
+		Old:  "func osinit() {\n", New: "func osinit() {\n\tinitBloc()\n",
+		Why: "The break starts at the end of the image.",
+	},
+	{
+		File: "runtime/malloc.go",
+		Old:  "\theapAddrBits = (_64bit*(1-goarch.IsWasm)*(1-goos.IsIos*goarch.IsArm64))*48 +",
+		New:  "\theapAddrBits = (_64bit*(1-goarch.IsWasm)*(1-goos.IsIos*goarch.IsArm64))*40 +",
+		Why:  "The heap's address space is 1 TiB from address zero, so that its tables are small.",
+	},
+	{
+		File: "runtime/malloc.go",
+		Old:  "\tlogHeapArenaBytes = (6+20)*(_64bit*", New: "\tlogHeapArenaBytes = (9+10)*(_64bit*",
+		Why: "Arenas of 512 KiB, as on wasm: memory is counted, not reserved.",
+	},
+	{
+		File: "runtime/malloc.go",
+		Old:  "\tarenaL1Bits = 6 * (_64bit * goos.IsWindows)\n", New: "\tarenaL1Bits = 9\n",
+		Why: "Two levels, so that one table of the small arenas is 32 KiB.",
+	},
+	{
+		File: "runtime/malloc.go",
+		Old:  "\tarenaBaseOffset = 0xffff800000000000*goarch.IsAmd64 +", New: "\tarenaBaseOffset = 0*goarch.IsAmd64 +",
+		Why: "Addresses are low.",
+	},
+	{
+		File: "runtime/mpagealloc.go",
+		Old:  "\tlogPallocChunkPages = 9*(1-goarch.IsWasm) + 6*goarch.IsWasm\n", New: "\tlogPallocChunkPages = 6*(1-goarch.IsWasm) + 6*goarch.IsWasm\n",
+		Why: "A chunk may not be larger than an arena.",
+	},
+	{
+		File: "runtime/mpagealloc_64bit.go",
+		Old:  "\t\tentries := 1 << (heapAddrBits - shift)\n",
+		New:  "\t\tentries := tailorSummaries(shift)\n",
+		Why:  "Tables for the memory there is, not for the address space.",
+	},
+	{
+		File: "runtime/mpagealloc_64bit.go",
+		Old:  "\tn := uintptr(1<<heapAddrBits) / pallocChunkBytes\n",
+		New:  "\tn := tailorChunks()\n",
+		Why:  "See above.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\tif p == \"\" || p == \"off\" {\n\t\treturn math.MaxInt64\n",
+		New:  "\tif p == \"\" {\n\t\treturn tailorMemoryLimit()\n\t}\n\tif p == \"off\" {\n\t\treturn math.MaxInt64\n",
+		Why:  "GOMEMLIMIT follows the machine's memory unless set.",
+	},
+	{
+		File: "runtime/proc.go",
+		Old:  "\t\tmaxstacksize = 1000000000\n", New: "\t\tmaxstacksize = tailorMaxStack()\n",
+		Why: "A runaway recursion is reported before it takes all memory.",
+	},
+}
+
+// editSysUnix makes golang.org/x/sys/unix's own SYSCALL instructions calls.
+func editSysUnix(text string) string {
+	text = strings.ReplaceAll(text, "\tCALL\truntime·entersyscall(SB)\n", "")
+	text = strings.ReplaceAll(text, "\tCALL\truntime·exitsyscall(SB)\n", "")
+	return strings.ReplaceAll(text, syscallInstr, syscallCall)
+}
+
+// openIn makes a build context read from fsys.
+func openIn(fsys fs.FS) func(path string) (io.ReadCloser, error) {
+	return func(path string) (io.ReadCloser, error) { return fsys.Open(path) }
+}

@@ -1,0 +1,269 @@
+// Package port derives the runtime port: what `go build -overlay` needs to
+// build an unmodified program for a machine without Linux.
+//
+// The port has three parts. Edits (edits.go) are applied to copies of files of
+// the user's own GOROOT, and each must match exactly as often as it says.
+// Package machine's files join package runtime. The other guest packages, and
+// the modules they use, appear in the standard library's tree below Tailor/,
+// so that they never meet the user's go.mod, workspace or vendor folder.
+package port
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/tailor-os/tailor"
+)
+
+// Supported lists the Go releases that the edits are known to fit, oldest
+// first, as "1.26".
+var Supported = []string{"1.26", "1.27"}
+
+// Prefix is the first element of the guest packages' import paths. It starts
+// with a capital so that the linker, which orders independent packages by
+// path, initializes them before the user's.
+const Prefix = "Tailor/"
+
+// Toolchain is the Go distribution that will compile the program.
+type Toolchain struct {
+	Go      string // the go command
+	GOROOT  string
+	Version string // "go1.26.8"
+}
+
+// Release returns the toolchain's release, "1.26", or "" for a development
+// version.
+func (t Toolchain) Release() string {
+	v, ok := strings.CutPrefix(t.Version, "go")
+	if !ok {
+		return ""
+	}
+	parts := strings.SplitN(v, ".", 3)
+	if len(parts) < 2 {
+		return ""
+	}
+	minor := parts[1]
+	if i := strings.IndexFunc(minor, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		minor = minor[:i] // 1.27rc1
+	}
+	return parts[0] + "." + minor
+}
+
+// Config says what to derive.
+type Config struct {
+	Toolchain Toolchain
+	CacheDir  string // where derived files are kept
+	Network   bool   // link the TCP/IP stack
+	MainDir   string // folder of the program's package main
+	// Extra maps further paths to the files that stand in for them.
+	Extra map[string]string
+}
+
+// An UnsupportedError says that the toolchain is not one the port fits.
+type UnsupportedError struct{ Version, Detail string }
+
+func (e *UnsupportedError) Error() string {
+	s := fmt.Sprintf("%s is not supported (supported: Go %s)", e.Version, strings.Join(Supported, ", "))
+	if e.Detail != "" {
+		s += ": " + e.Detail
+	}
+	return s
+}
+
+// MainFile is the name of the file that is laid into package main's folder.
+const MainFile = "tailor_image.go"
+
+// Prepare derives the port for cfg and returns the path of the overlay file
+// for `go build -overlay`. What does not depend on the program is kept in
+// cfg.CacheDir and reused.
+func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
+	if !slices.Contains(Supported, cfg.Toolchain.Release()) {
+		return "", &UnsupportedError{Version: cfg.Toolchain.Version}
+	}
+	key, err := cacheKey(cfg)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(cfg.CacheDir, "port", cfg.Toolchain.Version+"-"+key)
+	base, err := readOverlay(filepath.Join(dir, "base.json"))
+	if err != nil {
+		if base, err = derive(ctx, cfg, dir); err != nil {
+			return "", err
+		}
+	}
+	if cfg.Network {
+		base[filepath.Join(cfg.MainDir, MainFile)] = filepath.Join(dir, "main", "network.go")
+	}
+	for path, file := range cfg.Extra {
+		base[path] = file
+	}
+	return writeOverlay(filepath.Join(dir, "overlay"), base)
+}
+
+// cacheKey names everything that the derived files depend on: this tool's
+// guest sources and edits, and the identity of GOROOT.
+func cacheKey(cfg Config) (string, error) {
+	h := sha256.New()
+	err := fs.WalkDir(tailor.Source, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(tailor.Source, path)
+		fmt.Fprintf(h, "%s %d\n", path, len(data))
+		h.Write(data)
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	edits, err := json.Marshal(Edits)
+	if err != nil {
+		return "", err
+	}
+	h.Write(edits)
+	version, err := os.Stat(filepath.Join(cfg.Toolchain.GOROOT, "VERSION"))
+	if err == nil {
+		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
+	}
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network)
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+type overlay struct{ Replace map[string]string }
+
+func readOverlay(file string) (map[string]string, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	var o overlay
+	if err := json.Unmarshal(data, &o); err != nil {
+		return nil, err
+	}
+	if o.Replace == nil {
+		return nil, errors.New("empty overlay")
+	}
+	return o.Replace, nil
+}
+
+// writeOverlay writes an overlay file named after its content, so that builds
+// running at the same time do not disturb each other.
+func writeOverlay(dir string, replace map[string]string) (string, error) {
+	data, err := json.Marshal(overlay{replace})
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(data)
+	file := filepath.Join(dir, hex.EncodeToString(sum[:8])+".json")
+	if _, err := os.Stat(file); err == nil {
+		return file, nil
+	}
+	return file, writeFile(file, data)
+}
+
+// writeFile writes a file whole or not at all.
+func writeFile(file string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(file), ".tmp-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Rename(tmp.Name(), file)
+	}
+	if err != nil {
+		os.Remove(tmp.Name())
+	}
+	return err
+}
+
+// derive writes the derived files below dir and returns the overlay without
+// the program's part.
+func derive(ctx context.Context, cfg Config, dir string) (map[string]string, error) {
+	d := deriver{
+		goroot:  filepath.Join(cfg.Toolchain.GOROOT, "src"),
+		dir:     dir,
+		replace: map[string]string{},
+		release: cfg.Toolchain.Release(),
+	}
+	if err := d.edits(cfg.Toolchain.Version); err != nil {
+		return nil, err
+	}
+	if err := d.machine(); err != nil {
+		return nil, err
+	}
+	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
+	if cfg.Network {
+		roots = append(roots, tailor.Module+"/boot/network")
+		var err error
+		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.packages(roots); err != nil {
+		return nil, err
+	}
+	main := "package main\n\nimport _ \"" + Prefix + "boot/network\"\n"
+	if err := writeFile(filepath.Join(dir, "main", "network.go"), []byte(main)); err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(overlay{d.replace})
+	if err != nil {
+		return nil, err
+	}
+	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+}
+
+// moduleDirs returns the folders of the modules that the guest packages use,
+// downloading and verifying what is missing.
+func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string, error) {
+	tmp := filepath.Join(dir, "module")
+	for _, name := range []string{"go.mod", "go.sum"} {
+		data, err := fs.ReadFile(tailor.Source, name)
+		if err != nil {
+			return nil, err
+		}
+		if err := writeFile(filepath.Join(tmp, name), data); err != nil {
+			return nil, err
+		}
+	}
+	args := append([]string{"mod", "download", "-json"}, guestModules...)
+	cmd := exec.CommandContext(ctx, t.Go, args...)
+	cmd.Dir = tmp
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=-mod=mod")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("download the TCP/IP stack's modules: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+	}
+	dirs := map[string]string{}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	for dec.More() {
+		var m struct{ Path, Dir, Error string }
+		if err := dec.Decode(&m); err != nil {
+			return nil, fmt.Errorf("go mod download: %w", err)
+		}
+		if m.Error != "" {
+			return nil, fmt.Errorf("download %s: %s", m.Path, m.Error)
+		}
+		dirs[m.Path] = m.Dir
+	}
+	return dirs, nil
+}

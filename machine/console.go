@@ -1,0 +1,89 @@
+//go:build tailoros
+
+package runtime
+
+import (
+	"Tailor/abi"
+	"internal/runtime/atomic"
+	"unsafe"
+)
+
+// tailorOutput is the driver of one transmit queue of the console. It is
+// synchronous: one descriptor is outstanding at a time and points straight at
+// the caller's bytes, so that a throw can print with no memory left.
+type tailorOutput struct {
+	desc  uintptr // addresses of the rings
+	avail uintptr
+	used  uintptr
+	size  uint32
+	bell  uint32
+	next  uint16
+}
+
+var tailorOutputs [2]tailorOutput // standard output, standard error
+
+// tailorVirtqDesc is struct virtq_desc, virtio 1.2 section 2.7.5.
+type tailorVirtqDesc struct {
+	addr  uint64
+	len   uint32
+	flags uint16
+	next  uint16
+}
+
+// tailorDevice returns the nth device of a type, or nil.
+//
+//go:nosplit
+func tailorDevice(typ uint32, n int) *abi.Device {
+	info := tailorBootInfo()
+	for i := uintptr(0); i < uintptr(info.NumDevices); i++ {
+		d := (*abi.Device)(unsafe.Pointer(uintptr(info.Devices) + i*unsafe.Sizeof(abi.Device{})))
+		if d.Type == typ {
+			if n == 0 {
+				return d
+			}
+			n--
+		}
+	}
+	return nil
+}
+
+//go:nosplit
+func (o *tailorOutput) open(queue uint32) bool {
+	d := tailorDevice(abi.DeviceConsole, 0)
+	if d == nil || queue >= d.NumQueues {
+		return false
+	}
+	q := &d.Queues[queue]
+	o.desc = uintptr(q.Desc)
+	o.avail = uintptr(q.Avail)
+	o.used = uintptr(q.Used)
+	o.size = q.Size
+	o.bell = q.Notify
+	return true
+}
+
+// tailorConsoleWrite writes n bytes at p to descriptor 1 or 2 and returns when
+// the device has taken them. Without a console, output is discarded.
+//
+//go:nosplit
+//go:nowritebarrierrec
+func tailorConsoleWrite(fd, p, n uintptr) int {
+	if fd != 1 && fd != 2 {
+		return -tailorEBADF
+	}
+	o := &tailorOutputs[fd-1]
+	if o.desc == 0 && !o.open(uint32(fd)) || n == 0 {
+		return int(n)
+	}
+	*(*tailorVirtqDesc)(unsafe.Pointer(o.desc)) = tailorVirtqDesc{addr: uint64(p), len: uint32(n)}
+	slot := uintptr(o.next) & uintptr(o.size-1)
+	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*slot)) = 0
+	o.next++
+	// The index is published together with avail.flags, which stay zero.
+	atomic.Store((*uint32)(unsafe.Pointer(o.avail)), uint32(o.next)<<16)
+	tailorBell(abi.BellNotify, uintptr(o.bell))
+	for uint16(atomic.Load((*uint32)(unsafe.Pointer(o.used)))>>16) != o.next {
+		tailorBell(abi.BellIdle, uintptr(tailorMono()+1e6))
+	}
+	return int(n)
+}

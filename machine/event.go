@@ -1,0 +1,229 @@
+//go:build tailoros
+
+package runtime
+
+import (
+	"Tailor/abi"
+	"internal/runtime/atomic"
+	"unsafe"
+)
+
+// This file stands in the place of the runtime's netpoll_epoll.go: the
+// scheduler's netpoll is the operating system's event loop.
+//
+// A driver's goroutine waits for its virtqueue with tailor_irqWait. Whenever
+// the scheduler looks for work, tailorPoll compares each awaited used index
+// with the one its driver has seen: a few loads, no exit. Only when nothing is
+// runnable does netpoll arm the devices' notifications and park the vCPU.
+
+// tailorIRQ is one virtqueue's wait: there are no interrupts, the name is
+// what drivers call the thing they wait for.
+type tailorIRQ struct {
+	used  *uint32 // virtq_used.flags and .idx; the index is the upper half
+	event *uint16 // virtq_avail.used_event: notify at this index plus one
+	gp    guintptr
+	seen  uint16
+}
+
+const tailorMaxIRQs = 64
+
+var (
+	tailorIRQs    [tailorMaxIRQs]tailorIRQ
+	tailorNumIRQs int
+)
+
+func (q *tailorIRQ) fired() bool {
+	return uint16(atomic.Load(q.used)>>16) != q.seen
+}
+
+// tailor_irqRegister adds a virtqueue to the event loop, given the addresses of
+// its used ring and of its used_event field, and returns its number, negative
+// when there are too many.
+//
+//go:linkname tailor_irqRegister
+func tailor_irqRegister(used *uint32, event *uint16) int {
+	n := tailorNumIRQs
+	if n == tailorMaxIRQs {
+		return -1
+	}
+	netpollGenericInit()
+	tailorIRQs[n].used = used
+	tailorIRQs[n].event = event
+	tailorNumIRQs++
+	return n
+}
+
+// tailor_irqWait parks the goroutine until the used index of queue n is not
+// seen. With foreground set, a program that waits for nothing else is not
+// deadlocked (the console's input, as against a network with no connection).
+//
+//go:linkname tailor_irqWait
+func tailor_irqWait(n int, seen uint16, foreground bool) {
+	q := &tailorIRQs[n]
+	q.seen = seen
+	if q.fired() {
+		return
+	}
+	if foreground {
+		netpollAdjustWaiters(1)
+	}
+	gopark(tailorIRQCommit, unsafe.Pointer(q), waitReasonIOWait, traceBlockNet, 1)
+	if foreground {
+		netpollAdjustWaiters(-1)
+	}
+}
+
+func tailorIRQCommit(gp *g, q unsafe.Pointer) bool {
+	(*tailorIRQ)(q).gp.set(gp)
+	return true
+}
+
+// tailor_block and tailor_unblock bracket a wait inside a system call for
+// something that comes from outside, so that it is not taken for a deadlock.
+//
+//go:linkname tailor_block
+func tailor_block() { netpollGenericInit(); netpollAdjustWaiters(1) }
+
+//go:linkname tailor_unblock
+func tailor_unblock() { netpollAdjustWaiters(-1) }
+
+// tailorPollDescs maps descriptors to the runtime's poll descriptors, which
+// live outside the heap.
+var tailorPollDescs []*pollDesc
+
+func netpollinit() {}
+
+func netpollIsPollDescriptor(fd uintptr) bool { return false }
+
+func netpollopen(fd uintptr, pd *pollDesc) uintptr {
+	for uintptr(len(tailorPollDescs)) <= fd {
+		tailorPollDescs = append(tailorPollDescs, nil)
+	}
+	tailorPollDescs[fd] = pd
+	errno := tailor_pollOpen(fd)
+	if errno != 0 {
+		tailorPollDescs[fd] = nil
+	}
+	return errno
+}
+
+func netpollclose(fd uintptr) uintptr {
+	if fd < uintptr(len(tailorPollDescs)) {
+		tailorPollDescs[fd] = nil
+	}
+	return tailor_pollClose(fd)
+}
+
+// tailor_pollOpen and tailor_pollClose are libos.PollOpen and PollClose. They
+// are variables because a program need not link the library OS to use timers.
+var (
+	tailorPollOpen  func(fd uintptr) uintptr
+	tailorPollClose func(fd uintptr) uintptr
+)
+
+//go:linkname tailor_setPoll
+func tailor_setPoll(open, close func(fd uintptr) uintptr) {
+	tailorPollOpen, tailorPollClose = open, close
+}
+
+func tailor_pollOpen(fd uintptr) uintptr {
+	if tailorPollOpen == nil {
+		return tailorENOSYS
+	}
+	return tailorPollOpen(fd)
+}
+
+func tailor_pollClose(fd uintptr) uintptr {
+	if tailorPollClose == nil {
+		return 0
+	}
+	return tailorPollClose(fd)
+}
+
+// tailor_pollNotify makes the goroutines runnable that wait for fd to become
+// readable ('r'), writable ('w') or both ('r'+'w'). It is called on a
+// goroutine.
+//
+//go:linkname tailor_pollNotify
+func tailor_pollNotify(fd uintptr, mode int32) {
+	if fd >= uintptr(len(tailorPollDescs)) || tailorPollDescs[fd] == nil {
+		return
+	}
+	var list gList
+	delta := netpollready(&list, tailorPollDescs[fd], mode)
+	for !list.empty() {
+		goready(list.pop(), 1)
+	}
+	netpollAdjustWaiters(delta)
+}
+
+func netpollarm(pd *pollDesc, mode int) {
+	throw("runtime: unused")
+}
+
+// netpollBreak interrupts a netpoll that waits; with one thread there is none.
+func netpollBreak() {}
+
+// tailorPoll is the event loop's turn: it makes runnable what devices and
+// signals have been waited for. findRunnable calls it each time, with a P.
+func tailorPoll() {
+	ctl := tailorControl()
+	ctl.LoopCount++
+	for i := range tailorIRQs[:tailorNumIRQs] {
+		q := &tailorIRQs[i]
+		if q.gp != 0 && q.fired() {
+			gp := q.gp.ptr()
+			q.gp = 0
+			ready(gp, 0, false)
+		}
+	}
+	tailorSignals(ctl)
+	for i := range tailorNotes {
+		w := &tailorNotes[i]
+		if w.gp != 0 && w.n.key != 0 {
+			gp := w.gp.ptr()
+			w.gp = 0
+			ready(gp, 0, true)
+		}
+	}
+}
+
+// tailorPending reports whether tailorPoll would find something.
+func tailorPending() bool {
+	for i := range tailorIRQs[:tailorNumIRQs] {
+		if q := &tailorIRQs[i]; q.gp != 0 && q.fired() {
+			return true
+		}
+	}
+	return atomic.Load64(&tailorControl().SigPending) != 0
+}
+
+// netpoll waits for devices. It returns no goroutines: the caller goes back to
+// the top of findRunnable, where tailorPoll, which has a P, readies them.
+//
+//	delay < 0: blocks indefinitely
+//	delay == 0: does not block
+//	delay > 0: blocks for up to that many nanoseconds
+func netpoll(delay int64) (gList, int32) {
+	if delay == 0 {
+		return gList{}, 0
+	}
+	deadline := ^uintptr(0)
+	if delay > 0 {
+		deadline = uintptr(nanotime() + delay)
+	}
+	for i := range tailorIRQs[:tailorNumIRQs] {
+		if q := &tailorIRQs[i]; q.gp != 0 {
+			*q.event = q.seen
+		}
+	}
+	// The device reads used_event after it has moved its index; the exchange
+	// keeps our store before our load of that index.
+	atomic.Xchg(&tailorFence, 1)
+	if !tailorPending() {
+		tailorBell(abi.BellIdle, deadline)
+	}
+	return gList{}, 0
+}
+
+var tailorFence uint32
