@@ -87,3 +87,78 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	}
 	return int(n)
 }
+
+// tailorInput is the driver of the console's receive queue: one buffer, posted
+// when a program first reads.
+var tailorInput struct {
+	rings  tailorOutput
+	irq    int
+	buf    *[4096]byte
+	start  uint32 // bytes of buf [start, end) are waiting to be read
+	end    uint32
+	posted bool
+	eof    bool
+}
+
+const tailorDescWrite = 2 // VIRTQ_DESC_F_WRITE
+
+// tailor_consoleRead reads standard input, parking until there is some. Zero
+// is its end.
+//
+//go:linkname tailor_consoleRead
+func tailor_consoleRead(p unsafe.Pointer, n int) int {
+	in := &tailorInput
+	if in.buf == nil && !tailorInputOpen() {
+		return 0
+	}
+	for in.start == in.end && !in.eof {
+		tailorInputFill()
+	}
+	n = min(n, int(in.end-in.start))
+	memmove(p, unsafe.Pointer(&in.buf[in.start]), uintptr(n))
+	in.start += uint32(n)
+	return n
+}
+
+func tailorInputOpen() bool {
+	in := &tailorInput
+	if !in.rings.open(abi.ConsoleQueueRX) {
+		return false
+	}
+	// used_event lies behind the available ring's entries, virtio 1.2 section
+	// 2.7.6.
+	event := (*uint16)(unsafe.Pointer(in.rings.avail + 4 + 2*uintptr(in.rings.size)))
+	in.irq = tailor_irqRegister((*uint32)(unsafe.Pointer(in.rings.used)), event)
+	if in.irq < 0 {
+		return false
+	}
+	in.buf = new([4096]byte)
+	return true
+}
+
+// tailorInputFill posts the buffer, unless another reader has, and waits until
+// the device has put something into it.
+func tailorInputFill() {
+	in := &tailorInput
+	r := &in.rings
+	if !in.posted {
+		*(*tailorVirtqDesc)(unsafe.Pointer(r.desc)) = tailorVirtqDesc{
+			addr: uint64(uintptr(unsafe.Pointer(in.buf))), len: uint32(len(in.buf)), flags: tailorDescWrite}
+		slot := uintptr(r.next) & uintptr(r.size-1)
+		*(*uint16)(unsafe.Pointer(r.avail + 4 + 2*slot)) = 0
+		r.next++
+		in.posted = true
+		atomic.Store((*uint32)(unsafe.Pointer(r.avail)), uint32(r.next)<<16)
+		tailorBell(abi.BellNotify, uintptr(r.bell))
+	}
+	tailor_irqWait(in.irq, r.next-1, true)
+	if !in.posted || uint16(atomic.Load((*uint32)(unsafe.Pointer(r.used)))>>16) != r.next {
+		return // woken early, or another reader took it
+	}
+	in.posted = false
+	// The used element's length, bounded: the device is not trusted.
+	slot := uintptr(r.next-1) & uintptr(r.size-1)
+	n := *(*uint32)(unsafe.Pointer(r.used + 4 + 8*slot + 4))
+	in.start, in.end = 0, min(n, uint32(len(in.buf)))
+	in.eof = in.end == 0
+}

@@ -36,10 +36,10 @@ func tailorMemoryLimit() int64 {
 }
 
 // tailorMaxStack is the limit of one goroutine's stack: a stack doubles by
-// copying, so that twice and once its size must fit beside the heap.
+// copying, so that the old one, of half the size, must fit beside the new.
 func tailorMaxStack() uintptr {
 	info := tailorBootInfo()
-	return min(1000000000, uintptr(info.MemEnd-info.ImageEnd)/8)
+	return min(1000000000, uintptr(info.MemEnd-info.ImageEnd)/4)
 }
 
 // tailorSummaries is the number of entries of one level of the page

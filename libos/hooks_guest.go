@@ -1,0 +1,91 @@
+//go:build tailoros
+
+package libos
+
+import (
+	"sync"
+	"unsafe"
+
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/entropy"
+)
+
+// In an image the hooks are functions of the runtime port (package machine).
+
+//go:linkname tailorSetEnter runtime.tailor_setEnter
+func tailorSetEnter(func(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr))
+
+//go:linkname tailorSetPoll runtime.tailor_setPoll
+func tailorSetPoll(open, close func(fd uintptr) uintptr)
+
+//go:linkname tailorNow runtime.tailor_now
+func tailorNow() int64
+
+//go:linkname tailorWallNow runtime.tailor_wallNow
+func tailorWallNow() int64
+
+//go:linkname tailorSleep runtime.tailor_sleep
+func tailorSleep(ns int64)
+
+//go:linkname tailorYield runtime.Gosched
+func tailorYield()
+
+//go:linkname tailorExit runtime.tailor_exit
+func tailorExit(code int)
+
+//go:linkname tailorKill runtime.tailor_kill
+func tailorKill(sig uint32)
+
+//go:linkname tailorConsoleWrite runtime.tailor_consoleWrite
+//go:noescape
+func tailorConsoleWrite(fd int, p unsafe.Pointer, n int) int
+
+//go:linkname tailorConsoleRead runtime.tailor_consoleRead
+//go:noescape
+func tailorConsoleRead(p unsafe.Pointer, n int) int
+
+//go:linkname tailorPollNotify runtime.tailor_pollNotify
+func tailorPollNotify(fd uintptr, mode int32)
+
+//go:linkname tailorMemory runtime.tailor_memory
+func tailorMemory() (total, free uint64)
+
+//go:linkname tailorBootInfo runtime.tailor_bootInfo
+func tailorBootInfo() *abi.BootInfo
+
+//go:linkname tailorHardwareRandom runtime.tailor_hardwareRandom
+func tailorHardwareRandom() (uint64, bool)
+
+// random makes the generator when it is first asked: a program that uses no
+// randomness does not pay for it at boot.
+var random = sync.OnceValue(func() *entropy.Generator {
+	return entropy.New(&tailorBootInfo().Seed, tailorHardwareRandom)
+})
+
+func init() {
+	Hooks = HookSet{
+		Now:          tailorNow,
+		WallNow:      tailorWallNow,
+		Sleep:        tailorSleep,
+		Yield:        tailorYield,
+		Random:       func(p []byte) { random().Read(p) },
+		Exit:         tailorExit,
+		Kill:         func(sig int) Errno { tailorKill(uint32(sig)); return 0 },
+		ConsoleRead:  func(p []byte) int { return tailorConsoleRead(unsafe.Pointer(unsafe.SliceData(p)), len(p)) },
+		ConsoleWrite: func(fd int, p []byte) int { return tailorConsoleWrite(fd, unsafe.Pointer(unsafe.SliceData(p)), len(p)) },
+		PollNotify:   tailorPollNotify,
+		Memory:       tailorMemory,
+		Unsupported:  func(uintptr) {},
+	}
+	if tailorBootInfo().Flags&abi.BootVerbose != 0 {
+		Hooks.Unsupported = func(num uintptr) {
+			msg := "tailor: system call " + CallName(num) + " is not supported\n"
+			tailorConsoleWrite(2, unsafe.Pointer(unsafe.StringData(msg)), len(msg))
+		}
+	}
+	tailorSetEnter(Enter)
+	tailorSetPoll(
+		func(fd uintptr) uintptr { return uintptr(PollOpen(fd)) },
+		func(fd uintptr) uintptr { return uintptr(PollClose(fd)) },
+	)
+}

@@ -1,0 +1,89 @@
+//go:build tailoros
+
+package runtime
+
+import (
+	"Tailor/abi"
+	"unsafe"
+)
+
+// What the library OS needs of the machine, under names it links to.
+
+//go:linkname tailor_now
+func tailor_now() int64 { return nanotime() }
+
+//go:linkname tailor_wallNow
+func tailor_wallNow() int64 {
+	sec, nsec := tailorWall()
+	return sec*1e9 + nsec
+}
+
+//go:linkname tailor_sleep
+func tailor_sleep(ns int64) { timeSleep(ns) }
+
+//go:linkname tailor_exit
+func tailor_exit(code int) { exit(int32(code)) }
+
+// tailor_kill sends the program a signal. What it neither catches nor ignores
+// ends it, except for those whose default is to be ignored.
+//
+//go:linkname tailor_kill
+func tailor_kill(s uint32) {
+	if s == 0 || s >= _NSIG || sigsend(s) || signal_ignored(s) {
+		return
+	}
+	switch s {
+	case _SIGCHLD, _SIGURG, _SIGWINCH, _SIGCONT:
+		return
+	case _SIGQUIT:
+		systemstack(tailorQuit)
+	}
+	tailorBell(abi.BellExit, uintptr(128+s))
+}
+
+//go:linkname tailor_consoleWrite
+func tailor_consoleWrite(fd int, p unsafe.Pointer, n int) int {
+	return tailorConsoleWrite(uintptr(fd), uintptr(p), uintptr(n))
+}
+
+// tailor_memory returns the bytes of memory in total and those not yet taken
+// by the runtime.
+//
+//go:linkname tailor_memory
+func tailor_memory() (total, free uint64) {
+	info := tailorBootInfo()
+	return info.MemEnd, info.MemEnd - uint64(bloc)
+}
+
+// tailor_bootInfo returns what the starter says; it is read-only memory.
+//
+//go:linkname tailor_bootInfo
+func tailor_bootInfo() *abi.BootInfo { return tailorBootInfo() }
+
+// tailor_hardwareRandom returns a word of RDSEED, or of RDRAND when that has
+// none, and whether there was one.
+//
+//go:linkname tailor_hardwareRandom
+func tailor_hardwareRandom() (v uint64, ok bool) {
+	const rdrand, rdseed = 1 << 30, 1 << 18
+	_, _, c, _ := tailorCPUID(1, 0)
+	_, b, _, _ := tailorCPUID(7, 0)
+	for range 10 {
+		if b&rdseed != 0 {
+			if v, ok = tailorRDSEED(); ok {
+				return v, v != ^uint64(0)
+			}
+		}
+		if c&rdrand != 0 {
+			if v, ok = tailorRDRAND(); ok {
+				// Some processors answer all ones for ever after a suspend.
+				return v, v != ^uint64(0)
+			}
+		}
+	}
+	return 0, false
+}
+
+func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
+func tailorRDSEED() (uint64, bool)
+func tailorRDRAND() (uint64, bool)
