@@ -50,6 +50,9 @@ func (e *Error) Error() string {
 	return name + " " + e.Detail
 }
 
+// Message returns what Error does, for a caller that prints the hint itself.
+func (e *Error) Message() string { return e.Error() }
+
 // Unwrap returns the kind, with which the hint travels, and the cause.
 func (e *Error) Unwrap() []error {
 	kind := hint.With(e.Kind, e.Hint)

@@ -1,0 +1,48 @@
+# The developer's commands. Each also works as plain go commands: see
+# CONTRIBUTING.md.
+
+GO       ?= go
+BENCH    ?= .
+FUZZTIME ?= 20s
+
+# Without cgo everywhere, as the tool itself is built.
+export CGO_ENABLED = 0
+
+.PHONY: all build test check race bench fuzz deps help
+
+all: build
+
+help:
+	@echo 'make build   the tool, bin/tailor'
+	@echo 'make test    install what is missing, run every test'
+	@echo 'make check   the house rules alone: gofmt, vet, staticcheck, imports, docs'
+	@echo 'make race    the tests of the pure packages under the race detector (needs gcc)'
+	@echo 'make bench   every benchmark, or those that match BENCH='
+	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
+
+build:
+	$(GO) build -trimpath -o bin/tailor ./cmd/tailor
+
+# One package after the other (-p 1): tests that start virtual machines and
+# measure time get the machine to themselves. Building first uses all cores.
+test: deps
+	@$(GO) build ./...
+	@$(GO) test -p 1 -timeout 12m ./...
+
+check:
+	$(GO) test -count=1 -timeout 10m ./internal/house
+
+# Packages that only compute; the others need the machine more than the race
+# detector needs them.
+race: export CGO_ENABLED = 1
+race:
+	$(GO) test -race -timeout 10m ./abi/... ./libos/... ./virtio/... ./internal/image/... ./internal/virtq/...
+
+bench: deps
+	$(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -timeout 25m ./...
+
+fuzz:
+	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh
+
+deps:
+	@tools/deps.sh

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs the Debian packages that the tests use and that are missing here.
+# Without root or apt it says so and leaves the tests to skip, with the reason.
+set -u
+
+# command:package
+wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk'
+
+missing=
+for pair in $wanted; do
+	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
+done
+[ -z "$missing" ] && exit 0
+
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "deps: missing:$missing; no apt-get here, install them by hand; tests that need them skip" >&2
+	exit 0
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "deps: missing:$missing; not root, run: sudo apt-get install$missing; tests that need them skip" >&2
+	exit 0
+fi
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+install() {
+	# shellcheck disable=SC2086 # a list of words
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >"$log" 2>&1
+}
+echo "deps: installing:$missing" >&2
+if ! install; then
+	apt-get update -qq >/dev/null 2>&1
+	if ! install; then
+		echo "deps: apt-get could not install$missing; tests that need them skip:" >&2
+		tail -n 3 "$log" >&2
+	fi
+fi
+exit 0
