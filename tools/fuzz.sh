@@ -13,7 +13,7 @@ while IFS=: read -r file decl; do
 	[ -n "$file" ] || continue
 	name=${decl#func }
 	name=${name%%(*}
-	dir=./$(dirname "$file")
+	dir=./$(dirname "${file#./}")
 	echo "== $name in $dir for $time"
 	count=$((count + 1))
 	# Shrinking inputs is bounded: it would take most of a short run.
