@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// buildOptions are the flags that build and run share.
+type buildOptions struct {
+	target  string
+	tags    string
+	ldflags string
+	verbose bool
+	dryRun  bool
+}
+
+func (o *buildOptions) flags(targetHelp string) []cli.Flag {
+	return []cli.Flag{
+		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parseTarget),
+		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
+		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
+		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
+		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
+	}
+}
+
+func buildVerb() *verb {
+	var o buildOptions
+	var output string
+	var asJSON bool
+	flags := slices.Concat(
+		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
+		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given"),
+		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
+	return &verb{
+		name:    "build",
+		args:    "[FLAGS] PACKAGE | FILE.go...",
+		summary: "build an image, or a plain program, of a package",
+		about: `Build compiles package main with your own Go and prints the path of the image.
+PACKAGE is a folder (./cmd/server), an import path, or IMPORTPATH@VERSION, which
+is fetched. It is any Go program without cgo; its go.mod is never edited.
+GOFLAGS, GOTOOLCHAIN, go.work and vendor folders have their usual effect.
+On failure no file is left behind. Exit code 125 is a failure.`,
+		flags: flags,
+		examples: `  tailor build ./examples/hello
+  tailor build -o server.img --ldflags '-X main.version=1.2' ./cmd/server
+  tailor build -t unix -o server ./cmd/server
+  tailor build -n ./examples/hello
+  tailor run $(tailor build -o /tmp/ ./examples/hello)
+`,
+		run: func(ctx context.Context, a *app, args []string) (int, error) {
+			if o.target == "" {
+				o.target = build.HVT
+			}
+			return exitOK, a.build(ctx, o, output, asJSON, args)
+		},
+	}
+}
+
+func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON bool, args []string) error {
+	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
+		return hint.Errorf("tailor run "+args[0]+" runs an image", "%s is a file, not a package", args[0])
+	}
+	ctx, stop := untilInterrupt(ctx)
+	defer stop()
+	cfg, err := a.buildConfig(o, args)
+	if err != nil {
+		return err
+	}
+	cfg.Output, cfg.DefaultName = output, true
+	plan, result, err := a.planAndBuild(ctx, cfg, o.dryRun)
+	switch {
+	case err != nil:
+		return err
+	case o.dryRun && asJSON:
+		return printJSON(a.stdout, plan)
+	case o.dryRun:
+		_, err = io.WriteString(a.stdout, plan.Text())
+	case asJSON:
+		return printJSON(a.stdout, result)
+	default:
+		_, err = fmt.Fprintln(a.stdout, result.Image)
+	}
+	return err
+}
+
+func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
+	cache, err := build.CacheDir()
+	if err != nil {
+		return build.Config{}, err
+	}
+	cfg := build.Config{
+		Target: o.target, Args: args, Dir: a.dir,
+		Tags: o.tags, LDFlags: o.ldflags,
+		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg, Port: runtimePort,
+	}
+	if o.verbose {
+		cfg.Trace = func(line string) { fmt.Fprintln(a.msg, line) }
+	}
+	return cfg, nil
+}
+
+// planAndBuild makes a plan and, unless dry, runs it.
+func (a *app) planAndBuild(ctx context.Context, cfg build.Config, dry bool) (*build.Plan, *build.Result, error) {
+	end := a.msg.Progress(fmt.Sprintf("building %s for %s", strings.Join(cfg.Args, " "), cfg.Target))
+	defer end()
+	plan, err := build.New(ctx, cfg)
+	if err != nil || dry {
+		return plan, nil, err
+	}
+	result, err := plan.Run(ctx)
+	return plan, result, err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// parseTarget refuses unknown targets.
+func parseTarget(s string) (string, error) {
+	if slices.Contains(build.Targets, s) {
+		return s, nil
+	}
+	help := "targets are: " + strings.Join(build.Targets, ", ")
+	if near := cli.Nearest(s, build.Targets); near != "" {
+		help = "did you mean " + near + "?"
+	}
+	return "", hint.Errorf(help, "unknown target")
+}

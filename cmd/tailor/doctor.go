@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/doctor"
+)
+
+func doctorVerb() *verb {
+	var asJSON bool
+	return &verb{
+		name:    "doctor",
+		args:    "[--json]",
+		summary: "show what this machine can run, and what to do about the rest",
+		about: `Doctor looks at Go, KVM and what else the targets use. Each check is ok,
+limited (works, with less speed or function) or missing, and comes with what to
+do. The exit code is 0 if at least one target works, else 1.`,
+		flags: []cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON")},
+		examples: `  tailor doctor
+  tailor doctor --json
+`,
+		run: func(ctx context.Context, a *app, args []string) (int, error) {
+			if err := noArguments("doctor", args); err != nil {
+				return 0, err
+			}
+			return a.doctor(ctx, asJSON)
+		},
+	}
+}
+
+func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
+	cache, err := build.CacheDir()
+	if err != nil {
+		cache = "" // the check of the cache says so
+	}
+	ctx, stop := untilInterrupt(ctx)
+	defer stop()
+	end := a.msg.Progress("examining this machine")
+	report := doctor.Run(ctx, doctor.Config{
+		Supported: runtimePort.Supported,
+		CheckVM:   checkVM,
+		CacheDir:  cache,
+		Dir:       a.dir,
+	})
+	end()
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	if asJSON {
+		err = printJSON(a.stdout, report)
+	} else {
+		err = report.Write(a.stdout)
+	}
+	if err == nil && !report.OK() {
+		return exitNothing, nil
+	}
+	return exitOK, err
+}

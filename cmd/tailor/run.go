@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
+)
+
+// runOptions are the flags of run.
+type runOptions struct {
+	buildOptions
+	memory   uint64 // bytes, 0 if not given
+	publish  []cli.Publish
+	net      cli.Net
+	ip       []netip.Prefix
+	gateways []netip.Addr
+	dns      []netip.Addr
+	env      []string
+}
+
+func runVerb() *verb {
+	var o runOptions
+	flags := slices.Concat([]cli.Flag{
+		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
+		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G", cli.ParseSize),
+		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
+		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
+		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6; repeatable", cli.ParsePrefix),
+		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, for --ip; repeatable", cli.ParseAddr),
+		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
+	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
+	return &verb{
+		name:    "run",
+		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
+		summary: "run a package or an image",
+		about: `Run builds a package, if it is one, and runs it. What follows the package or
+image goes to the program, flags included; one -- directly after it is dropped.
+Standard input, output and error are the program's; tailor's own lines go to
+standard error. SIGINT and SIGTERM go to the program; a second one stops a
+virtual machine at once.
+
+PACKAGE is a folder (./cmd/server), an import path, or IMPORTPATH@VERSION, which
+is fetched. A file that is not Go source is taken for an image.`,
+		flags: flags,
+		stop:  true,
+		examples: `  tailor run ./examples/hello
+  tailor run -p 8080:80 ./examples/website          then: curl http://localhost:8080/
+  tailor run -t unix ./examples/hello               as a plain process
+  tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
+  tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
+`,
+		run: func(ctx context.Context, a *app, args []string) (int, error) {
+			return a.run(ctx, o, args)
+		},
+	}
+}
+
+// A program is what run was asked to start.
+type program struct {
+	what []string // package, .go files or image, as written
+	args []string // the program's own
+}
+
+// splitProgram finds where the program's own arguments begin.
+func splitProgram(args []string) (program, error) {
+	if len(args) == 0 {
+		return program{}, hint.Errorf("name one, such as: tailor run ./examples/hello", "nothing to run: no package or image given")
+	}
+	n := 1
+	if strings.HasSuffix(args[0], ".go") {
+		for n < len(args) && strings.HasSuffix(args[n], ".go") {
+			n++
+		}
+	}
+	p := program{args[:n], args[n:]}
+	if len(p.args) > 0 && p.args[0] == "--" {
+		p.args = p.args[1:]
+	}
+	return p, nil
+}
+
+// imagePath returns the image that p names, "" if p is a package. A file that
+// is not Go source cannot be a package.
+func (p program) imagePath() (string, error) {
+	name := p.what[0]
+	if strings.HasSuffix(name, ".go") {
+		return "", nil
+	}
+	if isFile(name) {
+		return name, nil
+	}
+	if _, err := os.Stat(name); err != nil && filepath.Ext(name) == ".img" {
+		return "", hint.Errorf("build it with: tailor build -o "+name+" PACKAGE", "no such image: %s", name)
+	}
+	return "", nil
+}
+
+func (a *app) run(ctx context.Context, o runOptions, args []string) (int, error) {
+	p, err := splitProgram(args)
+	if err != nil {
+		return 0, err
+	}
+	if err := o.checkNet(); err != nil {
+		return 0, err
+	}
+	path, err := p.imagePath()
+	switch {
+	case err != nil:
+		return 0, err
+	case path != "":
+		return a.runImage(ctx, o, path, p.args)
+	}
+	return a.runPackage(ctx, o, p)
+}
+
+// checkNet refuses combinations of network flags that mean nothing.
+func (o *runOptions) checkNet() error {
+	if o.net.Kind == "" {
+		o.net.Kind = "user"
+	}
+	switch {
+	case len(o.publish) > 0 && o.net.Kind != "user":
+		return hint.Errorf("remove -p: "+map[string]string{
+			"none": "there is no network",
+			"tap":  "the guest has an address of its own on the tap",
+		}[o.net.Kind], "-p %s works with --net user only", o.publish[0])
+	case o.net.Kind == "none" && len(o.ip)+len(o.gateways)+len(o.dns) > 0:
+		return hint.Errorf("remove --net none, or the addresses", "--ip, --gateway and --dns need a network")
+	case len(o.gateways) > 0 && len(o.ip) == 0:
+		return hint.Errorf("add --ip ADDRESS/BITS", "--gateway needs a static address")
+	}
+	for i, p := range o.publish {
+		for _, q := range o.publish[:i] {
+			if p.Host == q.Host && p.UDP == q.UDP && p.Addr == q.Addr {
+				return hint.Errorf("choose another port of the host", "-p %s and -p %s use the same port", q, p)
+			}
+		}
+	}
+	return nil
+}
+
+// checkUnix says which flags mean nothing to a plain process: those that would
+// have kept it apart from the host are refused, the others warned about.
+func (a *app) checkUnix(o runOptions) error {
+	if o.net.Kind != "user" || len(o.ip)+len(o.gateways)+len(o.dns) > 0 {
+		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
+			"a plain process (target unix) has the host's own network")
+	}
+	if len(o.publish) > 0 {
+		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
+	}
+	if o.memory != 0 {
+		a.msg.Warnf("-m %s has no effect on a plain process", cli.FormatSize(o.memory))
+	}
+	return nil
+}
+
+// pickTarget chooses the strongest target that works here and says so.
+func (a *app) pickTarget() string {
+	err := checkVM()
+	if err == nil {
+		a.msg.Infof("target hvt: a virtual machine, KVM works here")
+		return build.HVT
+	}
+	a.msg.Infof("target unix: a plain process, because there is no virtual machine here: %v (see: tailor doctor)", explain(err))
+	return build.Unix
+}
+
+func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, error) {
+	if o.target == "" {
+		o.target = a.pickTarget()
+	}
+	if o.target == build.Unix {
+		if err := a.checkUnix(o); err != nil {
+			return 0, err
+		}
+	} else if err := checkVM(); err != nil && !o.dryRun {
+		return 0, err
+	}
+	cfg, err := a.buildConfig(o.buildOptions, p.what)
+	if err != nil {
+		return 0, err
+	}
+	bctx, stop := untilInterrupt(ctx)
+	plan, result, err := a.planAndBuild(bctx, cfg, o.dryRun)
+	stop() // from here on signals are the program's
+	if err != nil {
+		return 0, err
+	}
+	if o.dryRun {
+		fmt.Fprint(a.stdout, plan.Text())
+		return a.start(ctx, o, plan.Output, p.args, nil)
+	}
+	if o.target == build.Unix {
+		return a.start(ctx, o, result.Image, p.args, nil)
+	}
+	img, err := image.Open(result.Image)
+	if err != nil {
+		return 0, err
+	}
+	defer img.Close()
+	return a.start(ctx, o, result.Image, p.args, img)
+}
+
+// runImage runs an image file, or with -t unix a program that build -t unix
+// made.
+func (a *app) runImage(ctx context.Context, o runOptions, path string, args []string) (int, error) {
+	img, err := image.Open(path)
+	if errors.Is(err, image.NoNote) && o.target == build.Unix {
+		if err := a.checkUnix(o); err != nil {
+			return 0, err
+		}
+		return a.start(ctx, o, path, args, nil)
+	}
+	if err != nil {
+		return 0, err
+	}
+	defer img.Close()
+	if o.target == "" {
+		o.target = build.HVT
+		a.msg.Infof("target %s: the image was built for it", img.Note.Target)
+	}
+	if err := image.CheckTarget(img.Note, o.target); err != nil {
+		return 0, err
+	}
+	return a.start(ctx, o, path, args, img)
+}
+
+// start hands over to the program. With -n it says how.
+func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
+	if o.dryRun {
+		fmt.Fprintln(a.stdout, o.describe(path, args))
+		return exitOK, nil
+	}
+	if o.target == build.Unix {
+		return 0, execute(path, args, o.env)
+	}
+	return startVM(ctx, vmConfig{
+		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose,
+		Net: o.net, Publish: o.publish, IP: o.ip, Gateways: o.gateways, DNS: o.dns,
+		Log: a.msg,
+	})
+}
+
+// describe says how the program would be started.
+func (o *runOptions) describe(path string, args []string) string {
+	words := append([]string{path}, args...)
+	if o.target == build.Unix {
+		return fmt.Sprintf("# run %q as a plain process", words)
+	}
+	memory := "the default memory"
+	if o.memory != 0 {
+		memory = cli.FormatSize(o.memory) + " of memory"
+	}
+	s := fmt.Sprintf("# run %q in a virtual machine with %s, network %s", words, memory, o.net.Kind)
+	if o.net.Tap != "" {
+		s += " " + o.net.Tap
+	}
+	for _, p := range o.publish {
+		s += ", port " + p.String()
+	}
+	return s
+}
+
+// execute replaces this process by the program: its signals, its terminal and
+// its exit code are then its own.
+func execute(path string, args, env []string) error {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	if err := checkExecutable(path); err != nil {
+		return err
+	}
+	err = syscall.Exec(path, append([]string{path}, args...), mergeEnv(os.Environ(), env))
+	return fmt.Errorf("run %s: %w", path, err)
+}
+
+func checkExecutable(path string) error {
+	f, err := elf.Open(path)
+	if err != nil {
+		return hint.Errorf("build it with: tailor build -t unix", "%s is not a program: %w", path, err)
+	}
+	defer f.Close()
+	if f.Machine != elf.EM_X86_64 {
+		return hint.Errorf("build it with: tailor build -t unix", "%s is for another processor (%v)", path, f.Machine)
+	}
+	return nil
+}
+
+// mergeEnv returns base with the variables of add set. Of several with one
+// name, getenv would find the first.
+func mergeEnv(base, add []string) []string {
+	set := map[string]bool{}
+	var out []string
+	for _, list := range [][]string{add, base} {
+		for _, kv := range slices.Backward(list) {
+			name, _, _ := strings.Cut(kv, "=")
+			if !set[name] {
+				set[name] = true
+				out = append(out, kv)
+			}
+		}
+	}
+	return out
+}

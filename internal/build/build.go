@@ -1,0 +1,161 @@
+// Package build makes images and plain programs out of Go packages.
+//
+// It does so in two steps. [New] asks the user's own go command what the
+// package is and returns a [Plan]: a list of actions as values, which
+// describes itself (build -n, -v) and changes nothing. [Plan.Run] does what it
+// says. The user's go.mod, go.sum and vendor folder are only read.
+package build
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/tailor-os/tailor/internal/image"
+)
+
+// The targets a package can be built for.
+const (
+	Unix = "unix" // a static Linux program
+	HVT  = "hvt"  // a virtual machine under Tailor's own monitor
+)
+
+// Targets lists the targets, the strongest first.
+var Targets = []string{HVT, Unix}
+
+// textAddr is where the linker puts an image's text: one page above
+// abi.ImageBase, which is left for the ELF header.
+const textAddr = "0x111000"
+
+// A Config says what to build and how.
+type Config struct {
+	Target string
+	// Args is one package (a folder, an import path, path@version) or one or
+	// more .go files.
+	Args []string
+	// Dir is the folder that Args are relative to, absolute.
+	Dir string
+	// Output is the file or folder to write, "" for a file in the cache.
+	Output string
+	// DefaultName asks for a file in Dir named after the package if Output
+	// is "".
+	DefaultName bool
+
+	Tags    string // as go build -tags
+	LDFlags string // as go build -ldflags, added to Tailor's own
+
+	Tool     string // version of this tool, for the image's note
+	CacheDir string // absolute; made when needed
+
+	// Stderr gets the output of the go command, unmodified.
+	Stderr io.Writer
+	// Trace, if not nil, is told of each command or action before it is done.
+	Trace func(line string)
+
+	Port Port
+}
+
+// A Port derives the runtime port for images; see package port.
+type Port struct {
+	Supported []string // Go releases, "1.26", oldest first
+	MainFile  string   // name of the file it may lay into package main's folder
+	Prepare   func(context.Context, PortConfig) (overlay string, err error)
+}
+
+// A PortConfig says what a Port is to derive.
+type PortConfig struct {
+	Go       string // the go command
+	GOROOT   string
+	Version  string // "go1.26.8"
+	CacheDir string
+	Network  bool   // the program imports net
+	MainDir  string // folder of package main
+	// Extra is an overlay that the user has asked for in GOFLAGS.
+	Extra map[string]string
+}
+
+// A Result is what was built. Its JSON form is documented in docs/cli.md and
+// only ever grows.
+type Result struct {
+	Image   string `json:"image"`   // absolute path
+	Target  string `json:"target"`  // "hvt" or "unix"
+	Arch    string `json:"arch"`    // GOARCH
+	Go      string `json:"go"`      // Go release, "go1.26.8"
+	Tailor  string `json:"tailor"`  // version of this tool
+	ABI     uint32 `json:"abi"`     // version of the guest interface, 0 for unix
+	Package string `json:"package"` // import path of package main
+	// Devices are what the image wants at boot, by type.
+	Devices []string `json:"devices"`
+	Bytes   int64    `json:"bytes"` // size of the file
+}
+
+// New finds out what cfg asks for and returns the plan for it. Packages named
+// path@version are downloaded to Go's own module cache; nothing is compiled.
+func New(ctx context.Context, cfg Config) (*Plan, error) {
+	if err := checkEnv(os.Environ(), cfg.Target); err != nil {
+		return nil, err
+	}
+	g, err := findGo(cfg)
+	if err != nil {
+		return nil, err
+	}
+	src, err := resolve(ctx, g, cfg)
+	if err != nil {
+		return nil, err
+	}
+	env, err := g.env(ctx, src.dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkGo(env, cfg); err != nil {
+		return nil, err
+	}
+	flags, err := checkFlags(env.GOFLAGS, cfg)
+	if err != nil {
+		return nil, err
+	}
+	g.flags = flags
+	info, err := g.list(ctx, src, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return makePlan(cfg, g, src, env, flags, info)
+}
+
+// Build makes the plan for cfg and runs it.
+func Build(ctx context.Context, cfg Config) (*Result, error) {
+	p, err := New(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return p.Run(ctx)
+}
+
+// ErrFailed is the error of a go command that has told the reason itself, on
+// stderr.
+var ErrFailed = errors.New("go build failed")
+
+// note is the note of the image that p builds.
+func (p *Plan) note() image.Note {
+	n := image.Note{
+		Tailor: p.Tool,
+		ABI:    p.ABI,
+		Target: p.Target,
+		Arch:   p.Arch,
+		Go:     p.Go,
+		Main:   p.Package,
+	}
+	for _, d := range p.Devices {
+		n.Devices = append(n.Devices, image.Device{Type: d})
+	}
+	return n
+}
+
+func abs(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(dir, path)
+}

@@ -1,0 +1,146 @@
+// Package doctor finds out what this machine can run, and what to do about
+// what it cannot.
+package doctor
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/tailor-os/tailor/internal/build"
+)
+
+// A State is the outcome of a check.
+type State string
+
+// The states, best first.
+const (
+	OK      State = "ok"      // nothing to do
+	Limited State = "limited" // works, with less speed or function
+	Missing State = "missing" // does not work
+)
+
+// A Check is one thing that was looked at. Its JSON form is documented in
+// docs/cli.md.
+type Check struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`           // what was found
+	Remedy string `json:"remedy,omitempty"` // what to do unless State is OK
+}
+
+// A Target is one that programs can be built for, and whether it works here.
+type Target struct {
+	Name   string `json:"name"`
+	State  State  `json:"state"`
+	Detail string `json:"detail"`
+}
+
+// A Report is what was found.
+type Report struct {
+	Targets []Target `json:"targets"`
+	Checks  []Check  `json:"checks"`
+}
+
+// A Config says what to look for.
+type Config struct {
+	Supported []string // Go releases that images can be built with
+	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
+	CheckVM  func() error
+	CacheDir string
+	Dir      string // where go env is asked
+
+	root string // of the file system looked at; tests set it
+	gid  int    // whom net.ipv4.ping_group_range is asked about
+}
+
+// Run makes all checks. It takes well under a second and changes nothing, but
+// for a file in the cache folder that it removes again.
+func Run(ctx context.Context, cfg Config) *Report {
+	if cfg.root == "" {
+		cfg.gid = os.Getgid()
+	}
+	goCheck := checkGo(ctx, cfg)
+	kvm := checkKVM(cfg)
+	r := &Report{Checks: []Check{
+		goCheck,
+		kvm,
+		checkCPU(cfg),
+		checkMemory(cfg),
+		checkHugePages(cfg),
+		checkTun(cfg),
+		checkPing(cfg),
+		checkCache(cfg),
+	}}
+	r.Targets = []Target{hvt(goCheck, kvm), unixTarget(goCheck)}
+	return r
+}
+
+func hvt(goCheck, kvm Check) Target {
+	t := Target{Name: build.HVT, State: OK, Detail: "a virtual machine under KVM"}
+	switch {
+	case kvm.State == Missing:
+		t.State, t.Detail = Missing, "needs KVM: "+kvm.Detail
+	case goCheck.State != OK:
+		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
+	}
+	return t
+}
+
+func unixTarget(goCheck Check) Target {
+	t := Target{Name: build.Unix, State: OK, Detail: "a plain process on the host's own network and files"}
+	if goCheck.State == Missing {
+		t.State, t.Detail = Missing, "needs Go: "+goCheck.Detail
+	}
+	return t
+}
+
+// OK reports whether at least one target works.
+func (r *Report) OK() bool {
+	for _, t := range r.Targets {
+		if t.State != Missing {
+			return true
+		}
+	}
+	return false
+}
+
+// Write prints r for people.
+func (r *Report) Write(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "TARGET\tSTATE\tDETAIL")
+	for _, t := range r.Targets {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", t.Name, t.State, t.Detail)
+	}
+	fmt.Fprintln(tw, "\t\t")
+	fmt.Fprintln(tw, "CHECK\tSTATE\tDETAIL")
+	for _, c := range r.Checks {
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", c.Name, c.State, c.Detail)
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, r.todo())
+	return err
+}
+
+// todo lists the remedies.
+func (r *Report) todo() string {
+	var b strings.Builder
+	for _, c := range r.Checks {
+		if c.Remedy == "" {
+			continue
+		}
+		if b.Len() == 0 {
+			b.WriteString("\nWhat to do:\n")
+		}
+		fmt.Fprintf(&b, "  %s: %s\n", c.Name, c.Remedy)
+	}
+	if b.Len() == 0 {
+		return "\nNothing to do.\n"
+	}
+	return b.String()
+}
