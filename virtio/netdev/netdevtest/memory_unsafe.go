@@ -1,0 +1,49 @@
+package netdevtest
+
+import (
+	"unsafe"
+
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/virtq"
+	"github.com/tailor-os/tailor/virtio"
+)
+
+// origin stands for guest-physical address 0: the lowest address that is no nil
+// dereference. The whole process is the guest's memory, since the driver's
+// buffers lie on the Go heap, as they do in a guest.
+const (
+	origin   = 4096
+	heapSize = 1<<47 - origin
+)
+
+// memory returns the process's memory as the device side sees it.
+func memory() *virtq.Memory {
+	// SAFETY: the slice is only ever cut down to buffers which the driver's
+	// queue holds. It is put together by hand because it spans allocations.
+	ram := *(*[]byte)(unsafe.Pointer(&struct{ addr, len, cap uintptr }{origin, heapSize, heapSize}))
+	m, err := virtq.NewMemory(ram, virtq.Range{Start: 0, End: heapSize, Writable: true})
+	if err != nil {
+		panic(err)
+	}
+	return m
+}
+
+// originPointer is origin for queue.Config.
+func originPointer() unsafe.Pointer {
+	addr := uintptr(origin)
+	// SAFETY: it is only ever subtracted from and added to.
+	return *(*unsafe.Pointer)(unsafe.Pointer(&addr))
+}
+
+// newQueue lays out the rings of a queue on the heap; the second result keeps
+// them there.
+func newQueue(size, notify uint32) (abi.Queue, []uint64) {
+	n := virtio.DescBytes(size) + virtio.AvailBytes(size) + virtio.UsedBytes(size) + 32
+	mem := make([]uint64, n/8+2)
+	at := uint64(uintptr(unsafe.Pointer(&mem[0]))) - origin
+	at = (at + virtio.DescAlign - 1) &^ (virtio.DescAlign - 1)
+	q := abi.Queue{Desc: at, Size: size, Notify: notify}
+	q.Avail = q.Desc + virtio.DescBytes(size)
+	q.Used = (q.Avail + virtio.AvailBytes(size) + virtio.UsedAlign - 1) &^ (virtio.UsedAlign - 1)
+	return q, mem
+}
