@@ -30,6 +30,12 @@ const (
 	tailorSysFcntl        = 72
 	tailorSysGettimeofday = 96
 	tailorSysRtProcmask   = 14
+	tailorSysUmask        = 95
+	tailorSysGetuid       = 102
+	tailorSysGetgid       = 104
+	tailorSysGeteuid      = 107
+	tailorSysGetegid      = 108
+	tailorSysGetppid      = 110
 	tailorSysSigaltstack  = 131
 	tailorSysGettid       = 186
 	tailorSysFutex        = 202
@@ -103,6 +109,10 @@ func tailorKernel(num, a1, a2, a3, a4, a5, a6 uintptr) (r uintptr, ok bool) {
 	case tailorSysGettimeofday:
 		sec, nsec := tailorWall()
 		*(*[2]int64)(unsafe.Pointer(a1)) = [2]int64{sec, nsec / 1000}
+	case tailorSysUmask:
+		return 0o22, true
+	case tailorSysGetppid, tailorSysGetuid, tailorSysGeteuid, tailorSysGetgid, tailorSysGetegid:
+		// Zero: root, and nobody's child.
 	case tailorSysSchedYield, tailorSysMadvise, tailorSysSetitimer, tailorSysFcntl:
 		// Nothing to do: one thread, fixed memory, no interval timer,
 		// descriptors 0 to 2 always open.
@@ -131,7 +141,7 @@ func tailor_setEnter(enter func(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, er
 //go:nosplit
 func tailorLibrary(num, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	gp := getg()
-	if tailorEnter == nil || gp.m == nil || gp != gp.m.curg || gp.m.locks != 0 {
+	if tailorEnter == nil || gp.m == nil || gp != gp.m.curg || gp.m.locks != 0 || gp.throwsplit {
 		return ^uintptr(tailorENOSYS - 1)
 	}
 	r1, _, errno := tailorEnter(num, a1, a2, a3, a4, a5, a6)

@@ -87,3 +87,9 @@ func tailor_hardwareRandom() (v uint64, ok bool) {
 func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
 func tailorRDSEED() (uint64, bool)
 func tailorRDRAND() (uint64, bool)
+
+//go:linkname tailor_device
+func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) }
+
+//go:linkname tailor_bellNotify
+func tailor_bellNotify(queue uint32) { tailorBell(abi.BellNotify, uintptr(queue)) }

@@ -16,8 +16,10 @@ const MinMemory = 4 << 20
 
 // load puts the image into guest memory and lays out everything that it finds
 // there: page tables, descriptor tables, boot information and the first stack.
-// It returns the stack pointer to enter with.
-func load(m *guestMemory, img *image.Image, cfg *Config, devices []abi.Device) (sp, cr3 uint64, err error) {
+// It returns the stack pointer to enter with and the page tables' root, which is
+// where the guest's memory ends.
+func load(m *guestMemory, cfg *Config, devices []abi.Device) (sp, cr3 uint64, err error) {
+	img := cfg.Image
 	size := uint64(len(m.mem))
 	imageEnd := img.End
 	pages := tablePages(size, imageEnd+2*hugePage)

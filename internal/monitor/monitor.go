@@ -1,9 +1,9 @@
 // Package monitor runs an image as a virtual machine under KVM.
 //
 // The guest's ring 3 is entered directly; the monitor has laid out everything
-// it needs (package abi) and serves its virtqueues. The guest is not trusted:
-// whatever it puts into its memory, the monitor reads and writes nothing
-// outside it and stops the guest with a message.
+// it needs (package abi) and serves its virtqueues (package devices). The guest
+// is not trusted: whatever it puts into its memory, the monitor reads and
+// writes nothing outside it and stops the guest with a message.
 package monitor
 
 import (
@@ -11,14 +11,16 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"runtime"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/devices"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/virtq"
 )
 
 var nativeEndian = binary.NativeEndian
@@ -26,14 +28,38 @@ var nativeEndian = binary.NativeEndian
 // Config says what to run and how.
 type Config struct {
 	Image   *image.Image
-	Args    []string // argv, Args[0] is the program's name
+	Args    []string // argv; Args[0] is the program's name
 	Env     []string // "K=V"
-	Memory  uint64   // bytes
+	Memory  uint64   // bytes, rounded down to 2 MiB
 	Params  string   // the system's boot parameters, "ip=... gw=..."
-	Verbose bool
+	Verbose bool     // the guest reports what it does not support
 
-	Stdin          io.Reader // nil: end of file
+	Stdin          io.Reader // nil: at its end
 	Stdout, Stderr io.Writer
+	Net            *Net // nil: no network device
+
+	// Signals are handed to the guest, if it catches them; a second one ends
+	// it at once, as does the first if it does not. It may be nil.
+	Signals <-chan unix.Signal
+	// Stats is filled in before Run returns, if not nil.
+	Stats *Stats
+}
+
+// A Net is the guest's network device. FD is a packet descriptor: see
+// devices.NetConfig. It stays open.
+type Net struct {
+	FD  int
+	MAC [6]byte
+	MTU uint16 // bytes
+}
+
+// Stats is what Run has seen.
+type Stats struct {
+	Exits       uint64        // VM exits
+	Notifies    uint64        // of these, notifications of a virtqueue
+	Idles       uint64        // of these, with nothing to do
+	Setup       time.Duration // from the call of Run to the guest's first instruction
+	OutOfMemory uint64        // bytes that the guest asked for last and did not get
 }
 
 // A guestError is something the guest did that ends it.
@@ -41,29 +67,41 @@ type guestError struct{ what string }
 
 func (e *guestError) Error() string { return "the guest was stopped: " + e.what }
 
-// Run boots the image and returns the guest's exit status. An error means that
-// the guest did not run or was stopped; ctx ends it.
+// ErrCanceled is what Run returns when its context ends it.
+var ErrCanceled = context.Canceled
+
+// Run boots the image and returns the guest's exit status, 128 plus the number
+// of the signal that ended it. An error means that the guest did not run or was
+// stopped; the end of ctx stops it.
 func Run(ctx context.Context, cfg Config) (status int, err error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	vm, err := newMachine(&cfg)
+	begin := time.Now()
+	if cfg.Stats == nil {
+		cfg.Stats = new(Stats)
+	}
+	m, err := newMachine(&cfg)
 	if err != nil {
 		return 0, err
 	}
-	defer vm.close()
-	return vm.loop(ctx)
+	defer m.close()
+	end := m.control(ctx)
+	defer end()
+	cfg.Stats.Setup = time.Since(begin)
+	status, err = m.loop()
+	cfg.Stats.OutOfMemory = at[abi.Control](m.mem, abi.ControlAddr).OutOfMemory
+	return status, err
 }
 
 // A machine is one guest.
 type machine struct {
-	cfg   *Config
-	kvm   int
-	vm    int
-	mem   *guestMemory
-	cpu   *vcpu
-	clock *guestClock
-	exits int
-	devs  []abi.Device
+	cfg     *Config
+	kvm, vm int
+	mem     *guestMemory
+	cpu     *vcpu
+	clock   *guestClock
+	bus     *devices.Bus
+	stop    stopper
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
@@ -76,10 +114,14 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 	if m.kvm, err = openKVM(); err != nil {
 		return nil, err
 	}
-	if m.vm, err = ioctl(m.kvm, "KVM_CREATE_VM", kvmCreateVM, 0); err != nil {
+	size := cfg.Memory &^ (hugePage - 1)
+	if size < MinMemory {
+		return nil, &memoryError{cfg.Memory, MinMemory}
+	}
+	if m.mem, err = newGuestMemory(size); err != nil {
 		return nil, err
 	}
-	if m.mem, err = newGuestMemory(cfg.Memory); err != nil {
+	if m.vm, err = ioctl(m.kvm, "KVM_CREATE_VM", kvmCreateVM, 0); err != nil {
 		return nil, err
 	}
 	for _, slot := range m.mem.slots() {
@@ -90,23 +132,50 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 	if m.cpu, err = newVCPU(m.kvm, m.vm); err != nil {
 		return nil, err
 	}
-	m.devs = []abi.Device{{Type: abi.DeviceConsole, NumQueues: 3}}
-	for i := range 3 {
-		b := uint64(abi.RingAddr + i*0x1000)
-		m.devs[0].Queues[i] = abi.Queue{Desc: b, Avail: b + 0x400, Used: b + 0x800, Size: 16, Notify: uint32(i)}
+	table, err := layoutDevices(cfg)
+	if err != nil {
+		return nil, err
 	}
-	sp, cr3, err := load(m.mem, cfg.Image, cfg, m.devs)
+	sp, cr3, err := load(m.mem, cfg, table)
 	if err != nil {
 		return nil, err
 	}
 	if err := m.cpu.setup(m.kvm, cfg.Image.Entry, sp, cr3); err != nil {
 		return nil, err
 	}
-	m.clock, err = newGuestClock(at[abi.Clock](m.mem, abi.ClockAddr), m.cpu.fd)
-	return m, err
+	if m.clock, err = newGuestClock(at[abi.Clock](m.mem, abi.ClockAddr), m.cpu.fd); err != nil {
+		return nil, err
+	}
+	return m, m.attach(table, cr3)
+}
+
+// attach puts devices behind the queues of the table. They reach what the
+// guest itself may reach, and no more: not its page tables, text or system
+// pages.
+func (m *machine) attach(table []abi.Device, memEnd uint64) error {
+	ranges := []virtq.Range{
+		{Start: abi.StackLow, End: abi.StackHigh, Writable: true},
+		{Start: abi.RingAddr, End: abi.RingEnd, Writable: true},
+	}
+	for _, s := range m.cfg.Image.Segments {
+		ranges = append(ranges, virtq.Range{Start: virtq.GPA(s.Vaddr), End: virtq.GPA(s.End()), Writable: s.Prot&image.ProtWrite != 0})
+	}
+	ranges = append(ranges, virtq.Range{Start: virtq.GPA(m.cfg.Image.End), End: virtq.GPA(memEnd), Writable: true})
+	mem, err := virtq.NewMemory(m.mem.mem, ranges...)
+	if err != nil {
+		return err
+	}
+	if m.bus, err = devices.NewBus(mem, m.stop.fail); err != nil {
+		return err
+	}
+	m.stop.cpu, m.stop.bus = m.cpu, m.bus
+	return attachDevices(m.bus, table, m.cfg)
 }
 
 func (m *machine) close() {
+	if m.bus != nil {
+		m.bus.Stop()
+	}
 	if m.cpu != nil {
 		m.cpu.close()
 	}
@@ -120,46 +189,47 @@ func (m *machine) close() {
 	}
 }
 
-func (m *machine) loop(ctx context.Context) (int, error) {
+// loop runs the guest until it ends.
+func (m *machine) loop() (status int, err error) {
+	stats := m.cfg.Stats
 	for {
+		if status, err, stopped := m.stop.state(); stopped {
+			return status, err
+		}
 		e, err := m.cpu.enter()
 		if err != nil {
 			return 0, err
 		}
-		m.exits++
+		stats.Exits++
 		if e.reason == exitIntr {
 			continue
 		}
 		switch e.bell {
 		case abi.BellExit:
-			if os.Getenv("TAILOR_STATS") != "" {
-				fmt.Fprintln(os.Stderr, "exits", m.exits)
-			}
 			return int(e.value & 0xff), nil
 		case abi.BellIdle:
-			d := m.clock.until(e.value)
-			if e.value == ^uint64(0) {
-				d = 1e18
-			}
-			if d > 0 {
-				ts := unix.NsecToTimespec(int64(d))
-				unix.Nanosleep(&ts, nil)
-			}
+			stats.Idles++
+			m.idle(e.value)
 		case abi.BellNotify:
-			m.drain(int(e.value))
+			stats.Notifies++
+			m.bus.Notify(e.value)
 		case abi.BellTrap:
 			f := at[abi.Control](m.mem, abi.ControlAddr).Trap
-			return 0, &guestError{fmt.Sprintf("exception %d at %#x that its runtime could not handle", e.value, f.RIP)}
+			return 0, &guestError{fmt.Sprintf("exception %d at rip %#x, which its runtime could not handle", e.value, f.RIP)}
+		default:
+			return 0, &guestError{fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
 		}
 	}
 }
 
-func (m *machine) drain(q int) {
-	d := m.devs[0].Queues[q]
-	desc := m.mem.mem[d.Desc:]
-	addr := nativeEndian.Uint64(desc)
-	n := nativeEndian.Uint32(desc[8:])
-	m.cfg.Stdout.Write(m.mem.mem[addr : addr+uint64(n)])
-	idx := nativeEndian.Uint16(m.mem.mem[d.Used+2:])
-	nativeEndian.PutUint16(m.mem.mem[d.Used+2:], idx+1)
+// idle parks the vCPU until something happens or the guest's deadline passes.
+func (m *machine) idle(deadline uint64) {
+	m.clock.refresh()
+	timeout := time.Duration(-1)
+	if deadline != ^uint64(0) {
+		if timeout = m.clock.until(deadline); timeout <= 0 {
+			return
+		}
+	}
+	m.bus.Idle(timeout)
 }

@@ -1,0 +1,114 @@
+package monitor
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/devices"
+)
+
+// A stopper ends the vCPU's loop from another goroutine.
+type stopper struct {
+	mu      sync.Mutex
+	stopped bool
+	status  int
+	err     error
+	tid     int // of the vCPU's thread
+	cpu     *vcpu
+	bus     *devices.Bus
+}
+
+// state returns how the guest was stopped, if it was.
+func (s *stopper) state() (status int, err error, stopped bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.status, s.err, s.stopped
+}
+
+// fail stops the guest because of an error, which may be its own fault.
+func (s *stopper) fail(err error) { s.end(0, &guestError{err.Error()}) }
+
+// end stops the guest; the first call counts.
+func (s *stopper) end(status int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped {
+		return
+	}
+	s.stopped, s.status, s.err = true, status, err
+	s.cpu.setImmediateExit(1)
+	if s.tid != 0 {
+		// SIGURG is what Go's scheduler sends its own threads: it makes
+		// KVM_RUN return and does nothing else.
+		unix.Tgkill(os.Getpid(), s.tid, unix.SIGURG)
+	}
+	s.bus.Wake()
+}
+
+// quitGrace is how long a guest that computes may take to notice SIGQUIT.
+const quitGrace = 2 * time.Second
+
+// control starts what stops the guest from outside: the end of ctx and
+// signals. The returned function ends it and must be called.
+func (m *machine) control(ctx context.Context) (end func()) {
+	m.stop.mu.Lock()
+	m.stop.tid = unix.Gettid()
+	m.stop.mu.Unlock()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		sent := 0
+		for {
+			select {
+			case <-done:
+				return
+			case <-ctx.Done():
+				m.stop.end(0, ErrCanceled)
+				return
+			case sig, ok := <-m.cfg.Signals:
+				if !ok {
+					return
+				}
+				m.signal(sig, sent)
+				if sig == unix.SIGINT || sig == unix.SIGTERM {
+					sent++
+				}
+			}
+		}
+	})
+	return func() {
+		close(done)
+		wg.Wait()
+		m.stop.mu.Lock()
+		m.stop.tid = 0
+		m.stop.mu.Unlock()
+	}
+}
+
+// signal hands a signal to the guest, or ends the guest: if it does not catch
+// the signal, or on SIGINT or SIGTERM if it was sent one before.
+func (m *machine) signal(sig unix.Signal, sent int) {
+	ctl := at[abi.Control](m.mem, abi.ControlAddr)
+	bit := uint64(1) << (sig - 1)
+	caught := atomic.LoadUint64(&ctl.SigCaught)&bit != 0
+	again := sent > 0 && (sig == unix.SIGINT || sig == unix.SIGTERM)
+	if again {
+		fmt.Fprintln(m.cfg.Stderr, "tailor: second signal: the guest was stopped at once")
+	}
+	if again || !caught && sig != unix.SIGQUIT {
+		m.stop.end(128+int(sig), nil)
+		return
+	}
+	atomic.OrUint64(&ctl.SigPending, bit)
+	m.bus.Wake()
+	if sig == unix.SIGQUIT && !caught {
+		time.AfterFunc(quitGrace, func() { m.stop.end(2, nil) })
+	}
+}
