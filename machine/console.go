@@ -79,6 +79,9 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	slot := uintptr(o.next) & uintptr(o.size-1)
 	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*slot)) = 0
 	o.next++
+	// No notification: the device is done when the doorbell returns. The field
+	// lies behind the available ring's entries, virtio 1.2 section 2.7.6.
+	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*uintptr(o.size))) = o.next + 0x7fff
 	// The index is published together with avail.flags, which stay zero.
 	atomic.Store((*uint32)(unsafe.Pointer(o.avail)), uint32(o.next)<<16)
 	tailorBell(abi.BellNotify, uintptr(o.bell))
@@ -125,8 +128,6 @@ func tailorInputOpen() bool {
 	if !in.rings.open(abi.ConsoleQueueRX) {
 		return false
 	}
-	// used_event lies behind the available ring's entries, virtio 1.2 section
-	// 2.7.6.
 	event := (*uint16)(unsafe.Pointer(in.rings.avail + 4 + 2*uintptr(in.rings.size)))
 	in.irq = tailor_irqRegister((*uint32)(unsafe.Pointer(in.rings.used)), event)
 	if in.irq < 0 {

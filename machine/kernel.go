@@ -70,6 +70,12 @@ func tailorBell(register, value uintptr)
 // finds it in vdsoClockgettimeSym.
 func tailorClock()
 
+// tailorCall is what the SYSCALL instruction became, in package syscall's
+// assembly too.
+//
+//go:linkname tailorCall
+func tailorCall()
+
 // tailorKernel answers the system calls that the runtime itself makes. Every
 // SYSCALL instruction of the runtime's assembly is a call of tailorCall, which
 // comes here, on a stack of its own; the result is negative for an errno, as the

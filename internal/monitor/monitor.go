@@ -11,6 +11,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"time"
 	"unsafe"
@@ -34,7 +35,7 @@ type Config struct {
 	Params  string   // the system's boot parameters, "ip=... gw=..."
 	Verbose bool     // the guest reports what it does not support
 
-	Stdin          io.Reader // nil: at its end
+	Stdin          *os.File // nil: at its end
 	Stdout, Stderr io.Writer
 	Net            *Net // nil: no network device
 
