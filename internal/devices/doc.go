@@ -1,0 +1,30 @@
+// Package devices holds the monitor's back ends of a guest's virtio devices:
+// console and network, over the virtqueues of package virtq. It knows nothing
+// of KVM; a vCPU thread drives it through a [Bus].
+//
+// # Who does the work
+//
+// A virtual machine has one vCPU. Its thread is either in the guest, or it is
+// in the monitor because the guest rang a doorbell or has nothing to do. That
+// decides who moves a packet:
+//
+//   - The guest is idle: its thread waits in [Bus.Idle], for the network's file
+//     descriptor among other things. A packet that arrives wakes just that
+//     thread, which reads it into the guest's buffers and is back in the guest.
+//     No second thread is woken on the way.
+//   - The guest rings for a packet to send, now and then: its thread sends it
+//     before it returns to the guest. No second thread here either.
+//   - The guest is busy, and packets arrive, or it rings often, or for many at
+//     once: the device's own I/O thread takes over. It polls both rings with
+//     notifications off, so that guest and monitor meet in shared memory and
+//     nobody enters the kernel to tell the other, until both have been quiet
+//     for a while; then it arms the notifications, looks once more, and sleeps.
+//
+// The kernel makes the choice for arriving packets: both threads wait on the
+// descriptor with epoll's EPOLLEXCLUSIVE, the vCPU thread's first in line, and
+// an event goes to the first one that is waiting. It is edge-triggered: who
+// gets it reads until nothing is left, or wakes the I/O thread to go on.
+//
+// A device wakes the guest only if the guest asked for it through used_event
+// and its thread is parked: one write to an eventfd, else none.
+package devices

@@ -1,0 +1,122 @@
+package devices
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A park is where one thread sleeps until another wakes it, a file descriptor
+// has an event, or time is up.
+//
+// Wake leaves a token if the thread does not sleep, so that a wake-up just
+// before going to sleep is not lost, and enters the kernel only if it does.
+type park struct {
+	state atomic.Uint32
+	ep    int // epoll instance
+	event int // eventfd, the sleeper's bell
+	buf   [8]unix.EpollEvent
+	woken bool // token taken by the last wait
+}
+
+const (
+	parkAwake = iota
+	parkAsleep
+	parkToken
+)
+
+func newPark() (*park, error) {
+	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		unix.Close(ep)
+		return nil, fmt.Errorf("eventfd: %w", err)
+	}
+	p := &park{ep: ep, event: event}
+	// Edge-triggered: each write is an event, and the counter is never read.
+	if err := p.watch(event, unix.EPOLLIN|unix.EPOLLET, -1); err != nil {
+		p.close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// watch adds a file descriptor; wait reports its events under tag.
+func (p *park) watch(fd int, events uint32, tag int32) error {
+	ev := unix.EpollEvent{Events: events, Fd: tag}
+	if err := unix.EpollCtl(p.ep, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll_ctl: file descriptor %d: %w", fd, err)
+	}
+	return nil
+}
+
+// wake ends the current or the next wait. It may be called by any thread.
+func (p *park) wake() {
+	if p.state.Swap(parkToken) == parkAsleep {
+		one := [8]byte{1} // EAGAIN needs 2^64 wake-ups
+		unix.Write(p.event, one[:])
+	}
+}
+
+// wait sleeps until there are events, a wake-up (then p.woken is set) or
+// timeout has passed; negative is for ever. It may return early with neither.
+// All returned events must be acted upon: they are reported once.
+func (p *park) wait(timeout time.Duration) []unix.EpollEvent {
+	if p.woken = !p.state.CompareAndSwap(parkAwake, parkAsleep); p.woken {
+		p.state.Store(parkAwake)
+		timeout = 0 // still take the events there are
+	}
+	n := epollWait(p.ep, p.buf[:], timeout)
+	if p.state.Swap(parkAwake) == parkToken {
+		p.woken = true
+	}
+	// The eventfd's own events say nothing that the token does not.
+	k := 0
+	for _, ev := range p.buf[:n] {
+		if ev.Fd >= 0 {
+			p.buf[k] = ev
+			k++
+		}
+	}
+	return p.buf[:k]
+}
+
+func (p *park) close() {
+	unix.Close(p.ep)
+	unix.Close(p.event)
+}
+
+// noPwait2 is set when the kernel is older than 5.11.
+var noPwait2 atomic.Bool
+
+// epollWait returns the number of events, 0 also for an interrupted call.
+func epollWait(ep int, events []unix.EpollEvent, timeout time.Duration) int {
+	if timeout >= 0 && !noPwait2.Load() {
+		// Nanoseconds: the guest's timers are to fire on time.
+		ts := unix.NsecToTimespec(int64(timeout))
+		n, _, errno := unix.Syscall6(unix.SYS_EPOLL_PWAIT2, uintptr(ep), uintptr(unsafe.Pointer(&events[0])),
+			uintptr(len(events)), uintptr(unsafe.Pointer(&ts)), 0, 0)
+		if errno == 0 {
+			return int(n)
+		}
+		if errno != unix.ENOSYS {
+			return 0
+		}
+		noPwait2.Store(true)
+	}
+	ms := -1
+	if timeout >= 0 {
+		ms = int(min((timeout+time.Millisecond-1)/time.Millisecond, 1<<31-1))
+	}
+	n, err := unix.EpollWait(ep, events, ms)
+	if err != nil {
+		return 0
+	}
+	return n
+}
