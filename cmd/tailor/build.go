@@ -100,7 +100,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
 		Tags: o.tags, LDFlags: o.ldflags,
-		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg, Port: runtimePort,
+		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	if o.verbose {
 		cfg.Trace = func(line string) { fmt.Fprintln(a.msg, line) }

@@ -6,6 +6,7 @@ import (
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/doctor"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 func doctorVerb() *verb {
@@ -39,7 +40,7 @@ func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
 	defer stop()
 	end := a.msg.Progress("examining this machine")
 	report := doctor.Run(ctx, doctor.Config{
-		Supported: runtimePort.Supported,
+		Supported: port.Supported,
 		CheckVM:   checkVM,
 		CacheDir:  cache,
 		Dir:       a.dir,

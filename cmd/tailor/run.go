@@ -28,6 +28,8 @@ type runOptions struct {
 	gateways []netip.Addr
 	dns      []netip.Addr
 	env      []string
+
+	addrs addresses // ip, gateways and dns by family
 }
 
 func runVerb() *verb {
@@ -37,8 +39,8 @@ func runVerb() *verb {
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G", cli.ParseSize),
 		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
 		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
-		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6; repeatable", cli.ParsePrefix),
-		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, for --ip; repeatable", cli.ParseAddr),
+		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),
+		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
 	return &verb{
@@ -138,9 +140,15 @@ func (o *runOptions) checkNet() error {
 		}[o.net.Kind], "-p %s works with --net user only", o.publish[0])
 	case o.net.Kind == "none" && len(o.ip)+len(o.gateways)+len(o.dns) > 0:
 		return hint.Errorf("remove --net none, or the addresses", "--ip, --gateway and --dns need a network")
-	case len(o.gateways) > 0 && len(o.ip) == 0:
-		return hint.Errorf("add --ip ADDRESS/BITS", "--gateway needs a static address")
+	case o.net.Kind == "user" && len(o.ip)+len(o.gateways) > 0:
+		return hint.Errorf("use them with --net tap:NAME, or remove them",
+			"--ip and --gateway need --net tap:NAME: the user network gives the guest its addresses")
 	}
+	addrs, err := staticAddresses(o.ip, o.gateways, o.dns)
+	if err != nil {
+		return err
+	}
+	o.addrs = addrs
 	for i, p := range o.publish {
 		for _, q := range o.publish[:i] {
 			if p.Host == q.Host && p.UDP == q.UDP && p.Addr == q.Addr {
@@ -249,8 +257,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	}
 	return startVM(ctx, vmConfig{
 		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose,
-		Net: o.net, Publish: o.publish, IP: o.ip, Gateways: o.gateways, DNS: o.dns,
-		Log: a.msg,
+		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg,
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 // versionInfo is what version --json prints; see docs/cli.md.
@@ -63,7 +64,7 @@ func readVersion() versionInfo {
 		BuiltWith:   runtime.Version(),
 		ABI:         abi.Version,
 		ImageFormat: image.FormatVersion,
-		Go:          runtimePort.Supported,
+		Go:          port.Supported,
 		Targets:     build.Targets,
 	}
 	info, ok := debug.ReadBuildInfo()

@@ -53,27 +53,6 @@ type Config struct {
 	Stderr io.Writer
 	// Trace, if not nil, is told of each command or action before it is done.
 	Trace func(line string)
-
-	Port Port
-}
-
-// A Port derives the runtime port for images; see package port.
-type Port struct {
-	Supported []string // Go releases, "1.26", oldest first
-	MainFile  string   // name of the file it may lay into package main's folder
-	Prepare   func(context.Context, PortConfig) (overlay string, err error)
-}
-
-// A PortConfig says what a Port is to derive.
-type PortConfig struct {
-	Go       string // the go command
-	GOROOT   string
-	Version  string // "go1.26.8"
-	CacheDir string
-	Network  bool   // the program imports net
-	MainDir  string // folder of package main
-	// Extra is an overlay that the user has asked for in GOFLAGS.
-	Extra map[string]string
 }
 
 // A Result is what was built. Its JSON form is documented in docs/cli.md and
@@ -105,7 +84,7 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	env, err := g.env(ctx, src.dir)
+	env, err := g.env(ctx, src.dir, src.env)
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +94,9 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	flags, err := checkFlags(env.GOFLAGS, cfg)
 	if err != nil {
 		return nil, err
+	}
+	if src.fetched {
+		flags.mod = "mod"
 	}
 	g.flags = flags
 	info, err := g.list(ctx, src, cfg)

@@ -22,6 +22,8 @@ const (
 	cacheAge   = 14 * 24 * time.Hour
 )
 
+const cacheHint = "export XDG_CACHE_HOME=/path/to/a/folder that can be written"
+
 // An entry is a folder of the cache, locked by this process.
 type entry struct {
 	dir  string
@@ -34,11 +36,11 @@ func openEntry(ctx context.Context, cacheDir, key string) (*entry, error) {
 	dir := filepath.Join(cacheDir, "build", key)
 	for {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, hint.With(fmt.Errorf("make the cache: %w", err), "set XDG_CACHE_HOME to a folder that can be written")
+			return nil, hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
 		}
 		e, err := tryLock(dir)
 		if err != nil {
-			return nil, hint.With(fmt.Errorf("lock the cache: %w", err), "set XDG_CACHE_HOME to a folder that can be written")
+			return nil, hint.With(fmt.Errorf("lock the cache: %w", err), cacheHint)
 		}
 		if e != nil {
 			touch(e.lock.Name())

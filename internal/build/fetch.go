@@ -5,7 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -18,10 +21,11 @@ import (
 // exactVersion matches a version that always means the same code.
 var exactVersion = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+incompatible)?$`)
 
-// fetch makes a module that requires path@version and nothing else, as go
-// install does, in the cache. The main package itself stays in Go's module
-// cache. An exact version is asked for once, others (latest, a branch) anew
-// each time.
+// fetch makes a copy of the module of path@version in the cache, where it is
+// the main module. It is downloaded, verified and unpacked by the go command,
+// into Go's module cache; but there no overlay may add a file, and go.sum could
+// not be completed. An exact version is asked for once, others (latest, a
+// branch) anew each time.
 func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error) {
 	path, version, _ := strings.Cut(arg, "@")
 	if path == "" || version == "" || strings.ContainsAny(arg, " \t\n") || strings.HasPrefix(path, "-") {
@@ -30,7 +34,7 @@ func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error
 	}
 	root := filepath.Join(cfg.CacheDir, "fetch")
 	if err := os.MkdirAll(root, 0o700); err != nil {
-		return source{}, fmt.Errorf("make the cache: %w", err)
+		return source{}, hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
 	}
 	env, err := fetchEnv(ctx, g, root)
 	if err != nil {
@@ -38,17 +42,18 @@ func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error
 	}
 	dir := filepath.Join(root, shortHash(arg))
 	if !exactVersion.MatchString(version) || !touch(dir) {
-		if dir, err = fetchInto(ctx, g, root, dir, env, arg); err != nil {
-			return source{}, err
+		f := fetcher{g, root, env, arg, path}
+		if dir, err = f.fetch(ctx, dir, exactVersion.MatchString(version)); err != nil {
+			return source{}, fmt.Errorf("fetch %s: %w", arg, err)
 		}
 	}
-	return source{dir: dir, args: []string{path}, env: env, name: baseName(path)}, nil
+	return source{dir: dir, args: []string{path}, fetched: true, env: env, name: baseName(path)}, nil
 }
 
 // fetchEnv is the environment of go commands in a fetched module: the user's
 // workspace and choice of go.mod are about other code.
 func fetchEnv(ctx context.Context, g *goCmd, dir string) ([]string, error) {
-	e, err := g.env(ctx, dir)
+	e, err := g.env(ctx, dir, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -77,63 +82,138 @@ func quoteField(f string) string {
 	return "'" + f + "'"
 }
 
-// fetchInto does the work in a folder of its own and moves it to dir when it
-// is whole.
-func fetchInto(ctx context.Context, g *goCmd, root, dir string, env []string, arg string) (string, error) {
-	tmp, err := os.MkdirTemp(root, ".tmp-")
+// A fetcher gets one package at a version.
+type fetcher struct {
+	g    *goCmd
+	root string   // folder of all that is fetched
+	env  []string // of the go commands
+	arg  string   // path@version
+	path string
+}
+
+// fetch does the work in a folder of its own and moves it to dir, or for a
+// version that is not exact to a folder of the version found, when it is whole.
+func (f fetcher) fetch(ctx context.Context, dir string, exact bool) (string, error) {
+	tmp, err := os.MkdirTemp(f.root, ".tmp-")
 	if err != nil {
-		return "", fmt.Errorf("make the cache: %w", err)
+		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	// The language version is of no consequence: the module has no code.
-	gomod := []byte("module tailor.invalid/fetch\n\ngo 1.21\n")
-	if err := os.WriteFile(filepath.Join(tmp, "go.mod"), gomod, 0o600); err != nil {
+	mod, err := f.module(ctx, filepath.Join(tmp, "asking"))
+	if err != nil {
 		return "", err
 	}
-	if _, err := g.output(ctx, tmp, env, "get", "--", arg); err != nil {
-		return "", hint.With(fmt.Errorf("fetch %s: %w", arg, err), "check the name and the version, and go env GOPROXY")
-	}
-	if err := refuseReplace(ctx, g, tmp, env, arg); err != nil {
-		return "", err
-	}
-	_, version, _ := strings.Cut(arg, "@")
-	if !exactVersion.MatchString(version) {
-		text, err := os.ReadFile(filepath.Join(tmp, "go.mod"))
-		if err != nil {
-			return "", err
+	if !exact {
+		if dir = filepath.Join(f.root, shortHash(f.path+"@"+mod.Version)); touch(dir) {
+			return dir, nil
 		}
-		dir = filepath.Join(root, shortHash(arg+string(text)))
 	}
-	if err := os.Rename(tmp, dir); err != nil && !touch(dir) {
-		return "", fmt.Errorf("fetch %s: %w", arg, err)
+	copied := filepath.Join(tmp, "module")
+	if err := copyModule(mod.Dir, mod.GoMod, copied); err != nil {
+		return "", err
+	}
+	if err := os.Rename(copied, dir); err != nil && !touch(dir) {
+		return "", err
 	}
 	return dir, nil
 }
 
-// refuseReplace follows go install: a module whose go.mod replaces others
-// would be built from other code than its authors build.
-func refuseReplace(ctx context.Context, g *goCmd, dir string, env []string, arg string) error {
-	path, _, _ := strings.Cut(arg, "@")
-	out, err := g.output(ctx, dir, env, "list", "-e", "-f", "{{with .Module}}{{.GoMod}}{{end}}", "--", path)
+// A fetchedModule is a module in Go's module cache.
+type fetchedModule struct{ Path, Version, Dir, GoMod string }
+
+// module finds and downloads the module of the package, by way of a module in
+// dir that requires it and nothing else.
+func (f fetcher) module(ctx context.Context, dir string) (m fetchedModule, err error) {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return m, err
+	}
+	// The language version is of no consequence: the module has no code.
+	gomod := []byte("module tailor.invalid/fetch\n\ngo 1.21\n")
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), gomod, 0o600); err != nil {
+		return m, err
+	}
+	if _, err := f.g.output(ctx, dir, f.env, "get", "--", f.arg); err != nil {
+		return m, hint.With(err, "check the name and the version, and where modules come from: go env GOPROXY")
+	}
+	out, err := f.g.output(ctx, dir, f.env, "list", "-e", "-json=Module", "--", f.path)
 	if err != nil {
-		return fmt.Errorf("fetch %s: %w", arg, err)
+		return m, err
 	}
-	gomod := strings.TrimSpace(string(out))
-	if gomod == "" {
-		return nil // not a package; the plan will say so
+	var pkg struct{ Module *fetchedModule }
+	if err := json.Unmarshal(out, &pkg); err != nil {
+		return m, err
 	}
-	if out, err = g.output(ctx, dir, env, "mod", "edit", "-json", gomod); err != nil {
-		return fmt.Errorf("fetch %s: %w", arg, err)
+	if pkg.Module == nil || pkg.Module.Dir == "" || pkg.Module.GoMod == "" {
+		return m, fmt.Errorf("%s is not a package of a module", f.path)
+	}
+	return *pkg.Module, f.refuseReplace(ctx, dir, pkg.Module.GoMod)
+}
+
+// refuseReplace follows go install: a module whose go.mod replaces others
+// could be built from other code than the version stands for.
+func (f fetcher) refuseReplace(ctx context.Context, dir, gomod string) error {
+	out, err := f.g.output(ctx, dir, f.env, "mod", "edit", "-json", gomod)
+	if err != nil {
+		return err
 	}
 	var mod struct{ Replace, Exclude []json.RawMessage }
 	if err := json.Unmarshal(out, &mod); err != nil {
-		return fmt.Errorf("fetch %s: %w", arg, err)
+		return err
 	}
 	if len(mod.Replace)+len(mod.Exclude) > 0 {
-		return hint.Errorf("clone its repository and build from there",
-			"%s: its go.mod has replace or exclude directives, which count only in its own module (as for go install)", arg)
+		return hint.Errorf("clone its repository and build it there",
+			"its go.mod has replace or exclude directives, which no version can be built with (go install refuses them too)")
 	}
 	return nil
+}
+
+// copyModule makes to a copy of the module in from. What a build writes to is
+// copied, the rest linked where that is possible: files in the module cache
+// never change.
+func copyModule(from, gomod, to string) error {
+	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, path)
+		if err != nil {
+			return err
+		}
+		dst := filepath.Join(to, rel)
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(dst, 0o700)
+		case rel == "go.mod":
+			return nil
+		case rel == "go.sum":
+			return copyPlain(path, dst)
+		case !d.Type().IsRegular():
+			return nil // a module has none
+		}
+		if os.Link(path, dst) == nil {
+			return nil
+		}
+		return copyPlain(path, dst)
+	})
+	if err != nil {
+		return err
+	}
+	// A module without go.mod has one in the download cache.
+	return copyPlain(gomod, filepath.Join(to, "go.mod"))
+}
+
+func copyPlain(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 func shortHash(s string) string {

@@ -79,8 +79,8 @@ var goEnvNames = []string{"GOROOT", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "
 
 // env runs go env in dir, so that go.mod's toolchain, go.work and GOTOOLCHAIN
 // have their say.
-func (g *goCmd) env(ctx context.Context, dir string) (e GoEnv, err error) {
-	out, err := g.output(ctx, dir, nil, append([]string{"env", "-json"}, goEnvNames...)...)
+func (g *goCmd) env(ctx context.Context, dir string, env []string) (e GoEnv, err error) {
+	out, err := g.output(ctx, dir, env, append([]string{"env", "-json"}, goEnvNames...)...)
 	if err != nil {
 		return e, err
 	}
@@ -93,7 +93,7 @@ func (g *goCmd) env(ctx context.Context, dir string) (e GoEnv, err error) {
 // ReadGoEnv runs go env in dir.
 func ReadGoEnv(ctx context.Context, goPath, dir string) (GoEnv, error) {
 	g := &goCmd{path: goPath, stderr: io.Discard}
-	return g.env(ctx, dir)
+	return g.env(ctx, dir, nil)
 }
 
 // A commandError is a go command that failed, with what it said.

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 // checkEnv refuses an environment that asks for what cannot be built.
@@ -37,7 +38,7 @@ func checkGo(env GoEnv, cfg Config) error {
 	if cfg.Target == Unix {
 		return nil
 	}
-	return CheckVersion(env.GOVERSION, cfg.Port.Supported)
+	return CheckVersion(env.GOVERSION, port.Supported)
 }
 
 // ErrUnsupportedGo is wrapped by the errors of [CheckVersion].
@@ -46,7 +47,7 @@ var ErrUnsupportedGo = errors.New("unsupported Go version")
 // CheckVersion returns an error unless version ("go1.26.8") belongs to one of
 // the releases ("1.26").
 func CheckVersion(version string, supported []string) error {
-	if slices.Contains(supported, release(version)) {
+	if slices.Contains(supported, port.Toolchain{Version: version}.Release()) {
 		return nil
 	}
 	help := "install a supported Go from https://go.dev/dl/"
@@ -56,27 +57,12 @@ func CheckVersion(version string, supported []string) error {
 	return hint.Errorf(help, "%w %s (supported: %s.x)", ErrUnsupportedGo, version, strings.Join(supported, ".x, "))
 }
 
-// release returns "1.26" for "go1.26.8" and "go1.26rc1", "" for others, such
-// as development versions.
-func release(version string) string {
-	v, ok := strings.CutPrefix(version, "go")
-	major, rest, dot := strings.Cut(v, ".")
-	if !ok || !dot {
-		return ""
-	}
-	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-	if end < 0 {
-		end = len(rest)
-	}
-	return major + "." + rest[:end]
-}
-
 // goFlags are what GOFLAGS and Tailor's own flags ask of go build together.
 type goFlags struct {
-	tags     string
-	ldflags  string
-	overlay  map[string]string // from -overlay in GOFLAGS
-	readonly bool              // -mod=mod is set, which would edit go.mod
+	tags    string
+	ldflags string
+	overlay map[string]string // from -overlay in GOFLAGS
+	mod     string            // -mod, "" to leave it to go
 }
 
 // refusedModes are flags of go build that need what an image has not.
@@ -111,7 +97,9 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 		case "linkshared":
 			err = hint.Errorf("remove it from GOFLAGS", "-linkshared in GOFLAGS: an image has no shared libraries")
 		case "mod":
-			f.readonly = val == "mod"
+			if val == "mod" {
+				f.mod = "readonly" // it would edit the user's go.mod
+			}
 		case "ldflags":
 			fromEnv = val
 		case "overlay":
@@ -222,8 +210,8 @@ func (f *goFlags) buildArgs() (args []string) {
 	if f == nil {
 		return nil
 	}
-	if f.readonly {
-		args = append(args, "-mod=readonly")
+	if f.mod != "" {
+		args = append(args, "-mod="+f.mod)
 	}
 	if f.tags != "" {
 		args = append(args, "-tags="+f.tags)

@@ -17,6 +17,7 @@ import (
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 // Kind says what an [Action] does.
@@ -74,7 +75,7 @@ type Plan struct {
 	g    *goCmd
 	src  source
 	key  string // of the cache entry
-	port PortConfig
+	port port.Config
 }
 
 // Name returns what the program is called: the output's name without suffix.
@@ -92,9 +93,8 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		if prog.network {
 			p.Devices = append(p.Devices, "net")
 		}
-		p.port = PortConfig{
-			Go: g.path, GOROOT: env.GOROOT, Version: env.GOVERSION, CacheDir: cfg.CacheDir,
-			Network: prog.network, MainDir: prog.Dir, Extra: flags.overlay,
+		if err := p.preparePort(env, flags, prog); err != nil {
+			return nil, err
 		}
 	}
 	name := src.name
@@ -114,6 +114,37 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	return p, nil
 }
 
+// preparePort decides what the runtime port is derived from.
+func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
+	if prog.network && within(env.GOMODCACHE, prog.Dir) {
+		// The go command lets no overlay add a file there.
+		help := "build it from a copy of its module"
+		if m := prog.Module; m != nil && m.Version != "" {
+			help = fmt.Sprintf("name the version, and it is: %s@%s", prog.ImportPath, m.Version)
+		}
+		return hint.Errorf(help, "%s lies in Go's module cache (%s) and imports net: it must be built outside", prog.ImportPath, prog.Dir)
+	}
+	tc := port.Toolchain{Go: p.g.path, GOROOT: env.GOROOT, Version: env.GOVERSION}
+	tc, err := tc.Overlayable(p.cfg.CacheDir, env.GOMODCACHE)
+	if err != nil {
+		return err
+	}
+	if tc.GOROOT != env.GOROOT {
+		p.src.env = append(slices.Clone(p.src.env), tc.Env()...)
+	}
+	p.port = port.Config{
+		Toolchain: tc, CacheDir: p.cfg.CacheDir,
+		Network: prog.network, MainDir: prog.Dir, Extra: flags.overlay,
+	}
+	return nil
+}
+
+// within reports whether path is dir or below it.
+func within(dir, path string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return dir != "" && err == nil && filepath.IsLocal(rel)
+}
+
 // actions lists the steps. raw is where the linker's output goes: a place that
 // stays the same, where go build sees that it is up to date.
 func (p *Plan) actions(flags *goFlags, raw string) []Action {
@@ -121,7 +152,7 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		Kind: KindCompile, Doc: fmt.Sprintf("compile %s with %s", p.Package, p.Go),
 		Dir: p.src.dir, Env: p.src.env, Outputs: []string{raw},
 	}
-	argv := []string{p.g.path, "build"}
+	argv := []string{p.goPath(), "build"}
 	if p.Target != Unix {
 		argv = append(argv, "-overlay="+overlayVar)
 		compile.Inputs = []string{overlayVar}
@@ -136,21 +167,29 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 			Inputs: []string{raw}, Outputs: []string{p.Output},
 		}}
 	}
-	if p.src.files && p.port.Network && p.cfg.Port.MainFile != "" {
+	if p.src.files && p.port.Network {
 		// go build compiles only the files that are named.
-		compile.Argv = append(compile.Argv, filepath.Join(p.port.MainDir, p.cfg.Port.MainFile))
+		compile.Argv = append(compile.Argv, filepath.Join(p.port.MainDir, port.MainFile))
 	}
 	what := "without a network"
 	if p.port.Network {
 		what = "with the network"
 	}
 	return []Action{{
-		Kind: KindOverlay, Doc: fmt.Sprintf("derive the runtime port %s from %s: %s", what, p.port.GOROOT, overlayVar),
+		Kind: KindOverlay, Doc: fmt.Sprintf("derive the runtime port %s from %s: %s", what, p.port.Toolchain.GOROOT, overlayVar),
 		Outputs: []string{overlayVar},
 	}, compile, {
 		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s", p.Target, deviceList(p.Devices), p.Output),
 		Inputs: []string{raw}, Outputs: []string{p.Output},
 	}}
+}
+
+// goPath is the go command that compiles.
+func (p *Plan) goPath() string {
+	if p.Target == Unix {
+		return p.g.path
+	}
+	return p.port.Toolchain.Go
 }
 
 func deviceList(devices []string) string {
@@ -179,7 +218,7 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 		}
 		switch a.Kind {
 		case KindOverlay:
-			overlay, err = p.cfg.Port.Prepare(ctx, p.port)
+			overlay, err = port.Prepare(ctx, p.port)
 		case KindCompile:
 			err = p.compile(ctx, a, overlay)
 		case KindNote:
@@ -205,10 +244,13 @@ func (p *Plan) compile(ctx context.Context, a Action, overlay string) error {
 	}
 	c := command{path: a.Argv[0], args: args, dir: a.Dir, env: a.Env, stdout: p.cfg.Stderr, stderr: p.cfg.Stderr}
 	err := c.run(ctx, p.cfg.Trace)
-	if err == nil || ctx.Err() != nil {
+	if err == nil {
+		return nil
+	}
+	os.Remove(a.Outputs[0]) // it may be half written
+	if ctx.Err() != nil {
 		return err
 	}
-	os.Remove(a.Outputs[0])
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		return fmt.Errorf("run %s: %w", a.Argv[0], err)

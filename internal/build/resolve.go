@@ -18,8 +18,10 @@ type source struct {
 	dir   string   // where go commands run
 	args  []string // packages or files, as go build takes them
 	files bool     // args are .go files
-	env   []string // settings for a module that was fetched
 	name  string   // what the program is called, "" to take the import path's
+
+	fetched bool     // dir is a module of our own in the cache
+	env     []string // settings that go with it
 }
 
 // resolve turns what the user wrote into a source.

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// An address plan is what the guest's network is to be configured with. Invalid
+// addresses are not configured.
+type addresses struct {
+	ip, ip6 netip.Prefix
+	gw, gw6 netip.Addr
+	dns     []netip.Addr
+}
+
+// staticAddresses sorts --ip, --gateway and --dns by family, of which the guest
+// has one address each.
+func staticAddresses(ips []netip.Prefix, gateways, dns []netip.Addr) (addresses, error) {
+	a := addresses{dns: dns}
+	for _, p := range ips {
+		to := &a.ip
+		if p.Addr().Is6() {
+			to = &a.ip6
+		}
+		if to.IsValid() {
+			return a, hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", *to, p)
+		}
+		*to = p
+	}
+	for _, g := range gateways {
+		to, ip := &a.gw, a.ip
+		if g.Is6() {
+			to, ip = &a.gw6, a.ip6
+		}
+		switch {
+		case to.IsValid():
+			return a, hint.Errorf("give one IPv4 and one IPv6 gateway", "--gateway %s and --gateway %s are of the same family", *to, g)
+		case !ip.IsValid():
+			return a, hint.Errorf("add --ip ADDRESS/BITS of the same family", "--gateway %s needs a static address", g)
+		case !ip.Contains(g) && !g.IsLinkLocalUnicast():
+			return a, hint.Errorf("check both; the number after / is the length of the network", "--gateway %s is not in the network of --ip %s", g, ip)
+		}
+		*to = g
+	}
+	return a, nil
+}
+
+// params writes a as boot parameters, which package netstack reads.
+func (a addresses) params() string {
+	var words []string
+	add := func(key string, valid bool, value fmt.Stringer) {
+		if valid {
+			words = append(words, key+"="+value.String())
+		}
+	}
+	add("ip", a.ip.IsValid(), a.ip)
+	add("gw", a.gw.IsValid(), a.gw)
+	add("ip6", a.ip6.IsValid(), a.ip6)
+	add("gw6", a.gw6.IsValid(), a.gw6)
+	for _, d := range a.dns {
+		add("dns", d.IsValid(), d)
+	}
+	return strings.Join(words, " ")
+}

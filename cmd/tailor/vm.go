@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/tap"
+	"github.com/tailor-os/tailor/internal/usernet"
+)
+
+// defaultMemory is the guest's memory in bytes without -m. The host gives only
+// what the guest touches.
+const defaultMemory = 64 << 20
+
+// A vmConfig is what run passes on to a virtual machine.
+type vmConfig struct {
+	Image   *image.Image
+	Path    string // of the image, for messages and os.Args[0]
+	Args    []string
+	Env     []string
+	Memory  uint64 // bytes, 0 for the default
+	Verbose bool
+	Net     cli.Net
+	Publish []cli.Publish
+	Addrs   addresses // given by the user
+	Log     *cli.Printer
+}
+
+// checkVM reports whether virtual machines can be run here.
+func checkVM() error { return monitor.Check() }
+
+// guestSignals are passed on to the guest's program.
+var guestSignals = []os.Signal{
+	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
+}
+
+// startVM runs a virtual machine and returns the program's exit code.
+func startVM(ctx context.Context, c vmConfig) (int, error) {
+	signals, stop := forwardSignals()
+	defer stop()
+	wire, err := c.openNet()
+	if err != nil {
+		return 0, err
+	}
+	defer wire.close()
+	memory := c.Memory
+	if memory == 0 {
+		memory = max(defaultMemory, c.Image.Note.MinMemory)
+	}
+	var stats monitor.Stats
+	exit, err := monitor.Run(ctx, monitor.Config{
+		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
+		Params: wire.addrs.params(), Verbose: c.Verbose,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Net: wire.device, Signals: signals, Stats: &stats,
+	})
+	if stats.OutOfMemory > 0 {
+		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
+	}
+	if c.Verbose {
+		c.Log.Infof("exit code %d; %d VM exits, %d notifications, %d times idle; set up in %v",
+			exit, stats.Exits, stats.Notifies, stats.Idles, stats.Setup)
+	}
+	return exit, err
+}
+
+// forwardSignals returns the signals for the guest from now on.
+func forwardSignals() (<-chan unix.Signal, func()) {
+	in := make(chan os.Signal, len(guestSignals))
+	out := make(chan unix.Signal, len(guestSignals))
+	done := make(chan struct{})
+	signal.Notify(in, guestSignals...)
+	go func() {
+		for {
+			select {
+			case s := <-in:
+				if n, ok := s.(unix.Signal); ok {
+					select {
+					case out <- n:
+					case <-done:
+						return
+					}
+				}
+			case <-done:
+				return
+			}
+		}
+	}()
+	return out, func() {
+		signal.Stop(in)
+		close(done)
+	}
+}
+
+// A wire is the host's side of the guest's network.
+type wire struct {
+	device *monitor.Net // nil for none
+	addrs  addresses
+	close  func() error
+}
+
+// wantsNet reports whether the image has a network device.
+func wantsNet(img *image.Image) bool {
+	for _, d := range img.Note.Devices {
+		if d.Type == "net" {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *vmConfig) openNet() (wire, error) {
+	none := wire{close: func() error { return nil }}
+	if !wantsNet(c.Image) {
+		if len(c.Publish) > 0 {
+			c.Log.Warnf("-p %s has no effect: the program does not import net", c.Publish[0])
+		}
+		return none, nil
+	}
+	switch c.Net.Kind {
+	case "tap":
+		return c.openTap()
+	case "none":
+		return none, nil
+	}
+	return c.openUser()
+}
+
+func (c *vmConfig) openTap() (wire, error) {
+	dev, err := tap.Open(c.Net.Tap)
+	if err != nil {
+		return wire{}, err
+	}
+	info := dev.Info()
+	w := wire{close: dev.Close, addrs: c.Addrs}
+	w.device = &monitor.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
+	copy(w.device.MAC[:], info.GuestMAC())
+	if !info.Up {
+		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
+	}
+	if !w.addrs.ip.IsValid() && !w.addrs.ip6.IsValid() {
+		if err := w.addrs.suggest(info); err != nil {
+			dev.Close()
+			return wire{}, err
+		}
+		c.Log.Infof("network %s: %s", info.Name, w.addrs.params())
+	}
+	return w, nil
+}
+
+// suggest fills in addresses next to the host's own on a tap.
+func (a *addresses) suggest(info tap.Info) error {
+	var ok4, ok6 bool
+	a.ip, a.gw, ok4 = info.Suggest(false)
+	a.ip6, a.gw6, ok6 = info.Suggest(true)
+	if !ok4 && !ok6 {
+		return hint.Errorf(fmt.Sprintf("add --ip ADDRESS/BITS, or give the host one: sudo ip addr add 192.0.2.1/24 dev %s", info.Name),
+			"no address for the guest: --ip is not given, and the host has none on %s to go by", info.Name)
+	}
+	return nil
+}
+
+func (c *vmConfig) openUser() (wire, error) {
+	n, err := usernet.New(usernet.Config{Forwards: forwards(c.Publish), Log: c.Log.Warnf})
+	if err != nil {
+		return wire{}, err
+	}
+	if c.Verbose {
+		for i, at := range n.Published() {
+			c.Log.Infof("port %d/%s of the guest is %s here", c.Publish[i].Guest, c.Publish[i].Proto(), at)
+		}
+	}
+	plan := n.Guest()
+	w := wire{close: n.Close, addrs: addresses{
+		ip: plan.IPv4, gw: plan.Gateway4, ip6: plan.IPv6, gw6: plan.Gateway6,
+		dns: c.Addrs.dns,
+	}}
+	if len(w.addrs.dns) == 0 {
+		w.addrs.dns = []netip.Addr{plan.DNS4, plan.DNS6}
+	}
+	w.device = &monitor.Net{FD: n.GuestFD(), MTU: uint16(min(plan.MTU, 65535))}
+	copy(w.device.MAC[:], plan.MAC)
+	return w, nil
+}
+
+func forwards(publish []cli.Publish) (out []usernet.Forward) {
+	for _, p := range publish {
+		out = append(out, usernet.Forward{
+			Network: p.Proto(), HostAddr: netip.AddrPortFrom(p.Addr, p.Host), GuestPort: p.Guest,
+		})
+	}
+	return out
+}
