@@ -103,7 +103,8 @@ func TestNetReceiveBusy(t *testing.T) {
 			time.Sleep(200 * time.Microsecond)
 		}
 	}
-	if s := n.net.Stats(); s.Wakes != 0 && n.idle == 0 && s.Wakes > 1 {
+	// The zeroed used_event asks for one wake-up, at the first packet.
+	if s := n.net.Stats(); s.Wakes > 1 {
 		t.Errorf("%+v: woke a guest that did not ask", s)
 	}
 }
@@ -161,7 +162,9 @@ func TestNetSlowPeer(t *testing.T) {
 	unix.SetsockoptInt(dev, unix.SOL_SOCKET, unix.SO_SNDBUF, 8192)
 	n := newNIC(t, dev, 64, 4096, 2048)
 	const total = 200
+	done := make(chan struct{})
 	go func() {
+		defer close(done)
 		for range total {
 			time.Sleep(100 * time.Microsecond)
 			if p := readPeer(t, peer); len(p) != 1500 {
@@ -170,6 +173,7 @@ func TestNetSlowPeer(t *testing.T) {
 		}
 	}()
 	n.sendMany(total, 1500)
+	<-done
 	if s := n.net.Stats(); s.TxPackets != total || s.TxDropped != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -315,8 +319,10 @@ func TestNetHostile(t *testing.T) {
 				dev, peer := seqpacket(t)
 				n := newNIC(t, dev, 0, 0, 2048)
 				q := &n.devs[0].Queues[tt.queue]
-				n.setAvail(q, 1)
 				tt.desc(n.guest, q)
+				if tt.want != virtq.ErrAvailIndex {
+					n.setAvail(q, 1)
+				}
 				writePeer(t, peer, packet(100, 0))
 				if !park { // by doorbell or by the I/O thread, else by the idle vCPU thread
 					n.bus.Notify(uint64(q.Notify))

@@ -5,6 +5,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
@@ -127,7 +128,7 @@ func (g *guest) wantError(want string) {
 	}
 }
 
-// setDesc writes a descriptor into a queue by hand, setAvail the index.
+// setDesc writes a descriptor into a queue by hand, setAvail then the index.
 func (g *guest) setDesc(q *abi.Queue, i int, addr uint64, n uint32, flags, next uint16) {
 	b := g.ram[q.Desc+16*uint64(i):]
 	binary.LittleEndian.PutUint64(b, addr)
@@ -137,7 +138,7 @@ func (g *guest) setDesc(q *abi.Queue, i int, addr uint64, n uint32, flags, next 
 }
 
 func (g *guest) setAvail(q *abi.Queue, idx uint16) {
-	binary.LittleEndian.PutUint16(g.ram[q.Avail+2:], idx)
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&g.ram[q.Avail])), uint32(idx)<<16)
 }
 
 // seqpacket returns a pair of connected sockets, closed with the test.
