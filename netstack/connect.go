@@ -3,6 +3,7 @@ package netstack
 import (
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
@@ -14,6 +15,11 @@ func (s *socket) destination(sa []byte, exact bool) (tcpip.FullAddress, libos.Er
 	switch {
 	case e != 0:
 		return a, e
+	case family == afInet6 && s.opts().GetV6Only() && header.IsV4MappedAddress(a.Addr):
+		if exact {
+			return a, libos.EINVAL
+		}
+		return a, libos.ENETUNREACH
 	case family == s.family:
 	case exact:
 		return a, libos.EAFNOSUPPORT

@@ -107,11 +107,14 @@ func (s *socket) readInto(w *partsWriter, parts [][]byte, skip int, opts tcpip.R
 	switch err.(type) {
 	case nil:
 	case *tcpip.ErrClosedForReceive:
+		if s.typ != sockStream && s.nonblock.Load() {
+			return tcpip.ReadResult{}, libos.EAGAIN // shut down, yet a datagram socket
+		}
 		return tcpip.ReadResult{}, 0
 	case *tcpip.ErrBadBuffer: // a datagram that met an empty buffer
 		r.Count = 0
 	default:
-		return tcpip.ReadResult{}, s.errno(err)
+		return tcpip.ReadResult{}, s.failure(err)
 	}
 	if s.typ == sockStream && !opts.Peek && r.Count > 0 {
 		s.ep.ModerateRecvBuf(r.Count)
@@ -206,5 +209,5 @@ func (s *socket) writeSkip(src *partsReader, parts [][]byte, skip int, opts tcpi
 	src.reset(parts, skip)
 	n, err := s.ep.Write(src, opts)
 	src.parts = nil
-	return int(n), s.errno(err)
+	return int(n), s.failure(err)
 }

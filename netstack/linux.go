@@ -142,5 +142,8 @@ const (
 	icmpv6Filter = 1
 )
 
-// eNONET is an error number that libos has no name for.
-const eNONET libos.Errno = 64
+// Error numbers that libos has no name for.
+const (
+	eNONET libos.Errno = 64
+	ePROTO libos.Errno = 71
+)

@@ -50,20 +50,22 @@ func findRaw(level, name int) *rawOption {
 // allowed reports whether a level's options exist on this kind of socket.
 func (s *socket) allowed(level int) bool {
 	switch level {
+	case solSocket, solIP:
+		return true
 	case solTCP:
-		return s.proto == protoTCP && s.typ == sockStream
+		return s.typ == sockStream
 	case solIPv6:
 		return s.family == afInet6
 	case solICMPv6:
 		return s.proto == protoICMPv6
 	}
-	return true
+	return false
 }
 
 // GetOption implements [libos.Socket].
 func (s *socket) GetOption(level, name int, value []byte) (int, libos.Errno) {
 	if !s.allowed(level) {
-		return 0, unknownLevel(level)
+		return 0, s.unknownLevel()
 	}
 	if o := findRaw(level, name); o != nil && o.get != nil {
 		return o.get(s, value)
@@ -82,7 +84,7 @@ func (s *socket) GetOption(level, name int, value []byte) (int, libos.Errno) {
 // SetOption implements [libos.Socket].
 func (s *socket) SetOption(level, name int, value []byte) libos.Errno {
 	if !s.allowed(level) {
-		return unknownLevel(level)
+		return libos.ENOPROTOOPT
 	}
 	if o := findRaw(level, name); o != nil && o.set != nil {
 		return o.set(s, value)
@@ -98,9 +100,10 @@ func (s *socket) SetOption(level, name int, value []byte) libos.Errno {
 	return o.set(s, v)
 }
 
-// unknownLevel is what Linux says of a level that the protocol does not have.
-func unknownLevel(level int) libos.Errno {
-	if level == solTCP || level == solUDP {
+// unknownLevel is what getsockopt says of a level that the protocol does not
+// have; setsockopt says ENOPROTOOPT.
+func (s *socket) unknownLevel() libos.Errno {
+	if s.family == afInet {
 		return libos.EOPNOTSUPP
 	}
 	return libos.ENOPROTOOPT

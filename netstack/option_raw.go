@@ -114,12 +114,12 @@ func getInt32(b []byte) int32 { return int32(binary.NativeEndian.Uint32(b)) }
 
 // membership joins or leaves a group.
 func (s *socket) membership(join bool, parse membershipParser, value []byte) libos.Errno {
+	if s.typ == sockStream {
+		return ePROTO
+	}
 	m, e := parse(value)
 	if e != 0 {
 		return e
-	}
-	if s.typ == sockStream {
-		return libos.EINVAL
 	}
 	if join {
 		o := tcpip.AddMembershipOption(m)

@@ -64,7 +64,7 @@ var socketOptions = [...]intOption{
 
 // takeError is SO_ERROR: it returns the pending error and clears it.
 func (s *socket) takeError() (int, libos.Errno) {
-	return int(s.errno(s.opts().GetLastError())), 0
+	return int(s.failure(s.opts().GetLastError())), 0
 }
 
 func (s *socket) isListening() (int, libos.Errno) {

@@ -141,6 +141,19 @@ func (s *socket) errno(err tcpip.Error) libos.Errno {
 	return e
 }
 
+// failure is errno for an error that ends a connection. The stack keeps such an
+// error twice, Linux once: what one call has reported, the next must not.
+func (s *socket) failure(err tcpip.Error) libos.Errno {
+	if err == nil {
+		return 0
+	}
+	e := s.errno(err)
+	if s.typ == sockStream && e != libos.EAGAIN {
+		_ = s.ep.LastError()
+	}
+	return e
+}
+
 // isLocal reports whether the socket is bound to a loopback address.
 func (s *socket) isLocal() bool {
 	a, err := s.ep.GetLocalAddress()
@@ -163,7 +176,19 @@ func readyBits(m waiter.EventMask) uint32 {
 }
 
 // Ready implements [libos.Poller].
-func (s *socket) Ready() uint32 { return readyBits(s.ep.Readiness(pollEvents)) }
+func (s *socket) Ready() uint32 {
+	r := readyBits(s.ep.Readiness(pollEvents))
+	if s.typ != sockStream {
+		return r
+	}
+	switch tcp.EndpointState(s.ep.State()) {
+	case tcp.StateInitial, tcp.StateBound:
+		r |= libos.ReadyOut
+	case tcp.StateClose, tcp.StateTimeWait:
+		r &^= libos.ReadyErr // the stack says it of every closed connection
+	}
+	return r
+}
 
 // SetNotify implements [libos.Poller]. The stack calls back while it holds the
 // wait queue's lock and maybe its endpoint's, none of which Ready takes.
