@@ -21,7 +21,6 @@ var guestModules = []string{
 	"gvisor.dev/gvisor",
 	"github.com/google/btree",
 	"golang.org/x/exp",
-	"golang.org/x/sys",
 	"golang.org/x/time",
 }
 
@@ -155,9 +154,22 @@ func (d *deriver) locate(pkg string) (fs.FS, string, error) {
 	return nil, "", fmt.Errorf("the guest's packages import %s, which no pinned module has", pkg)
 }
 
+// moduleEdits returns the edits of one file of a module.
+func moduleEdits(file string) (edits []Edit) {
+	for _, e := range ModuleEdits {
+		if e.File == file {
+			edits = append(edits, e)
+		}
+	}
+	return edits
+}
+
 // guestPath returns the import path that a package has in an image, and
 // whether it is one of ours (as against the standard library's).
 func guestPath(pkg string) (string, bool) {
+	if ours := substitutes[pkg]; ours != "" {
+		pkg = ours
+	}
 	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
 		return Prefix + rel, true
 	}
@@ -175,18 +187,18 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 		return nil, err
 	}
 	to, _ := guestPath(pkg)
-	ctx := d.buildContext(fsys, dir)
+	ours := strings.HasPrefix(pkg, tailor.Module+"/")
+	ctx := d.buildContext(fsys, ours)
 	var imports []string
 	for _, e := range entries {
-		ext := path.Ext(e.Name())
-		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || ext != ".go" && ext != ".s" && ext != ".h" {
+		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || path.Ext(e.Name()) != ".go" {
 			continue
 		}
 		match, err := ctx.MatchFile(dir, e.Name())
-		if err != nil || !match && ext != ".h" {
-			if err != nil {
-				return nil, err
-			}
+		if err != nil {
+			return nil, err
+		}
+		if !match {
 			continue
 		}
 		data, err := fs.ReadFile(fsys, path.Join(dir, e.Name()))
@@ -194,16 +206,18 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 			return nil, err
 		}
 		text := strings.TrimPrefix(string(data), buildTag)
-		if ext == ".go" {
-			var found []string
-			if text, found, err = renameImports(e.Name(), text); err != nil {
-				return nil, err
-			}
-			imports = append(imports, found...)
+		if !ours {
+			text = dropConstraints(text)
 		}
-		if pkg == "golang.org/x/sys/unix" && ext == ".s" {
-			text = editSysUnix(text)
+		text, err = applyEdits(text, moduleEdits(pkg+"/"+e.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
+		text, found, err := renameImports(e.Name(), text)
+		if err != nil {
+			return nil, err
+		}
+		imports = append(imports, found...)
 		if err := d.put(to+"/"+e.Name(), []byte(text)); err != nil {
 			return nil, err
 		}
@@ -211,11 +225,16 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 	return imports, nil
 }
 
-// buildContext is the context in which build constraints are decided: the
-// target's, at the release that will compile.
-func (d *deriver) buildContext(fsys fs.FS, dir string) *build.Context {
+// buildContext is the context in which build constraints are decided, at the
+// release that will compile: for our packages the target's, for a module's that
+// of a system and processor it knows nothing of, which leaves portable Go. (The
+// assembler could not run in a folder that only the overlay has, either.)
+func (d *deriver) buildContext(fsys fs.FS, ours bool) *build.Context {
 	ctx := build.Default
-	ctx.GOOS, ctx.GOARCH, ctx.CgoEnabled = "linux", "amd64", false
+	ctx.GOOS, ctx.GOARCH, ctx.CgoEnabled = "tailor", "portable", false
+	if ours {
+		ctx.GOOS, ctx.GOARCH = "linux", "amd64"
+	}
 	ctx.BuildTags = []string{"tailoros"}
 	ctx.ReleaseTags = nil
 	minor, _ := strconv.Atoi(strings.TrimPrefix(d.release, "1."))
@@ -224,6 +243,17 @@ func (d *deriver) buildContext(fsys fs.FS, dir string) *build.Context {
 	}
 	ctx.OpenFile = openIn(fsys)
 	return &ctx
+}
+
+// dropConstraints removes the build constraints of a file that has been chosen,
+// and a directive that does nothing but is refused in the standard library.
+func dropConstraints(text string) string {
+	lines := strings.SplitAfter(text, "\n")
+	lines = slices.DeleteFunc(lines, func(line string) bool {
+		return strings.HasPrefix(line, "//go:build ") || strings.HasPrefix(line, "// +build ") ||
+			strings.TrimSpace(line) == "//go:inline"
+	})
+	return strings.Join(lines, "")
 }
 
 // renameImports rewrites the import declarations of one file.
@@ -244,6 +274,14 @@ func renameImports(name, text string) (string, []string, error) {
 		to, ours := guestPath(pkg)
 		if !ours {
 			continue
+		}
+		if ours := substitutes[pkg]; ours != "" {
+			out.WriteString(text[last:set.Position(spec.Pos()).Offset])
+			last = set.Position(spec.Pos()).Offset
+			if spec.Name == nil {
+				out.WriteString(path.Base(pkg) + " ") // the name it is used by
+			}
+			pkg = ours
 		}
 		imports = append(imports, pkg)
 		start := set.Position(spec.Path.Pos()).Offset

@@ -3,7 +3,8 @@ package port
 import (
 	"io"
 	"io/fs"
-	"strings"
+
+	"github.com/tailor-os/tailor"
 )
 
 // An Edit is one change to a file of GOROOT/src: Old must stand there exactly
@@ -58,7 +59,7 @@ var Edits = []Edit{
 	},
 	{
 		File: "syscall/syscall_linux.go",
-		Old:  "import (\n", New: "import (\n\t\"Tailor/libos\"\n",
+		Old:  "\t\"internal/runtime/syscall/linux\"\n", New: "\t\"Tailor/libos\"\n",
 		Why: "See above.",
 	},
 	{
@@ -179,11 +180,28 @@ var Edits = []Edit{
 	},
 }
 
-// editSysUnix makes golang.org/x/sys/unix's own SYSCALL instructions calls.
-func editSysUnix(text string) string {
-	text = strings.ReplaceAll(text, "\tCALL\truntime·entersyscall(SB)\n", "")
-	text = strings.ReplaceAll(text, "\tCALL\truntime·exitsyscall(SB)\n", "")
-	return strings.ReplaceAll(text, syscallInstr, syscallCall)
+// ModuleEdits are the edits of the modules that the guest's packages use; File
+// begins with the import path.
+var ModuleEdits = []Edit{
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/tcpip.go", Old: "\t\"net\"\n", New: "",
+		Why: "Package net imports the network stack, so that must not import package net.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/tcpip.go",
+		Old:  "make(net.HardwareAddr, LinkAddressSize)", New: "make([]byte, LinkAddressSize)",
+		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/sync/fence.go",
+		Old:  "func MemoryFenceReads()\n", New: "//\n//go:noinline\nfunc MemoryFenceReads() {}\n",
+		Why: "It was assembly, as a fence for the compiler; a call is one too.",
+	},
+}
+
+// substitutes are packages of modules that images have another one for.
+var substitutes = map[string]string{
+	"gvisor.dev/gvisor/pkg/log": tailor.Module + "/netstack/quietlog",
 }
 
 // openIn makes a build context read from fsys.

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor"
@@ -64,7 +65,6 @@ type Config struct {
 	Toolchain Toolchain
 	CacheDir  string // where derived files are kept
 	Network   bool   // link the TCP/IP stack
-	MainDir   string // folder of the program's package main
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -79,9 +79,6 @@ func (e *UnsupportedError) Error() string {
 	}
 	return s
 }
-
-// MainFile is the name of the file that is laid into package main's folder.
-const MainFile = "tailor_image.go"
 
 // Prepare derives the port for cfg and returns the path of the overlay file
 // for `go build -overlay`. What does not depend on the program is kept in
@@ -100,9 +97,6 @@ func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 		if base, err = derive(ctx, cfg, dir); err != nil {
 			return "", err
 		}
-	}
-	if cfg.Network {
-		base[filepath.Join(cfg.MainDir, MainFile)] = filepath.Join(dir, "main", "network.go")
 	}
 	for path, file := range cfg.Extra {
 		base[path] = file
@@ -126,7 +120,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	edits, err := json.Marshal(Edits)
+	edits, err := json.Marshal([]any{Edits, ModuleEdits, substitutes})
 	if err != nil {
 		return "", err
 	}
@@ -210,17 +204,21 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
 	if cfg.Network {
-		roots = append(roots, tailor.Module+"/boot/network")
+		const network = tailor.Module + "/boot/network"
+		roots = append(roots, network)
 		var err error
 		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
 			return nil, err
 		}
+		// Package net brings the network in: a program that does not import
+		// it has none.
+		to, _ := guestPath(network)
+		link := "package net\n\nimport _ " + strconv.Quote(to) + "\n"
+		if err := d.put("net/tailor_network.go", []byte(link)); err != nil {
+			return nil, err
+		}
 	}
 	if err := d.packages(roots); err != nil {
-		return nil, err
-	}
-	main := "package main\n\nimport _ \"" + Prefix + "boot/network\"\n"
-	if err := writeFile(filepath.Join(dir, "main", "network.go"), []byte(main)); err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(overlay{d.replace})

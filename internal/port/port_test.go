@@ -1,31 +1,55 @@
 package port
 
 import (
+	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"testing"
 )
 
 func testToolchain(t *testing.T) Toolchain {
 	t.Helper()
-	out, err := exec.Command("go", "env", "GOROOT", "GOVERSION").Output()
+	out, err := exec.Command("go", "env", "GOROOT", "GOVERSION", "GOMODCACHE").Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := strings.Fields(string(out))
-	return Toolchain{Go: "go", GOROOT: f[0], Version: f[1]}
+	tc := Toolchain{Go: "go", GOROOT: f[0], Version: f[1]}
+	tc, err = tc.Overlayable(t.TempDir(), f[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tc
 }
 
 func TestPrepareRuntimeCompiles(t *testing.T) {
 	dir := t.TempDir()
-	overlay, err := Prepare(t.Context(), Config{Toolchain: testToolchain(t), CacheDir: dir})
+	tc := testToolchain(t)
+	overlay, err := Prepare(t.Context(), Config{Toolchain: tc, CacheDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := exec.Command("go", "build", "-overlay", overlay, "runtime").CombinedOutput()
+	out, err := compile(tc, overlay, "runtime")
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	_ = runtime.GOOS
+}
+
+func TestNetworkCompiles(t *testing.T) {
+	dir := t.TempDir()
+	tc := testToolchain(t)
+	overlay, err := Prepare(t.Context(), Config{Toolchain: tc, CacheDir: dir, Network: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := compile(tc, overlay, "net")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+func compile(tc Toolchain, overlay, pkg string) ([]byte, error) {
+	cmd := exec.Command(tc.Go, "build", "-overlay", overlay, pkg)
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), tc.Env()...)
+	return cmd.CombinedOutput()
 }
