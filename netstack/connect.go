@@ -23,12 +23,14 @@ func (s *socket) destination(sa []byte, exact bool) (tcpip.FullAddress, libos.Er
 	case family == s.family:
 	case exact:
 		return a, libos.EAFNOSUPPORT
-	case s.family == afInet6 && !s.ep.SocketOptions().GetV6Only():
-		if a.Addr.Len() == 0 {
-			a.Addr = mappedAny
-		}
-	default:
+	case s.family == afInet6 && s.typ == sockStream && len(sa) < sizeInet6NoScope:
+		return a, libos.EINVAL
+	case s.family != afInet6 || s.typ == sockStream:
 		return a, libos.EAFNOSUPPORT
+	case s.opts().GetV6Only():
+		return a, libos.ENETUNREACH
+	case a.Addr.Len() == 0:
+		a.Addr = mappedAny
 	}
 	if s.typ == sockRaw || s.proto == protoICMP || s.proto == protoICMPv6 {
 		if !exact {
@@ -84,7 +86,9 @@ func (s *socket) Accept() (libos.Socket, []byte, libos.Errno) {
 	if e != 0 {
 		return nil, nil, e
 	}
-	return s.st.newSocket(ep, wq, s.family, s.typ, s.proto), encodeSockaddr(s.family, peer), 0
+	c := s.st.newSocket(ep, wq, s.family, s.typ, s.proto)
+	c.inherit(s)
+	return c, encodeSockaddr(s.family, peer), 0
 }
 
 // Connect implements [libos.Socket].
@@ -97,6 +101,9 @@ func (s *socket) Connect(sa []byte) libos.Errno {
 	a, e := s.destination(sa, false)
 	if e != 0 {
 		return e
+	}
+	if s.typ == sockStream && tcp.EndpointState(s.ep.State()) == tcp.StateListen {
+		return libos.EISCONN
 	}
 	if s.typ != sockStream || s.nonblock.Load() {
 		return s.connectErrno(s.ep.Connect(a))

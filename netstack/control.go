@@ -165,7 +165,7 @@ func (s *socket) sendFrom(opts *tcpip.WriteOptions, nic tcpip.NICID, source []by
 	}
 	a := tcpip.AddrFrom4Slice(source)
 	if !a.Unspecified() && s.st.ip.CheckLocalAddress(nic, ipv4.ProtocolNumber, a) == 0 {
-		return libos.EINVAL
+		return libos.ENETUNREACH
 	}
 	return 0
 }

@@ -506,6 +506,137 @@ var scripts = map[string]func(*script){
 		x.get(u, solSocket, soRcvbuf)
 		x.get(u, solSocket, soProtocol)
 	},
+	"fill the buffers": func(x *script) {
+		c, s := x.connected()
+		c.SetOption(solSocket, soSndbuf, []byte{0, 0x40, 0, 0})
+		chunk := make([]byte, 4096)
+		for {
+			if _, e := c.Write(chunk); e != 0 {
+				x.logf("full: errno %d", e)
+				break
+			}
+		}
+		x.logf("ready %#x", c.Ready())
+		time.Sleep(20 * time.Millisecond)
+		for e := libos.Errno(0); e == 0; _, e = s.Read(chunk) {
+			time.Sleep(100 * time.Microsecond)
+		}
+		x.logf("ready %#x", waitReady(x, c, libos.ReadyOut))
+	},
+	"listener closes": func(x *script) {
+		l := x.listener("127.0.0.1")
+		c := x.open(afInet, sockStream, 0)
+		c.Connect(at("127.0.0.1", port(x, l)))
+		waitReady(x, l, libos.ReadyIn)
+		l.Close()
+		waitReady(x, c, libos.ReadyErr)
+		x.read("client", c)
+	},
+	"listener shuts down": func(x *script) {
+		l := x.listener("127.0.0.1")
+		x.logf("shutdown: errno %d", l.Shutdown(0))
+		_, _, e := l.Accept()
+		x.logf("accept: errno %d", e)
+	},
+	"listener, wrong calls": func(x *script) {
+		l := x.listener("127.0.0.1")
+		x.read("listener", l)
+		_, e := l.Send([][]byte{[]byte("x")}, nil, nil, 0)
+		x.logf("send: errno %d", e)
+		x.logf("connect: errno %d", l.Connect(at("127.0.0.1", 1)))
+		x.logf("listen again: errno %d", l.Listen(3))
+		_, e = l.RemoteAddr()
+		x.logf("getpeername: errno %d", e)
+		x.logf("ready %#x", l.Ready())
+	},
+	"inherited": func(x *script) {
+		l := x.listener("127.0.0.1")
+		x.set(l, solTCP, tcpNodelay, 1)
+		x.set(l, solSocket, soKeepalive, 1)
+		x.set(l, solTCP, tcpKeepidle, 77)
+		c := x.open(afInet, sockStream, 0)
+		c.Connect(at("127.0.0.1", port(x, l)))
+		waitReady(x, l, libos.ReadyIn)
+		s, _, _ := l.Accept()
+		x.get(s, solTCP, tcpNodelay)
+		x.get(s, solSocket, soKeepalive)
+		x.get(s, solTCP, tcpKeepidle)
+		s.Close()
+	},
+	"odd destinations": func(x *script) {
+		s, u := x.open(afInet, sockStream, 0), x.open(afInet, sockDgram, 0)
+		x.logf("port 0: errno %d", s.Connect(at("127.0.0.1", 0)))
+		_, e := u.Send([][]byte{[]byte("x")}, nil, at("127.0.0.1", 0), 0)
+		x.logf("datagram to port 0: errno %d", e)
+		_, e = u.Send([][]byte{[]byte("x")}, nil, at6("::1", 9), 0)
+		x.logf("v6 from v4: errno %d", e)
+		_, e = u.Send([][]byte{[]byte("x")}, nil, []byte{2}, 0)
+		x.logf("short: errno %d", e)
+		_, e = u.Send([][]byte{[]byte("x")}, nil, at("127.255.255.255", 9), 0)
+		x.logf("broadcast: errno %d", e)
+		u6 := x.open(afInet6, sockDgram, 0)
+		x.set(u6, solIPv6, ipv6V6only, 1)
+		_, e = u6.Send([][]byte{[]byte("x")}, nil, at6("::ffff:127.0.0.1", 9), 0)
+		x.logf("mapped with v6only: errno %d", e)
+		_, e = u6.Send([][]byte{[]byte("x")}, nil, at("127.0.0.1", 9), 0)
+		x.logf("v4 with v6only: errno %d", e)
+		a := x.open(afInet, sockStream, 0)
+		x.logf("any: errno %d", a.Connect(at("0.0.0.0", x.deadPort(sockStream))))
+		waitReady(x, a, libos.ReadyErr)
+		x.get(a, solSocket, soError)
+		c := x.open(afInet6, sockStream, 0)
+		x.logf("v4 on v6 stream: errno %d", c.Connect(at("127.0.0.1", 9)))
+		d := x.open(afInet6, sockDgram, 0)
+		x.logf("v4 on v6 datagram: errno %d", d.Connect(at("127.0.0.1", 9)))
+	},
+	"short option buffers": func(x *script) {
+		s := x.open(afInet, sockStream, 0)
+		for _, n := range []int{0, 1, 2, 4, 8} {
+			v := make([]byte, n)
+			k, e := s.GetOption(solSocket, soType, v)
+			x.logf("%d: %d %v errno %d", n, k, v, e)
+			k, e = s.GetOption(solTCP, tcpNodelay, v)
+			x.logf("%d: %d %v errno %d", n, k, v, e)
+			x.logf("set: errno %d, %d", s.SetOption(solTCP, tcpNodelay, v), s.SetOption(solIP, ipTTL, append(v, 5)))
+		}
+	},
+	"options of IPv6": func(x *script) {
+		s := x.open(afInet6, sockStream, 0)
+		u := x.open(afInet6, sockDgram, 0)
+		for _, o := range [][3]int{
+			{solIPv6, ipv6UnicastHops, 5}, {solIPv6, ipv6UnicastHops, -1}, {solIPv6, ipv6UnicastHops, 256},
+			{solIPv6, ipv6Tclass, 0x20}, {solIPv6, ipv6Tclass, 300}, {solIPv6, ipv6MTUDiscover, 2},
+			{solIPv6, 250, 1}, {solIP, ipTTL, 9}, {solTCP, tcpNodelay, 1},
+		} {
+			x.set(s, o[0], o[1], o[2])
+			x.set(u, o[0], o[1], o[2])
+		}
+		for _, o := range [][3]int{
+			{solIPv6, ipv6MulticastHops, 4}, {solIPv6, ipv6MulticastLoop, 0}, {solIPv6, ipv6Recvpktinfo, 1},
+			{solIPv6, ipv6Recvtclass, 1}, {solIPv6, ipv6Recverr, 1},
+		} {
+			x.set(u, o[0], o[1], o[2])
+		}
+	},
+	"ancillary to send": func(x *script) {
+		a, b := x.open(afInet, sockDgram, 0), x.open(afInet, sockDgram, 0)
+		a.Bind(at("127.0.0.1", 0))
+		x.set(a, solIP, ipRecvttl, 1)
+		to := at("127.0.0.1", port(x, a))
+		for _, oob := range [][]byte{
+			cmsg(solIP, ipTTL, []byte{3, 0, 0, 0}), cmsg(solIP, ipTTL, []byte{0, 1, 0, 0}),
+			cmsg(solIP, ipPktinfo, make([]byte, 12)), cmsg(solIP, ipPktinfo, make([]byte, 4)),
+			cmsg(solIP, ipPktinfo, []byte{0, 0, 0, 0, 192, 0, 2, 1, 0, 0, 0, 0}), cmsg(solIP, 99, nil), cmsg(77, 1, nil),
+			{255, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 1}, {1, 2, 3},
+		} {
+			n, e := b.Send([][]byte{[]byte("x")}, oob, to, 0)
+			x.logf("%v: %d errno %d", oob, n, e)
+			if e == 0 {
+				waitReady(x, a, libos.ReadyIn)
+				x.control(a, 256)
+			}
+		}
+	},
 	"linger and timeouts": func(x *script) {
 		s := x.open(afInet, sockStream, 0)
 		v := make([]byte, 16)
@@ -541,6 +672,14 @@ func (x *script) control(s libos.Socket, room int) {
 	if room >= 100 { // in full; the order is nobody's promise
 		x.logf("%v", sorted(msgs))
 	}
+}
+
+// cmsg builds one control message.
+func cmsg(level, typ int, data []byte) []byte {
+	b := make([]byte, 64)
+	w := cmsgWriter{buf: b}
+	w.add(level, typ, data)
+	return b[:w.n]
 }
 
 func sorted(s []string) []string {

@@ -1,10 +1,12 @@
 package netstack
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
 // An intOption is a socket option whose value is an int (or, for IPPROTO_IP
@@ -86,6 +88,14 @@ func (s *socket) SetOption(level, name int, value []byte) libos.Errno {
 	if !s.allowed(level) {
 		return libos.ENOPROTOOPT
 	}
+	e := s.setOption(level, name, value)
+	if e == 0 && s.typ == sockStream {
+		s.remember(level, name, value)
+	}
+	return e
+}
+
+func (s *socket) setOption(level, name int, value []byte) libos.Errno {
 	if o := findRaw(level, name); o != nil && o.set != nil {
 		return o.set(s, value)
 	}
@@ -98,6 +108,41 @@ func (s *socket) SetOption(level, name int, value []byte) libos.Errno {
 		return e
 	}
 	return o.set(s, v)
+}
+
+// An optionCall is a call of SetOption.
+type optionCall struct {
+	level, name int
+	value       []byte
+}
+
+// remember notes an option for the connections that will be accepted: Linux
+// copies the whole socket. What concerns binding alone is left out.
+func (s *socket) remember(level, name int, value []byte) {
+	switch st := tcp.EndpointState(s.ep.State()); {
+	case st != tcp.StateInitial && st != tcp.StateBound && st != tcp.StateListen:
+		return
+	case level == solSocket && (name == soReuseaddr || name == soReuseport), level == solIPv6 && name == ipv6V6only:
+		return
+	}
+	s.optionMu.Lock()
+	defer s.optionMu.Unlock()
+	for i := range s.inherited {
+		if c := &s.inherited[i]; c.level == level && c.name == name {
+			c.value = append(c.value[:0], value...)
+			return
+		}
+	}
+	s.inherited = append(s.inherited, optionCall{level, name, bytes.Clone(value)})
+}
+
+// inherit gives a new connection the options of its listener.
+func (s *socket) inherit(l *socket) {
+	l.optionMu.Lock()
+	defer l.optionMu.Unlock()
+	for _, c := range l.inherited {
+		_ = s.setOption(c.level, c.name, c.value)
+	}
 }
 
 // unknownLevel is what getsockopt says of a level that the protocol does not

@@ -31,6 +31,10 @@ type socket struct {
 	rcvtimeo atomic.Int64
 	stamp    atomic.Bool // SO_TIMESTAMP
 
+	// inherited are the options that connections accepted on this socket get.
+	optionMu  sync.Mutex
+	inherited []optionCall
+
 	notifyMu sync.Mutex
 	notify   *waiter.Entry
 
