@@ -73,11 +73,10 @@ type Config struct {
 type UnsupportedError struct{ Version, Detail string }
 
 func (e *UnsupportedError) Error() string {
-	s := fmt.Sprintf("%s is not supported (supported: Go %s)", e.Version, strings.Join(Supported, ", "))
 	if e.Detail != "" {
-		s += ": " + e.Detail
+		return fmt.Sprintf("the runtime port does not fit this %s: %s", e.Version, e.Detail)
 	}
-	return s
+	return fmt.Sprintf("%s is not supported (supported: Go %s)", e.Version, strings.Join(Supported, ", "))
 }
 
 // Prepare derives the port for cfg and returns the path of the overlay file

@@ -1,0 +1,78 @@
+package port
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Doc returns docs/port.md, written from the tables that the port is made of.
+func Doc() string {
+	var b strings.Builder
+	b.WriteString(docHead)
+	fmt.Fprintf(&b, "Supported: Go %s.\n\n## Edits\n", strings.Join(Supported, ", "))
+	writeEdits(&b, Edits)
+	b.WriteString("\n## Files that take the place of the runtime's\n\n| runtime | ours |\n| --- | --- |\n")
+	for _, name := range slices.Sorted(maps.Keys(machineFiles)) {
+		fmt.Fprintf(&b, "| `%s` | `machine/%s` |\n", machineFiles[name], name)
+	}
+	b.WriteString("\nThe other files of `machine/` are added to package runtime as `tailor_NAME`.\n")
+	b.WriteString("\n## Edits of the modules that go into images\n\nTheir versions are pinned in go.mod, and they are laid as portable Go: build constraints are decided for a system and processor they do not know.\n")
+	writeEdits(&b, ModuleEdits)
+	b.WriteString("\n## Packages that images have another one for\n\n")
+	for _, pkg := range slices.Sorted(maps.Keys(substitutes)) {
+		fmt.Fprintf(&b, "- `%s`: `%s`\n", pkg, substitutes[pkg])
+	}
+	return b.String()
+}
+
+const docHead = `# The runtime port
+
+An image is built by the user's own Go toolchain from the user's own program.
+What is different is given to ` + "`go build -overlay`" + `: copies of a few files of
+GOROOT with the edits below, the files of ` + "`machine/`" + ` as part of package
+runtime, and the other guest packages below ` + "`Tailor/`" + ` in the standard library's
+tree. GOROOT itself is never written to, and no file of it is kept in this
+repository.
+
+Each edit must match exactly as often as it says (once, if it says nothing).
+If one does not, the toolchain is refused with its version and the file.
+
+This page is written from internal/port/edits.go by ` + "`go test ./internal/port -update`" + `.
+
+`
+
+func writeEdits(b *strings.Builder, edits []Edit) {
+	last := ""
+	for _, e := range edits {
+		if e.File != last {
+			fmt.Fprintf(b, "\n### `%s`\n", e.File)
+			last = e.File
+		}
+		fmt.Fprintf(b, "\n%s%s%s\n\n```diff\n", e.Why, times(e.Count), only(e.Release))
+		diff(b, "-", e.Old)
+		diff(b, "+", e.New)
+		b.WriteString("```\n")
+	}
+}
+
+func times(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d times)", n)
+}
+
+func only(release string) string {
+	if release == "" {
+		return ""
+	}
+	return " (Go " + release + " only)"
+}
+
+func diff(b *strings.Builder, sign, text string) {
+	for line := range strings.Lines(text) {
+		b.WriteString(sign + strings.TrimRight(line, "\n") + "\n")
+	}
+}

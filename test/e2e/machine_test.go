@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Go's own reports of errors, with Go's own exit codes.
+func TestFailures(t *testing.T) {
+	tests := []struct {
+		args   []string
+		code   int
+		stderr []string
+	}{
+		{[]string{"exit", "0"}, 0, nil},
+		{[]string{"exit", "3"}, 3, nil},
+		{[]string{"exit", "255"}, 255, nil},
+		{[]string{"panic"}, 2, []string{"panic: boo", "goroutine 1 [running]:", "main.init"}},
+		{[]string{"overflow"}, 2, []string{"stack overflow", "goroutine stack exceeds", "main.recurse"}},
+		{[]string{"wild"}, 2, []string{"fatal error: fault", "addr=0x5000000123", "goroutine 1"}},
+		{[]string{"throw"}, 2, []string{"fatal error: sync: unlock of unlocked mutex", "goroutine 1"}},
+		{[]string{"deadlock"}, 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [select (no cases)]"}},
+		{[]string{"oom"}, 2, []string{"out of memory", "-m "}},
+	}
+	for _, tt := range tests {
+		t.Run(strings.Join(tt.args, "-"), func(t *testing.T) {
+			guest(t, tt.args...).want(t, tt.code, nil, tt.stderr)
+		})
+	}
+}
+
+func TestRecover(t *testing.T) {
+	guest(t, "recover").want(t, 0, []string{
+		"nil: runtime error: invalid memory address or nil pointer dereference\n",
+		"div: runtime error: integer divide by zero\n",
+		"index: runtime error: index out of range [3] with length 3\n",
+		"method: runtime error: invalid memory address",
+		"done\n",
+	}, nil)
+	guest(t, "vectors").want(t, 0, []string{"249750\n"}, nil)
+}
+
+// What a guest that has gone wrong must not be able to do.
+func TestAttacks(t *testing.T) {
+	for _, name := range []string{
+		"poke-text", "poke-rodata", "poke-null", "poke-system", "poke-stubs", "poke-bootinfo",
+		"poke-clock", "poke-guard", "poke-high", "exec-data",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := guest(t, name)
+			r.want(t, 2, nil, []string{"goroutine 1"})
+			if strings.Contains(r.stdout, "SURVIVED") {
+				t.Error("the access was not stopped")
+			}
+		})
+	}
+}
+
+func TestArguments(t *testing.T) {
+	img := buildImage(t, "hvt", guestPkg)
+	r := run(t, "run", "-e", "T_A=1", "-e", "T_B=two words", img, "args", "-x", "a b", "", "-m")
+	r.want(t, 0, []string{"-x|a b||-m\n", "T_A=1\n", "T_B=two words\n"}, []string{"to stderr\n"})
+	if strings.Contains(r.stdout, "to stderr") {
+		t.Error("standard error arrives on standard output")
+	}
+}
+
+func TestTime(t *testing.T) {
+	before := time.Now()
+	r := guest(t, "time")
+	after := time.Now()
+	r.want(t, 0, nil, nil)
+	if strings.Contains(r.stdout, "FAIL") {
+		t.Error(r.stdout)
+	}
+	var walls []time.Time
+	for line := range strings.Lines(r.stdout) {
+		var a, b int64
+		if n, _ := fmt.Sscanf(line, "wall %d", &a); n == 1 {
+			walls = append(walls, time.UnixMicro(a))
+		}
+		if n, _ := fmt.Sscanf(line, "slept %d %d", &a, &b); n == 2 && b < a {
+			t.Errorf("a sleep of %d us took %d us", a, b)
+		}
+	}
+	const slack = 50 * time.Millisecond // of the two clocks
+	if len(walls) != 2 || walls[0].Before(before.Add(-slack)) || walls[1].After(after.Add(slack)) || !walls[0].Before(walls[1]) {
+		t.Errorf("wall clock %v, host's %v to %v", walls, before, after)
+	}
+}
+
+func TestRandomDiffers(t *testing.T) {
+	seen := map[string]bool{}
+	for range 4 {
+		r := guest(t, "random")
+		r.want(t, 0, nil, nil)
+		if len(r.stdout) != 65 || seen[r.stdout] {
+			t.Errorf("random bytes %q", r.stdout)
+		}
+		seen[r.stdout] = true
+	}
+}
+
+func TestStdin(t *testing.T) {
+	text := strings.Repeat("0123456789abcdef\n", 10000)
+	r := startGuest(t, strings.NewReader(text), "cat").wait()
+	r.want(t, 0, nil, []string{fmt.Sprintf("copied %d", len(text))})
+	if r.stdout != text {
+		t.Errorf("got %d bytes back of %d", len(r.stdout), len(text))
+	}
+	startGuest(t, strings.NewReader("one\ntwo"), "lines").wait().want(t, 0, []string{"line: one\nline: two\n"}, nil)
+	guest(t, "lines").want(t, 0, nil, nil) // at its end from the start
+}
+
+func TestFlood(t *testing.T) {
+	r := guest(t, "flood")
+	r.want(t, 0, nil, nil)
+	if len(r.stdout) != 1<<20 {
+		t.Errorf("%d bytes of output", len(r.stdout))
+	}
+}
+
+func TestRuntime(t *testing.T) {
+	guest(t, "goroutines").want(t, 0, []string{"sum 499500 procs 1 1 1\n", "locked ok\n"}, nil)
+	guest(t, "gc").want(t, 0, []string{"collected true"}, nil)
+	guest(t, "files").want(t, 0, []string{"hello\n", "open /tmp/none: no such file or directory\n", "true true"}, nil)
+}
+
+func TestUnsupportedCall(t *testing.T) {
+	guest(t, "unsupported").want(t, 0, []string{"function not implemented\nfunction not implemented\ntrue\n"}, nil)
+	img := buildImage(t, "hvt", guestPkg)
+	r := run(t, "run", "-v", img, "unsupported")
+	if n := strings.Count(r.stderr, "ptrace"); n != 1 {
+		t.Errorf("-v names ptrace %d times:\n%s", n, r.stderr)
+	}
+}
+
+func TestSignals(t *testing.T) {
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(s.String(), func(t *testing.T) {
+			p := startGuest(t, nil, "signals")
+			p.expect("ready")
+			p.signal(s)
+			p.wait().want(t, 7, []string{"got " + s.String()}, nil)
+		})
+	}
+	t.Run("not caught", func(t *testing.T) {
+		p := startGuest(t, nil, "sleep")
+		p.expect("ready")
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 128+15, nil, nil)
+	})
+	t.Run("not caught while computing", func(t *testing.T) {
+		p := startGuest(t, nil, "spin")
+		p.expect("ready")
+		p.signal(syscall.SIGINT)
+		p.wait().want(t, 128+2, nil, nil)
+	})
+	t.Run("second", func(t *testing.T) {
+		p := startGuest(t, nil, "ignore-signals")
+		p.expect("ready")
+		p.signal(syscall.SIGTERM)
+		p.expect("ignored terminated")
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 128+15, nil, nil)
+	})
+	t.Run("quit", func(t *testing.T) {
+		p := startGuest(t, nil, "sleep")
+		p.expect("ready")
+		p.signal(syscall.SIGQUIT)
+		p.wait().want(t, 2, nil, []string{"SIGQUIT: quit", "goroutine 1", "time.Sleep"})
+	})
+}
+
+// The smallest memory that is promised.
+func TestSmallMemory(t *testing.T) {
+	img := buildImage(t, "hvt", "../../examples/hello")
+	run(t, "run", "-m", "8M", img).want(t, 0, []string{"\n"}, nil)
+}
