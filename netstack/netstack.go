@@ -72,6 +72,7 @@ type Stack struct {
 	portIDs atomic.Uint32
 	down    atomic.Bool // the device broke
 	unix    unixNames
+	orphans orphans
 
 	mu     sync.Mutex
 	link   *link // nil without a network card

@@ -245,6 +245,7 @@ func (s *socket) Close() libos.Errno {
 	l := s.ep.SocketOptions().GetLinger()
 	if s.typ != sockStream || !l.Enabled || l.Timeout == 0 {
 		s.ep.Close()
+		s.st.orphans.add(s.ep)
 		return 0
 	}
 	entry, ch := waiter.NewChannelEntry(waiter.EventHUp | waiter.EventErr)

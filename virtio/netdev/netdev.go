@@ -160,9 +160,10 @@ func (d *Device) TSO() bool {
 
 // Run makes receive buffers available and starts to receive. It is called once.
 func (d *Device) Run(r Receiver) error {
-	if err := d.rx.fill(); err != nil {
+	if err := d.rx.grow(d.rx.first); err != nil {
 		return err
 	}
+	d.rx.q.Publish()
 	go d.receive(r)
 	go d.drain()
 	return nil

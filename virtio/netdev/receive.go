@@ -14,10 +14,15 @@ const (
 	// merge several for a packet: a power of two, as the stack's pools have
 	// them, that holds a full Ethernet frame.
 	mergeBuffer = 2048
-	// maxReceive bounds the receive buffers, and with it the memory they pin.
-	maxReceive = 256
-	// maxBigReceive bounds them where each must hold 64 KiB.
-	maxBigReceive = 32
+	// firstReceive is how many buffers the device gets at the start: two
+	// packets of 64 KiB. Their number doubles when half of them come back at
+	// once, up to maxReceive, so that little memory is touched at boot and
+	// pinned by an idle guest.
+	firstReceive = 64
+	maxReceive   = 256
+	// The same bounds where each buffer must hold 64 KiB.
+	firstBigReceive = 4
+	maxBigReceive   = 32
 	// copyBelow is the length in bytes under which a packet is copied out of
 	// its buffer, which the device gets back at once.
 	copyBelow = 512
@@ -31,6 +36,8 @@ type receiver struct {
 	size     int            // bytes of a buffer
 	merge    bool           // packets may span buffers
 	bufs     []*buffer.View // by token: what the device has
+	first    int            // how many at the start
+	max      int            // and at the most
 	one      [1][]byte      // scratch for queue.Add
 	checked  bool           // the device may leave out or vouch for checksums
 	hdr      virtio.NetHdr  // of the packet being put together
@@ -43,26 +50,29 @@ func (r *receiver) init(q *queue.Queue, d *Device) {
 	r.q = q
 	r.merge = d.has(abi.NetFMrgRxBuf)
 	r.checked = d.has(abi.NetFGuestCsum)
-	n := min(q.Size(), maxReceive)
+	r.max = min(q.Size(), maxReceive)
+	first := firstReceive
 	switch {
 	case r.merge:
 		r.size = mergeBuffer
 	case d.features&(abi.NetFGuestTSO4|abi.NetFGuestTSO6) != 0:
-		r.size, n = maxPacket+virtio.NetHdrLen, min(n, maxBigReceive)
+		r.size, first = maxPacket+virtio.NetHdrLen, firstBigReceive
+		r.max = min(r.max, maxBigReceive)
 	default:
 		r.size = d.mtu + ethernetHeader + 4 + virtio.NetHdrLen
 	}
-	r.bufs = make([]*buffer.View, n)
+	r.bufs = make([]*buffer.View, 0, r.max)
+	r.first = min(first, r.max)
 }
 
-// fill gives the device all buffers.
-func (r *receiver) fill() error {
-	for i := range r.bufs {
+// grow gives the device more buffers until it has n.
+func (r *receiver) grow(n int) error {
+	for i := len(r.bufs); i < min(n, r.max); i++ {
+		r.bufs = append(r.bufs, nil)
 		if err := r.supply(uint32(i)); err != nil {
 			return err
 		}
 	}
-	r.q.Publish()
 	return nil
 }
 
@@ -94,6 +104,12 @@ func (d *Device) receive(deliver Receiver) {
 		if err != nil {
 			d.fail(err)
 			return
+		}
+		if 2*n >= len(d.rx.bufs) {
+			if err := d.rx.grow(2 * len(d.rx.bufs)); err != nil {
+				d.fail(err)
+				return
+			}
 		}
 		d.rx.q.Publish()
 		d.reap()

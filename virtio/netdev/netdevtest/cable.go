@@ -222,8 +222,15 @@ func (e *end) idle(d *delivery) {
 	}
 }
 
+// frames are buffers for packets on their way.
+var frames = sync.Pool{New: func() any { return new([]byte) }}
+
 func gather(c *virtq.Chain) []byte {
-	frame := make([]byte, 0, c.OutLen)
+	frame := *frames.Get().(*[]byte)
+	if cap(frame) < c.OutLen {
+		frame = make([]byte, 0, max(c.OutLen, 2048))
+	}
+	frame = frame[:0]
 	for _, b := range c.Out {
 		frame = append(frame, b...)
 	}
@@ -288,6 +295,7 @@ func (d *delivery) flush() {
 		f[10], f[11] = byte(k), byte(k>>8)
 		d.window.Put(0, f)
 		d.window.Commit(len(f))
+		frames.Put(&f)
 		n++
 	}
 	d.backlog = d.backlog[n:]
