@@ -3,6 +3,7 @@ module github.com/tailor-os/tailor
 go 1.26.3
 
 require (
+	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/arch v0.32.0
 	golang.org/x/net v0.62.0
 	golang.org/x/sys v0.49.0
@@ -13,4 +14,5 @@ require (
 	github.com/google/btree v1.1.2 // indirect
 	golang.org/x/exp v0.0.0-20250711185948-6ae5c78190dc // indirect
 	golang.org/x/time v0.16.0 // indirect
+	golang.org/x/tools v0.43.0 // indirect
 )
