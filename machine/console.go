@@ -8,6 +8,10 @@ import (
 	"unsafe"
 )
 
+// SAFETY: the rings lie at addresses that the starter gives, outside the Go heap;
+// entries are indexed modulo their size. Buffers are the caller's for the time of
+// the call, or the static one of tailorInput.
+
 // tailorOutput is the driver of one transmit queue of the console. It is
 // synchronous: one descriptor is outstanding at a time and points straight at
 // the caller's bytes, so that a throw can print with no memory left.

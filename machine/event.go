@@ -16,6 +16,9 @@ import (
 // with the one its driver has seen: a few loads, no exit. Only when nothing is
 // runnable does netpoll arm the devices' notifications and park the vCPU.
 
+// SAFETY: pointers are only converted to pass them through gopark, which hands
+// them back to the function beside it.
+
 // tailorIRQ is one virtqueue's wait: there are no interrupts, the name is
 // what drivers call the thing they wait for.
 type tailorIRQ struct {

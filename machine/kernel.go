@@ -15,6 +15,9 @@ import (
 	"unsafe"
 )
 
+// SAFETY: addresses are fixed by the contract (package abi), or the arguments of
+// system calls that the runtime makes with pointers of its own.
+
 // Linux system call numbers that the runtime itself makes (the library's go to
 // Tailor/libos, through package syscall).
 const (

@@ -12,6 +12,9 @@ const (
 	_EINVAL = 22
 )
 
+// SAFETY: an address below the end of the memory that the starter mapped, and
+// above what has been given out, is memory that nobody has.
+
 // sbrk extends the break by n bytes, rounded up to pages, within the flat
 // memory that the starter mapped. It returns nil when there is no more.
 func sbrk(n uintptr) unsafe.Pointer {

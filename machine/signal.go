@@ -8,6 +8,10 @@ import (
 	"unsafe"
 )
 
+// SAFETY: pointers are converted to pass them through gopark, which hands them
+// back to the function beside it, and to addresses of the signal stack, which is
+// never freed.
+
 // tailorNotes are the goroutines in notetsleepg: the receiver of os/signal and
 // the reader of a CPU profile are the only ones there are.
 var tailorNotes [4]struct {

@@ -14,6 +14,9 @@ import (
 	"github.com/tailor-os/tailor/virtio/queue"
 )
 
+// SAFETY: the addresses converted to pointers in this file are the starter's, of
+// memory outside the Go heap that is never freed.
+
 //go:linkname bootInfo runtime.tailor_bootInfo
 func bootInfo() *abi.BootInfo
 

@@ -34,6 +34,7 @@ func readTSC(vcpu int) (tsc uint64, now int64, err error) {
 	for range 3 {
 		msr := kvmMSRs{N: 1, Index: msrTSC}
 		before := hostNow(unix.CLOCK_MONOTONIC)
+		// SAFETY: the request takes a struct kvm_msrs.
 		err := ioctlPtr(vcpu, "KVM_GET_MSRS", kvmGetMSRs, unsafe.Pointer(&msr))
 		after := hostNow(unix.CLOCK_MONOTONIC)
 		if err != nil {

@@ -71,6 +71,7 @@ func (m *guestMemory) close() {
 // slots are the memory regions to give to KVM: all but the addresses that have
 // nothing behind them, split where large pages can begin.
 func (m *guestMemory) slots() []kvmMemoryRegion {
+	// SAFETY: the address of a mapping that stays until KVM has let go of it.
 	base := uint64(uintptr(unsafe.Pointer(&m.mem[0])))
 	return []kvmMemoryRegion{
 		{Slot: 0, GuestPhysAddr: abi.ClockAddr, MemorySize: hugePage - abi.ClockAddr, UserspaceAddr: base + abi.ClockAddr},

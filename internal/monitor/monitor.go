@@ -126,6 +126,7 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 		return nil, err
 	}
 	for _, slot := range m.mem.slots() {
+		// SAFETY: the request takes a struct kvm_userspace_memory_region.
 		if err := ioctlPtr(m.vm, "KVM_SET_USER_MEMORY_REGION", kvmSetUserMemoryRegion, unsafe.Pointer(&slot)); err != nil {
 			return nil, err
 		}

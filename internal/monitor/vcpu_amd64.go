@@ -9,6 +9,9 @@ import (
 	"github.com/tailor-os/tailor/abi"
 )
 
+// SAFETY: each structure whose address is passed to ioctlPtr is the one that the
+// request is defined for.
+
 // Control register and EFER bits, AMD APM volume 2 section 3.1.
 const (
 	cr0PE = 1 << 0

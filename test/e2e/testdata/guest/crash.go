@@ -10,6 +10,8 @@ import (
 	"unsafe"
 )
 
+// SAFETY: none of it is: the accesses are meant to fault.
+
 type big struct{ x [100]int }
 
 var (
