@@ -12,8 +12,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-
-	"github.com/tailor-os/tailor/internal/image"
 )
 
 // The targets a package can be built for.
@@ -95,9 +93,6 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if src.fetched {
-		flags.mod = "mod"
-	}
 	g.flags = flags
 	info, err := g.list(ctx, src, cfg)
 	if err != nil {
@@ -118,22 +113,6 @@ func Build(ctx context.Context, cfg Config) (*Result, error) {
 // ErrFailed is the error of a go command that has told the reason itself, on
 // stderr.
 var ErrFailed = errors.New("go build failed")
-
-// note is the note of the image that p builds.
-func (p *Plan) note() image.Note {
-	n := image.Note{
-		Tailor: p.Tool,
-		ABI:    p.ABI,
-		Target: p.Target,
-		Arch:   p.Arch,
-		Go:     p.Go,
-		Main:   p.Package,
-	}
-	for _, d := range p.Devices {
-		n.Devices = append(n.Devices, image.Device{Type: d})
-	}
-	return n
-}
 
 func abs(dir, path string) string {
 	if filepath.IsAbs(path) {

@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -21,11 +18,10 @@ import (
 // exactVersion matches a version that always means the same code.
 var exactVersion = regexp.MustCompile(`^v[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?(\+incompatible)?$`)
 
-// fetch makes a copy of the module of path@version in the cache, where it is
-// the main module. It is downloaded, verified and unpacked by the go command,
-// into Go's module cache; but there no overlay may add a file, and go.sum could
-// not be completed. An exact version is asked for once, others (latest, a
-// branch) anew each time.
+// fetch makes a module in the cache that requires the module of path@version
+// and nothing else, as go install does. The package itself stays in Go's module
+// cache. An exact version is asked for once, others (latest, a branch) anew
+// each time.
 func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error) {
 	path, version, _ := strings.Cut(arg, "@")
 	if path == "" || version == "" || strings.ContainsAny(arg, " \t\n") || strings.HasPrefix(path, "-") {
@@ -47,7 +43,7 @@ func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error
 			return source{}, fmt.Errorf("fetch %s: %w", arg, err)
 		}
 	}
-	return source{dir: dir, args: []string{path}, fetched: true, env: env, name: baseName(path)}, nil
+	return source{dir: dir, args: []string{path}, env: env, name: baseName(path)}, nil
 }
 
 // fetchEnv is the environment of go commands in a fetched module: the user's
@@ -99,37 +95,43 @@ func (f fetcher) fetch(ctx context.Context, dir string, exact bool) (string, err
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
-	mod, err := f.module(ctx, filepath.Join(tmp, "asking"))
+	version, err := f.require(ctx, tmp)
 	if err != nil {
 		return "", err
 	}
 	if !exact {
-		if dir = filepath.Join(f.root, shortHash(f.path+"@"+mod.Version)); touch(dir) {
-			return dir, nil
-		}
+		dir = filepath.Join(f.root, shortHash(f.path+"@"+version))
 	}
-	copied := filepath.Join(tmp, "module")
-	if err := copyModule(mod.Dir, mod.GoMod, copied); err != nil {
-		return "", err
-	}
-	if err := os.Rename(copied, dir); err != nil && !touch(dir) {
+	if err := os.Rename(tmp, dir); err != nil && !touch(dir) {
 		return "", err
 	}
 	return dir, nil
 }
 
-// A fetchedModule is a module in Go's module cache.
-type fetchedModule struct{ Path, Version, Dir, GoMod string }
+// A fetched is the module that holds the package.
+type fetched struct{ Version, GoVersion, GoMod string }
 
-// module finds and downloads the module of the package, by way of a module in
-// dir that requires it and nothing else.
-func (f fetcher) module(ctx context.Context, dir string) (m fetchedModule, err error) {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return m, err
+// require makes the module in dir and returns the version that it requires.
+// Its language version becomes that of the module it requires, as for go
+// install: the defaults of GODEBUG follow from it.
+func (f fetcher) require(ctx context.Context, dir string) (version string, err error) {
+	m, err := f.get(ctx, dir, "1.21")
+	if err != nil {
+		return "", err
 	}
-	// The language version is of no consequence: the module has no code.
-	gomod := []byte("module tailor.invalid/fetch\n\ngo 1.21\n")
-	if err := os.WriteFile(filepath.Join(dir, "go.mod"), gomod, 0o600); err != nil {
+	if m.GoVersion == "" {
+		m.GoVersion = "1.16" // as go takes a go.mod that does not say
+	}
+	if m, err = f.get(ctx, dir, m.GoVersion); err != nil {
+		return "", err
+	}
+	return m.Version, f.refuseReplace(ctx, dir, m.GoMod)
+}
+
+// get writes a go.mod of the given language version and has go get complete it.
+func (f fetcher) get(ctx context.Context, dir, goVersion string) (m fetched, err error) {
+	gomod := "module tailor.invalid/fetch\n\ngo " + goVersion + "\n"
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(gomod), 0o600); err != nil {
 		return m, err
 	}
 	if _, err := f.g.output(ctx, dir, f.env, "get", "--", f.arg); err != nil {
@@ -139,14 +141,14 @@ func (f fetcher) module(ctx context.Context, dir string) (m fetchedModule, err e
 	if err != nil {
 		return m, err
 	}
-	var pkg struct{ Module *fetchedModule }
+	var pkg struct{ Module *fetched }
 	if err := json.Unmarshal(out, &pkg); err != nil {
 		return m, err
 	}
-	if pkg.Module == nil || pkg.Module.Dir == "" || pkg.Module.GoMod == "" {
+	if pkg.Module == nil || pkg.Module.GoMod == "" {
 		return m, fmt.Errorf("%s is not a package of a module", f.path)
 	}
-	return *pkg.Module, f.refuseReplace(ctx, dir, pkg.Module.GoMod)
+	return *pkg.Module, nil
 }
 
 // refuseReplace follows go install: a module whose go.mod replaces others
@@ -165,55 +167,6 @@ func (f fetcher) refuseReplace(ctx context.Context, dir, gomod string) error {
 			"its go.mod has replace or exclude directives, which no version can be built with (go install refuses them too)")
 	}
 	return nil
-}
-
-// copyModule makes to a copy of the module in from. What a build writes to is
-// copied, the rest linked where that is possible: files in the module cache
-// never change.
-func copyModule(from, gomod, to string) error {
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, path)
-		if err != nil {
-			return err
-		}
-		dst := filepath.Join(to, rel)
-		switch {
-		case d.IsDir():
-			return os.MkdirAll(dst, 0o700)
-		case rel == "go.mod":
-			return nil
-		case rel == "go.sum":
-			return copyPlain(path, dst)
-		case !d.Type().IsRegular():
-			return nil // a module has none
-		}
-		if os.Link(path, dst) == nil {
-			return nil
-		}
-		return copyPlain(path, dst)
-	})
-	if err != nil {
-		return err
-	}
-	// A module without go.mod has one in the download cache.
-	return copyPlain(gomod, filepath.Join(to, "go.mod"))
-}
-
-func copyPlain(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
 }
 
 func shortHash(s string) string {

@@ -179,10 +179,11 @@ func (c command) String() string {
 	return b.String()
 }
 
-// quote returns s as one word of a POSIX shell.
+// quote returns s as one word of a POSIX shell, but for overlayVar, which is
+// shown as a variable.
 func quote(s string) string {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=./:,@%"
-	if s != "" && strings.Trim(s, plain) == "" {
+	if s != "" && strings.Trim(strings.Replace(s, overlayVar, "", 1), plain) == "" {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -22,11 +22,10 @@ type listed struct {
 	Standard, DepOnly       bool
 	GoFiles, IgnoredGoFiles []string
 	CgoFiles                []string
-	Module                  *struct{ Path, Version, Dir, GoMod string }
 	Error                   *struct{ Err string }
 }
 
-const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,Module,Error"
+const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,Error"
 
 // A program is what go list tells about the program to be built.
 type program struct {

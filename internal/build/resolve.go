@@ -20,8 +20,7 @@ type source struct {
 	files bool     // args are .go files
 	name  string   // what the program is called, "" to take the import path's
 
-	fetched bool     // dir is a module of our own in the cache
-	env     []string // settings that go with it
+	env []string // settings of go commands that go with dir
 }
 
 // resolve turns what the user wrote into a source.
