@@ -100,17 +100,21 @@ func (l *link) IsAttached() bool {
 // Close ends both loops. It may be called more than once.
 func (l *link) Close() {
 	l.txMu.Lock()
-	defer l.txMu.Unlock()
-	if l.closed {
-		return
-	}
+	first := !l.closed
 	l.closed = true
-	l.file.Close()
-	close(l.wake)
-	for _, pkt := range l.queue {
+	queue := l.queue
+	l.queue, l.queued = nil, 0
+	if first {
+		close(l.wake)
+	}
+	l.txMu.Unlock()
+	for _, pkt := range queue {
 		pkt.DecRef()
 	}
-	l.queue, l.queued = nil, 0
+	if first {
+		// It waits for the reader, which may be waiting for txMu.
+		l.file.Close()
+	}
 }
 
 // Wait waits for the loops to end.
