@@ -205,8 +205,8 @@ func (t *transmitter) stop(err error) {
 	t.err = err
 	waiting := t.waiting
 	t.waiting = nil
+	close(t.wake) // nobody signals once err is set
 	t.mu.Unlock()
-	t.signal()
 	for _, p := range waiting {
 		p.Release()
 	}
