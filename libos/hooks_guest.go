@@ -27,7 +27,7 @@ func tailorWallNow() int64
 //go:linkname tailorSleep runtime.tailor_sleep
 func tailorSleep(ns int64)
 
-//go:linkname tailorYield runtime.Gosched
+//go:linkname tailorYield runtime.tailor_yield
 func tailorYield()
 
 //go:linkname tailorExit runtime.tailor_exit

@@ -66,15 +66,20 @@ func tailor_bootInfo() *abi.BootInfo { return tailorBootInfo() }
 //go:linkname tailor_hardwareRandom
 func tailor_hardwareRandom() (v uint64, ok bool) {
 	const rdrand, rdseed = 1 << 30, 1 << 18
-	_, _, c, _ := tailorCPUID(1, 0)
-	_, b, _, _ := tailorCPUID(7, 0)
+	// CPUID may be a VM exit, so it is asked once.
+	if !tailorRandom.known {
+		_, _, c, _ := tailorCPUID(1, 0)
+		_, b, _, _ := tailorCPUID(7, 0)
+		tailorRandom.rdrand, tailorRandom.rdseed = c&rdrand != 0, b&rdseed != 0
+		tailorRandom.known = true
+	}
 	for range 10 {
-		if b&rdseed != 0 {
+		if tailorRandom.rdseed {
 			if v, ok = tailorRDSEED(); ok {
 				return v, v != ^uint64(0)
 			}
 		}
-		if c&rdrand != 0 {
+		if tailorRandom.rdrand {
 			if v, ok = tailorRDRAND(); ok {
 				// Some processors answer all ones for ever after a suspend.
 				return v, v != ^uint64(0)
@@ -83,6 +88,9 @@ func tailor_hardwareRandom() (v uint64, ok bool) {
 	}
 	return 0, false
 }
+
+// tailorRandom is which random sources the processor has.
+var tailorRandom struct{ known, rdrand, rdseed bool }
 
 func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
 func tailorRDSEED() (uint64, bool)
@@ -93,3 +101,6 @@ func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) 
 
 //go:linkname tailor_bellNotify
 func tailor_bellNotify(queue uint32) { tailorBell(abi.BellNotify, uintptr(queue)) }
+
+//go:linkname tailor_yield
+func tailor_yield() { Gosched() }

@@ -27,7 +27,7 @@ func sbrk(n uintptr) unsafe.Pointer {
 	p := bloc
 	bloc += n
 	blocMax = max(blocMax, bloc)
-	return unsafe.Pointer(p)
+	return unsafe.Pointer(p) // SAFETY: see above
 }
 
 // tailorMemoryLimit is GOMEMLIMIT's default: nine tenths of what is left of
