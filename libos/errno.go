@@ -7,10 +7,12 @@ type Errno uintptr
 const (
 	EPERM           Errno = 1
 	ENOENT          Errno = 2
+	ESRCH           Errno = 3
 	EINTR           Errno = 4
 	EIO             Errno = 5
 	ENXIO           Errno = 6
 	EBADF           Errno = 9
+	ECHILD          Errno = 10
 	EAGAIN          Errno = 11
 	ENOMEM          Errno = 12
 	EACCES          Errno = 13
@@ -25,6 +27,7 @@ const (
 	ENFILE          Errno = 23
 	EMFILE          Errno = 24
 	ENOTTY          Errno = 25
+	ETXTBSY         Errno = 26
 	EFBIG           Errno = 27
 	ENOSPC          Errno = 28
 	ESPIPE          Errno = 29

@@ -95,4 +95,7 @@ var network Network
 // RegisterNetwork sets what answers socket(2); without one it fails with
 // EAFNOSUPPORT. It is called once, from the init function of the network
 // package, before any goroutine of the program runs.
-func RegisterNetwork(n Network) { network = n }
+func RegisterNetwork(n Network) {
+	network = n
+	socketCalls = networkCalls
+}

@@ -1,0 +1,108 @@
+package libos
+
+// defaultHost is the host name when the boot parameters give none.
+const defaultHost = "tailor"
+
+// hostName is what uname tells.
+var hostName = defaultHost
+
+// fds are the descriptors of the program.
+var fds = fdTable{limit: maxFDs}
+
+func init() {
+	locks.changed.L = &locks.mu
+	start()
+}
+
+// start makes the root file system and the standard descriptors.
+func start() {
+	fs := newMemFS()
+	root := &mount{fs: fs, root: fs.root}
+	files = vfs{mounts: []*mount{root}, cwd: place{root, fs.root}, umask: 0o022}
+	for _, name := range []string{"dev", "etc", "proc", "root", "run", "tmp", "usr", "var"} {
+		fs.root.subdir(name)
+	}
+	fs.root.subdir("tmp").attr.Mode |= 0o1777
+	makeDevices(fs.root.subdir("dev"))
+	fds.openConsole()
+}
+
+// Boot sets up what depends on the boot parameters: host name (hostname=),
+// /etc, /proc, and the share of memory that files may take. It is called once,
+// before the program runs. Keys it reads: hostname, ip, dns, search, exe.
+func Boot(p Params) {
+	if h := p.Get("hostname"); h != "" && len(h) <= utsLength-1 {
+		hostName = h
+	}
+	fs := files.mounts[0].fs.(*memFS)
+	if total, _ := Hooks.Memory(); total > 0 {
+		fs.limit = int64(total / 2)
+	}
+	etc := fs.root.subdir("etc")
+	etc.write("hostname", hostName+"\n")
+	etc.write("hosts", hostsFile(p))
+	etc.write("resolv.conf", resolvFile(p))
+	etc.write("nsswitch.conf", "hosts: files dns\n")
+	etc.write("passwd", "root:x:0:0:root:/root:/sbin/nologin\n")
+	etc.write("group", "root:x:0:\n")
+	proc := fs.root.subdir("proc")
+	sys := proc.subdir("sys")
+	sys.subdir("kernel").write("hostname", hostName+"\n")
+	sys.subdir("net").subdir("core").write("somaxconn", "4096\n")
+	exe := p.Get("exe")
+	if exe == "" {
+		exe = "/app"
+	}
+	proc.subdir("self").Create("exe", Attr{Mode: ModeLink | 0o777}, exe)
+}
+
+// hostsFile returns /etc/hosts. ip= may carry a prefix length.
+func hostsFile(p Params) string {
+	s := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+	for _, addr := range p.All("ip") {
+		addr, _ = cut(addr, '/')
+		s += addr + " " + hostName + "\n"
+	}
+	if len(p.All("ip")) == 0 {
+		s += "127.0.1.1 " + hostName + "\n"
+	}
+	return s
+}
+
+// resolvFile returns /etc/resolv.conf.
+func resolvFile(p Params) string {
+	s := ""
+	for _, addr := range p.All("dns") {
+		s += "nameserver " + addr + "\n"
+	}
+	if list := p.All("search"); len(list) > 0 {
+		s += "search"
+		for _, name := range list {
+			s += " " + name
+		}
+		s += "\n"
+	}
+	return s
+}
+
+// subdir returns the directory name in d, made if it was missing.
+func (d *memDir) subdir(name string) *memDir {
+	n, errno := d.Lookup(name)
+	if errno != 0 {
+		n, _ = d.Create(name, Attr{Mode: ModeDir | 0o755}, "")
+	}
+	return n.(*memDir)
+}
+
+// write makes the file name in d with these contents.
+func (d *memDir) write(name, contents string) {
+	n, errno := d.Lookup(name)
+	if errno != 0 {
+		n, _ = d.Create(name, Attr{Mode: ModeReg | 0o644}, "")
+	}
+	f := n.(*memFile)
+	f.fs.mu.Lock()
+	defer f.fs.mu.Unlock()
+	f.truncate(0)
+	f.writeAt([]byte(contents), 0)
+}

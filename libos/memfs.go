@@ -1,0 +1,144 @@
+package libos
+
+import "sync"
+
+// tmpfsMagic is TMPFS_MAGIC.
+const tmpfsMagic = 0x01021994
+
+// A memFS is a file system in memory. One lock guards all of it: nothing that
+// is done under it waits.
+type memFS struct {
+	mu      sync.Mutex
+	root    *memDir
+	lastIno uint64
+	nodes   uint64
+	used    int64 // bytes held by file contents
+	limit   int64 // for used; 0 for none
+}
+
+func newMemFS() *memFS {
+	fs := new(memFS)
+	fs.root = &memDir{memNode: fs.newNode(Attr{Mode: ModeDir | 0o755})}
+	fs.root.attr.Nlink = 2
+	fs.root.parent = fs.root
+	return fs
+}
+
+// Root implements FileSystem.
+func (fs *memFS) Root() Directory { return fs.root }
+
+// Usage implements FileSystem.
+func (fs *memFS) Usage() Usage {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	u := Usage{Magic: tmpfsMagic, BlockSize: pageSize, NameLength: maxName}
+	if fs.limit > 0 {
+		u.Blocks = uint64(fs.limit) / pageSize
+		u.Free = uint64(max(fs.limit-fs.used, 0)) / pageSize
+		u.Files = u.Blocks
+		u.FreeFiles = u.Files - min(u.Files, fs.nodes)
+	}
+	return u
+}
+
+// newNode returns a node with the type, permissions and owner of a.
+func (fs *memFS) newNode(a Attr) memNode {
+	fs.lastIno++
+	fs.nodes++
+	t := now()
+	return memNode{fs: fs, attr: Attr{
+		Ino: fs.lastIno, Nlink: 1, Rdev: a.Rdev,
+		Mode: a.Mode, UID: a.UID, GID: a.GID,
+		Atime: t, Mtime: t, Ctime: t,
+	}}
+}
+
+// A memNode is what all nodes of a memFS have. fs.mu guards attr.
+type memNode struct {
+	fs   *memFS
+	attr Attr
+}
+
+// node is implemented by all nodes of a memFS.
+type node interface {
+	Node
+	base() *memNode
+}
+
+func (n *memNode) base() *memNode { return n }
+
+// Attr implements Node.
+func (n *memNode) Attr() (Attr, Errno) {
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	return n.attr, 0
+}
+
+// Open implements Node for nodes that cannot be opened.
+func (n *memNode) Open(uint32) (File, Errno) { return nil, ENXIO }
+
+// SetAttr implements AttrSetter.
+func (n *memNode) SetAttr(which uint32, a Attr) Errno {
+	if which&SetSize != 0 {
+		return EINVAL
+	}
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	n.set(which, a)
+	return 0
+}
+
+// set changes all but the size. fs.mu is held.
+func (n *memNode) set(which uint32, a Attr) {
+	if which&SetMode != 0 {
+		n.attr.Mode = n.attr.Mode&ModeFmt | a.Mode&modePerm
+	}
+	if which&SetOwner != 0 {
+		n.attr.UID, n.attr.GID = a.UID, a.GID
+	}
+	if which&SetAtime != 0 {
+		n.attr.Atime = a.Atime
+	}
+	if which&SetMtime != 0 {
+		n.attr.Mtime = a.Mtime
+	}
+	n.attr.Ctime = now()
+}
+
+// touch sets the times of a change of contents. fs.mu is held.
+func (n *memNode) touch() {
+	n.attr.Mtime = now()
+	n.attr.Ctime = n.attr.Mtime
+}
+
+// unlinked drops one name of n.
+func unlinked(n node) {
+	b := n.base()
+	b.attr.Nlink--
+	b.attr.Ctime = now()
+	if b.attr.Nlink > 0 {
+		return
+	}
+	b.fs.nodes--
+	if f, ok := n.(*memFile); ok {
+		f.release()
+	}
+}
+
+// A memLink is a symbolic link.
+type memLink struct {
+	memNode
+	target string
+}
+
+// Readlink implements Symlink.
+func (l *memLink) Readlink() (string, Errno) { return l.target, 0 }
+
+// A memDev is a device; open makes its file.
+type memDev struct {
+	memNode
+	open func(flags uint32) (File, Errno)
+}
+
+// Open implements Node.
+func (d *memDev) Open(flags uint32) (File, Errno) { return d.open(flags) }
