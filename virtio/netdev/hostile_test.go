@@ -134,7 +134,7 @@ func (s *script) finish() error {
 	var err error
 	select {
 	case err = <-s.broken:
-	case <-time.After(10 * time.Second):
+	case <-time.After(2 * time.Second):
 		s.t.Fatal("the driver did not notice")
 	}
 	if s.raw.Device.Send(newPacket(nil, 1, &s.refs)) {
