@@ -58,8 +58,8 @@ is fetched. A file that is not Go source is taken for an image.`,
 		flags: flags,
 		stop:  true,
 		examples: `  tailor run ./examples/hello
-  tailor run -p 8080:80 ./examples/website          then: curl http://localhost:8080/
-  tailor run -t unix ./examples/hello               as a plain process
+  tailor run -p 8080:80 ./examples/website      curl http://localhost:8080/
+  tailor run -t unix ./examples/hello           as a plain process
   tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,

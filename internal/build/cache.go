@@ -85,8 +85,8 @@ func tryLock(dir string) (*entry, error) {
 
 func (e *entry) close() { e.lock.Close() }
 
-// raw is the linker's output.
-func (e *entry) raw() string { return filepath.Join(e.dir, "raw") }
+// tmp is the folder for go build's temporary files.
+func (e *entry) tmp() string { return filepath.Join(e.dir, "tmp") }
 
 // used is an entry as the cleaning sees it.
 type used struct {

@@ -3,6 +3,7 @@ package build
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 	}
 	defer clean(p.cfg.CacheDir, cacheLimit, cacheAge, time.Now())
 	defer e.close()
+	defer os.RemoveAll(e.tmp())
 	var overlay string
 	for _, a := range p.Actions {
 		if err := ctx.Err(); err != nil {
@@ -38,9 +40,9 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 		case KindOverlay:
 			overlay, err = port.Prepare(ctx, p.port)
 		case KindCompile:
-			err = p.compile(ctx, a, overlay)
+			err = p.compile(ctx, e, a, overlay)
 		case KindNote:
-			err = p.addNote(ctx, a, overlay)
+			err = p.addNote(a)
 		case KindCopy:
 			err = copyFile(a.Inputs[0], a.Outputs[0])
 		}
@@ -54,13 +56,39 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 	return p.result()
 }
 
-// compile runs go build with its output passed on as it is.
-func (p *Plan) compile(ctx context.Context, a Action, overlay string) error {
+// compile runs go build with its output passed on as it is. If a process was
+// killed while it wrote the output, go build takes what is there for up to
+// date; then it is made again.
+func (p *Plan) compile(ctx context.Context, e *entry, a Action, overlay string) error {
+	if err := p.goBuild(ctx, e, a, overlay); err != nil {
+		return err
+	}
+	if checkWhole(a.Outputs[0]) == nil {
+		return nil
+	}
+	if err := os.Remove(a.Outputs[0]); err != nil {
+		return err
+	}
+	if err := p.goBuild(ctx, e, a, overlay); err != nil {
+		return err
+	}
+	return checkWhole(a.Outputs[0])
+}
+
+func (p *Plan) goBuild(ctx context.Context, e *entry, a Action, overlay string) error {
 	args := slices.Clone(a.Argv[1:])
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], overlayVar, overlay)
 	}
-	c := command{path: a.Argv[0], args: args, dir: a.Dir, env: a.Env, stdout: p.cfg.Stderr, stderr: p.cfg.Stderr}
+	// An interrupted go build leaves its temporary files, so they go where
+	// they will be removed.
+	if err := os.MkdirAll(e.tmp(), 0o700); err != nil {
+		return err
+	}
+	c := command{
+		path: a.Argv[0], args: args, dir: a.Dir, env: append(slices.Clone(a.Env), "GOTMPDIR="+e.tmp()),
+		stdout: p.cfg.Stderr, stderr: p.cfg.Stderr,
+	}
 	err := c.run(ctx, p.cfg.Trace)
 	if err == nil {
 		return nil
@@ -80,22 +108,32 @@ func (p *Plan) compile(ctx context.Context, a Action, overlay string) error {
 	return failed
 }
 
-// addNote makes the image of the linker's output. An output that it cannot
-// read is made again, once: a process that was killed may have left half a
-// file that go build takes for up to date.
-func (p *Plan) addNote(ctx context.Context, a Action, overlay string) error {
-	raw := a.Inputs[0]
-	img, err := p.noted(raw)
+// checkWhole returns an error unless the executable's sections are in the file.
+func checkWhole(file string) error {
+	f, err := elf.Open(file)
 	if err != nil {
-		os.Remove(raw)
-		if err := p.compile(ctx, p.Actions[1], overlay); err != nil {
-			return err
-		}
-		if img, err = p.noted(raw); err != nil {
-			return err
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	defer f.Close()
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	for _, s := range f.Sections {
+		if s.Type != elf.SHT_NOBITS && s.Offset+s.FileSize > uint64(info.Size()) {
+			return fmt.Errorf("%s: section %s lies beyond its end", file, s.Name)
 		}
 	}
-	return replaceFile(p.Output, 0o666, func(w io.Writer) error {
+	return nil
+}
+
+// addNote makes the image of the linker's output.
+func (p *Plan) addNote(a Action) error {
+	img, err := p.noted(a.Inputs[0])
+	if err != nil {
+		return err
+	}
+	return replaceFile(a.Outputs[0], 0o666, func(w io.Writer) error {
 		_, err := io.Copy(w, bytes.NewReader(img))
 		return err
 	})

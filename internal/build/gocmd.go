@@ -134,12 +134,12 @@ type command struct {
 	stdout, stderr io.Writer
 }
 
-// graceful is how long an interrupted go command may take to remove its
-// temporary files.
-const graceful = 5 * time.Second
+// graceful is how long an interrupted command may take to end; tests shorten
+// it.
+var graceful = 5 * time.Second
 
 // run starts the program in a process group of its own, so that an interrupt
-// ends it and all that it started, in an order that lets it clean up.
+// ends it and all that it started.
 func (c command) run(ctx context.Context, trace func(string)) error {
 	if trace != nil {
 		trace(c.String())

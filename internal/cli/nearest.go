@@ -1,5 +1,7 @@
 package cli
 
+import "math"
+
 // Nearest returns the one of known that word was most likely meant to be, ""
 // if none is near enough: at most a third of the word may differ.
 func Nearest(word string, known []string) string {
@@ -17,7 +19,7 @@ func Nearest(word string, known []string) string {
 func distance(a, b string) int {
 	const tooLong = 64 // nobody's typing mistake; keeps hostile input cheap
 	if len(a) > tooLong || len(b) > tooLong {
-		return tooLong
+		return math.MaxInt
 	}
 	var before, prev, row [tooLong + 1]int
 	for j := range prev {

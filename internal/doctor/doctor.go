@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/tailor-os/tailor/internal/build"
 )
@@ -110,21 +109,24 @@ func (r *Report) OK() bool {
 
 // Write prints r for people.
 func (r *Report) Write(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tw, "TARGET\tSTATE\tDETAIL")
+	targets := [][3]string{{"TARGET", "STATE", "DETAIL"}}
 	for _, t := range r.Targets {
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", t.Name, t.State, t.Detail)
+		targets = append(targets, [3]string{t.Name, string(t.State), t.Detail})
 	}
-	fmt.Fprintln(tw, "\t\t")
-	fmt.Fprintln(tw, "CHECK\tSTATE\tDETAIL")
+	checks := [][3]string{{"CHECK", "STATE", "DETAIL"}}
 	for _, c := range r.Checks {
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", c.Name, c.State, c.Detail)
+		checks = append(checks, [3]string{c.Name, string(c.State), c.Detail})
 	}
-	if err := tw.Flush(); err != nil {
-		return err
-	}
-	_, err := io.WriteString(w, r.todo())
+	_, err := io.WriteString(w, table(targets)+"\n"+table(checks)+r.todo())
 	return err
+}
+
+func table(rows [][3]string) string {
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%-9s  %-7s  %s\n", r[0], r[1], r[2])
+	}
+	return b.String()
 }
 
 // todo lists the remedies.
