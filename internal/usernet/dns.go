@@ -290,12 +290,18 @@ func lookup(ctx context.Context, query []byte) []byte {
 	}
 	ctx, cancel := context.WithTimeout(ctx, dnsLastResort)
 	defer cancel()
-	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, q.Name.String())
+	name := q.Name.String()
+	if strings.Count(name, ".") == 1 {
+		// The library finds names like localhost in the hosts file only
+		// without the final dot. Others keep it: no search list applies.
+		name = strings.TrimSuffix(name, ".")
+	}
+	addrs, err := net.DefaultResolver.LookupNetIP(ctx, network, name)
 	var derr *net.DNSError
 	switch {
 	case errors.As(err, &derr) && derr.IsNotFound:
 		// A name with addresses of the other family only does exist.
-		if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", q.Name.String()); err == nil {
+		if _, err := net.DefaultResolver.LookupNetIP(ctx, "ip", name); err == nil {
 			return respond(h, &p, dnsmessage.RCodeSuccess, nil)
 		}
 		return respond(h, &p, dnsmessage.RCodeNameError, nil)

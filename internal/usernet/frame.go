@@ -138,7 +138,7 @@ func judgeIPv4(p []byte) verdict {
 		return drop
 	}
 	src, dst := netip.AddrFrom4([4]byte(p[12:16])), netip.AddrFrom4([4]byte(p[16:20]))
-	if !net4.Contains(src) || ours(src) || dst.IsMulticast() || reserved4.Contains(dst) {
+	if !net4.Contains(src) || ours(src) || dst.IsMulticast() || dst.IsLoopback() || reserved4.Contains(dst) {
 		return drop
 	}
 	if p[9] != protoICMP || ours(dst) {
@@ -168,7 +168,7 @@ func judgeIPv6(p []byte) verdict {
 	if p[6] == protoICMPv6 {
 		return judgeICMPv6(src, dst, p[ipv6HdrSize:])
 	}
-	if !net6.Contains(src) && !src.IsLinkLocalUnicast() || ours(src) || dst.IsMulticast() {
+	if !net6.Contains(src) && !src.IsLinkLocalUnicast() || ours(src) || dst.IsMulticast() || dst.IsLoopback() || dst.Is4In6() {
 		return drop
 	}
 	return toStack

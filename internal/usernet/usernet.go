@@ -32,6 +32,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/netip"
 	"os"
 	"sync"
@@ -309,7 +310,9 @@ func (n *Network) Close() error {
 	n.closed = true
 	var errs []error
 	for c := range n.closers {
-		errs = append(errs, c.Close())
+		if err := c.Close(); !errors.Is(err, net.ErrClosed) { // it may be ending by itself
+			errs = append(errs, err)
+		}
 	}
 	n.mu.Unlock()
 	n.cancel()
