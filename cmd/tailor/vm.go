@@ -45,6 +45,9 @@ var guestSignals = []os.Signal{
 
 // startVM runs a virtual machine and returns the program's exit code.
 func startVM(ctx context.Context, c vmConfig) (int, error) {
+	if err := checkMemory(c.Memory); err != nil {
+		return 0, err
+	}
 	signals, stop := forwardSignals()
 	defer stop()
 	wire, err := c.openNet()
@@ -71,6 +74,21 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 			exit, stats.Exits, stats.Notifies, stats.Idles, stats.Setup)
 	}
 	return exit, err
+}
+
+// checkMemory refuses more memory than the host has. The monitor knows the
+// other end, what an image needs at least.
+func checkMemory(n uint64) error {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil || n == 0 {
+		return nil
+	}
+	total := info.Totalram * uint64(info.Unit)
+	if n > total {
+		return hint.Errorf(fmt.Sprintf("give it less, for example -m %s", cli.FormatSize(min(total/2>>20<<20, 1<<30))),
+			"-m %s: this host has %s of memory", cli.FormatSize(n), cli.FormatSize(total>>20<<20))
+	}
+	return nil
 }
 
 // forwardSignals returns the signals for the guest from now on.
@@ -123,6 +141,9 @@ func (c *vmConfig) openNet() (wire, error) {
 	if !wantsNet(c.Image) {
 		if len(c.Publish) > 0 {
 			c.Log.Warnf("-p %s has no effect: the program does not import net", c.Publish[0])
+		}
+		if c.Net.Tap != "" {
+			c.Log.Warnf("--net tap:%s has no effect: the program does not import net", c.Net.Tap)
 		}
 		return none, nil
 	}
