@@ -141,6 +141,13 @@ func (d *deriver) packages(roots []string) error {
 	return nil
 }
 
+// leftOut reports whether a file is not wanted: tests, and gVisor's generated
+// methods to save and restore each type, whose registration would keep most of
+// its code in every image.
+func leftOut(name string) bool {
+	return strings.HasSuffix(name, "_test.go") || strings.HasSuffix(name, "_state_autogen.go")
+}
+
 // locate returns where a package's source is.
 func (d *deriver) locate(pkg string) (fs.FS, string, error) {
 	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
@@ -173,8 +180,10 @@ func guestPath(pkg string) (string, bool) {
 	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
 		return Prefix + rel, true
 	}
-	if first, _, _ := strings.Cut(pkg, "/"); strings.Contains(first, ".") {
-		return Prefix + "ext/" + pkg, true
+	for long, short := range shortPaths {
+		if rel, ok := strings.CutPrefix(pkg, long); ok {
+			return Prefix + short + rel, true
+		}
 	}
 	return pkg, false
 }
@@ -191,7 +200,7 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 	ctx := d.buildContext(fsys, ours)
 	var imports []string
 	for _, e := range entries {
-		if e.IsDir() || strings.HasSuffix(e.Name(), "_test.go") || path.Ext(e.Name()) != ".go" {
+		if e.IsDir() || path.Ext(e.Name()) != ".go" || leftOut(e.Name()) {
 			continue
 		}
 		match, err := ctx.MatchFile(dir, e.Name())

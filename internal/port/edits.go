@@ -204,6 +204,15 @@ var substitutes = map[string]string{
 	"gvisor.dev/gvisor/pkg/log": tailor.Module + "/netstack/quietlog",
 }
 
+// shortPaths are the import paths that modules have in images, below Prefix:
+// short ones, because each function's name carries one.
+var shortPaths = map[string]string{
+	"gvisor.dev/gvisor/pkg":   "gvisor",
+	"github.com/google/btree": "btree",
+	"golang.org/x/exp":        "exp",
+	"golang.org/x/time":       "time",
+}
+
 // openIn makes a build context read from fsys.
 func openIn(fsys fs.FS) func(path string) (io.ReadCloser, error) {
 	return func(path string) (io.ReadCloser, error) { return fsys.Open(path) }

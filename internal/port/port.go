@@ -119,7 +119,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	edits, err := json.Marshal([]any{Edits, ModuleEdits, substitutes})
+	edits, err := json.Marshal([]any{Edits, ModuleEdits, substitutes, shortPaths})
 	if err != nil {
 		return "", err
 	}
