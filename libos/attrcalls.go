@@ -191,6 +191,9 @@ type timesPair [2]Time
 
 // setTimes changes the times of p.
 func (p place) setTimes(t timesPair) Errno {
+	if !validTimes(t) {
+		return EINVAL
+	}
 	which, clock := uint32(SetAtime|SetMtime), now()
 	for i := range t {
 		switch n := t[i].Nsec; {
@@ -233,7 +236,7 @@ func sysUtimensat(a args) (uintptr, Errno) {
 	if t[0].Nsec == utimeOmit && t[1].Nsec == utimeOmit {
 		return 0, 0
 	}
-	if !validTimes(t) || a.i[3]&^(atSymlinkNofollow|atEmptyPath) != 0 {
+	if a.i[1] != 0 && a.i[3]&^(atSymlinkNofollow|atEmptyPath) != 0 {
 		return 0, EINVAL
 	}
 	return setTimesAt(&a, t, a.i[3])

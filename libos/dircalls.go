@@ -329,11 +329,11 @@ func rename(a *args, oldDir, oldPath, newDir, newPath int, flags uint32) (uintpt
 	if errno != 0 {
 		return 0, errno
 	}
-	newName, errno := a.path(newPath)
+	from, errno := parentOf(oldDir, oldName)
 	if errno != 0 {
 		return 0, errno
 	}
-	from, errno := parentOf(oldDir, oldName)
+	newName, errno := a.path(newPath)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -402,13 +402,13 @@ func sysReadlinkat(a args) (uintptr, Errno) {
 }
 
 func readlink(a *args, dirfd, path int) (uintptr, Errno) {
-	name, errno := a.path(path)
-	if errno != 0 {
-		return 0, errno
-	}
 	size := a.int(path + 2)
 	if size <= 0 {
 		return 0, EINVAL
+	}
+	name, errno := a.path(path)
+	if errno != 0 {
+		return 0, errno
 	}
 	p, errno := linkAt(dirfd, name)
 	if errno != 0 {

@@ -55,7 +55,7 @@ func sysFcntl(a args) (uintptr, Errno) {
 		return dupFrom(d, a.int(2), cmd == fDUPFDCLOEXEC)
 	case fGETFD:
 		on, errno := fds.cloexec(a.fd(0), -1)
-		return flag(on, fdCLOEXEC), errno
+		return onBit(on, fdCLOEXEC), errno
 	case fSETFD:
 		_, errno := fds.cloexec(a.fd(0), int(a.i[2]&fdCLOEXEC))
 		return 0, errno
@@ -75,8 +75,8 @@ func sysFcntl(a args) (uintptr, Errno) {
 	return 0, EINVAL
 }
 
-// flag returns bit if on.
-func flag(on bool, bit uintptr) uintptr {
+// onBit returns bit if on.
+func onBit(on bool, bit uintptr) uintptr {
 	if on {
 		return bit
 	}
@@ -227,7 +227,7 @@ func sysIoctl(a args) (uintptr, Errno) {
 		on, errno := load[int32](a.p[2])
 		if errno == 0 {
 			f := d.flags.Load() &^ oNONBLOCK
-			d.setFlags(f | uint32(flag(on != 0, oNONBLOCK)))
+			d.setFlags(f | uint32(onBit(on != 0, oNONBLOCK)))
 		}
 		return 0, errno
 	case ioFIONREAD:

@@ -52,6 +52,14 @@ func (d *desc) writable() bool {
 	return (f&oACCMODE == oWRONLY || f&oACCMODE == oRDWR) && f&oPATH == 0
 }
 
+// allows tells it for writing or reading.
+func (d *desc) allows(write bool) bool {
+	if write {
+		return d.writable()
+	}
+	return d.readable()
+}
+
 // settable are the status flags that F_SETFL can change.
 const settable = oAPPEND | oNONBLOCK | oASYNC | oDIRECT | oNOATIME
 

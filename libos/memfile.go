@@ -54,7 +54,9 @@ func (f *memFile) SetAttr(which uint32, a Attr) Errno {
 // release frees the contents when no name and no open file is left.
 func (f *memFile) release() {
 	if f.attr.Nlink == 0 && f.opens == 0 {
+		size := f.attr.Size
 		f.truncate(0)
+		f.attr.Size = size // what O_PATH opened can still be asked
 	}
 }
 
@@ -104,13 +106,11 @@ func (f *memFile) readAt(p []byte, off int64) int {
 	return len(p)
 }
 
-// writeAt writes at off. It stops early when memory is used up.
+// writeAt writes at off; off+len(p) does not overflow. It stops early when
+// memory is used up.
 func (f *memFile) writeAt(p []byte, off int64) (int, Errno) {
 	if len(p) == 0 {
 		return 0, 0
-	}
-	if off > maxInt64-int64(len(p)) {
-		return 0, EFBIG
 	}
 	n := 0
 	for n < len(p) {
@@ -212,6 +212,9 @@ func (o *memOpen) Read(p []byte) (int, Errno) {
 
 // ReadAt implements SeekFile.
 func (o *memOpen) ReadAt(p []byte, off int64) (int, Errno) {
+	if off > maxInt64-int64(len(p)) {
+		return 0, EINVAL
+	}
 	o.f.fs.mu.Lock()
 	defer o.f.fs.mu.Unlock()
 	return o.f.readAt(p, off), 0
@@ -237,8 +240,14 @@ func (o *memOpen) WriteAt(p []byte, off int64) (int, Errno) {
 func (o *memOpen) write(p []byte, off int64) (int, int64, Errno) {
 	o.f.fs.mu.Lock()
 	defer o.f.fs.mu.Unlock()
+	if off > maxInt64-int64(len(p)) {
+		return 0, off, EINVAL
+	}
 	if o.append {
 		off = o.f.attr.Size
+	}
+	if off > maxInt64-int64(len(p)) {
+		return 0, off, EFBIG
 	}
 	n, errno := o.f.writeAt(p, off)
 	return n, off + int64(n), errno

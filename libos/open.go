@@ -76,8 +76,12 @@ func findOrCreate(dirfd int, name string, flags, mode uint32) (p place, created 
 	}
 	create := flags&oCREAT != 0
 	excl := create && flags&oEXCL != 0
-	p, l, errno := w.end(!excl && flags&oNOFOLLOW == 0 && !(create && endsInSlash(name)))
-	if create && l.dir.node != nil && (l.kind != lastName || l.slash) {
+	w.create = create
+	p, l, errno := w.end(!excl && flags&oNOFOLLOW == 0)
+	if create && l.dir.node != nil && l.kind != lastName {
+		if excl {
+			return p, false, EEXIST
+		}
 		return p, false, EISDIR
 	}
 	if errno == 0 && excl {
@@ -89,8 +93,6 @@ func findOrCreate(dirfd int, name string, flags, mode uint32) (p place, created 
 	p, errno = createAt(l, Attr{Mode: ModeReg | mode&modePerm}, "")
 	return p, true, errno
 }
-
-func endsInSlash(s string) bool { return s != "" && s[len(s)-1] == '/' }
 
 // createAt makes a node of the type and permissions in a.Mode, less the umask.
 func createAt(l lookup, a Attr, target string) (place, Errno) {

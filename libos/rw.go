@@ -75,28 +75,12 @@ func seekFile(fd int) (*desc, SeekFile, Errno) {
 	return d, f, 0
 }
 
-func sysPread(a args) (uintptr, Errno) {
-	if int64(a.i[3]) < 0 {
-		return 0, EINVAL
-	}
-	d, f, errno := seekFile(a.fd(0))
-	if errno != 0 {
-		return 0, errno
-	}
-	defer d.put()
-	if !d.readable() {
-		return 0, EBADF
-	}
-	buf, errno := a.bytes(1, 2)
-	if errno != 0 {
-		return 0, errno
-	}
-	n, errno := f.ReadAt(buf, int64(a.i[3]))
-	return uintptr(n), errno
-}
+func sysPread(a args) (uintptr, Errno)  { return readWriteAt(&a, false) }
+func sysPwrite(a args) (uintptr, Errno) { return readWriteAt(&a, true) }
 
-func sysPwrite(a args) (uintptr, Errno) {
-	if int64(a.i[3]) < 0 {
+func readWriteAt(a *args, write bool) (uintptr, Errno) {
+	off := int64(a.i[3])
+	if off < 0 {
 		return 0, EINVAL
 	}
 	d, f, errno := seekFile(a.fd(0))
@@ -104,14 +88,17 @@ func sysPwrite(a args) (uintptr, Errno) {
 		return 0, errno
 	}
 	defer d.put()
-	if !d.writable() {
+	if !d.allows(write) {
 		return 0, EBADF
+	}
+	if a.i[2] > uintptr(maxInt64-off) {
+		return 0, EINVAL
 	}
 	buf, errno := a.bytes(1, 2)
 	if errno != 0 {
 		return 0, errno
 	}
-	n, errno := f.WriteAt(buf, int64(a.i[3]))
+	n, errno := seekPart(f, buf, off, write)
 	return uintptr(n), errno
 }
 
@@ -201,12 +188,15 @@ func ioVector(fd int, v vector, off int64, write bool) (int, Errno) {
 		return 0, errno
 	}
 	defer d.put()
-	if write && !d.writable() || !write && !d.readable() {
+	if !d.allows(write) {
 		return 0, EBADF
 	}
 	size, errno := v.size()
 	if errno != 0 {
 		return 0, errno
+	}
+	if off > maxInt64-int64(size) {
+		return 0, EINVAL
 	}
 	switch f := d.file.(type) {
 	case SeekFile:

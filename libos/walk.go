@@ -26,9 +26,10 @@ type lookup struct {
 
 // A walker goes down a path.
 type walker struct {
-	at    place
-	rest  string
-	links int // symbolic links followed
+	at     place
+	rest   string
+	links  int  // symbolic links followed
+	create bool // the last component may be made as a file: no slash behind it
 }
 
 // newWalker returns a walker at the beginning of path: the root, the working
@@ -79,9 +80,6 @@ func (w *walker) toLast() (lookup, Errno) {
 		if _, ok := w.at.node.(Directory); !ok {
 			return l, ENOTDIR
 		}
-		if len(name) > maxName {
-			return l, ENAMETOOLONG
-		}
 		if w.rest == "" {
 			l.dir = w.at
 			return l, 0
@@ -128,6 +126,9 @@ func (l *lookup) find() (place, Errno) {
 		return l.dir, 0
 	case lastDotDot:
 		return l.dir.up(), 0
+	}
+	if len(l.name) > maxName {
+		return place{}, ENAMETOOLONG
 	}
 	n, errno := l.dir.node.(Directory).Lookup(l.name)
 	if errno != 0 {
@@ -193,6 +194,9 @@ func (w *walker) end(follow bool) (place, lookup, Errno) {
 		l, errno := w.toLast()
 		if errno != 0 {
 			return place{}, lookup{}, errno
+		}
+		if w.create && l.slash && l.kind == lastName {
+			return place{}, lookup{}, EISDIR
 		}
 		p, errno := l.find()
 		if errno != 0 {
