@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"math/rand"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
 // frameOf returns a frame of the guest's to the gateway's hardware address.
@@ -261,4 +263,49 @@ func TestGuestNotReading(t *testing.T) {
 	if n.link.queued < maxQueued/2 {
 		t.Errorf("only %d bytes queued: does this test still fill it?", n.link.queued)
 	}
+}
+
+// TestHalfHandshake has guests that send a SYN and nothing more: closing must
+// not wait for them.
+func TestHalfHandshake(t *testing.T) {
+	accepted := make(chan bool, 100)
+	port := hostTCP(t, "127.0.0.1:0", func(c *net.TCPConn) {
+		accepted <- true
+		c.Read(make([]byte, 1))
+	})
+	before := resources()
+	n, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const count = 50
+	for i := range count {
+		syn := make([]byte, 20)
+		binary.BigEndian.PutUint16(syn, uint16(2000+i))
+		binary.BigEndian.PutUint16(syn[2:], port)
+		syn[12], syn[13], syn[14] = 5<<4, 2, 0xff
+		_, p := ipPacket(guest4, gateway4, make([]byte, 20)) // for a good IP header
+		p[9] = protoTCP
+		header.IPv4(p).SetChecksum(0)
+		header.IPv4(p).SetChecksum(^header.IPv4(p).CalculateChecksum())
+		copy(p[ipv4HdrSize:], syn)
+		if _, err := unix.Write(n.GuestFD(), append(make([]byte, vnetHdrSize), frameOf(0x0800, p)...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range count {
+		select {
+		case <-accepted:
+		case <-time.After(5 * time.Second):
+			t.Fatal("a SYN led to no connection")
+		}
+	}
+	began := time.Now()
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(began); d > 2*time.Second {
+		t.Errorf("close took %v", d)
+	}
+	leftBehind(t, before)
 }

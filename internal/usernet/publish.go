@@ -225,15 +225,17 @@ func newPacer(alive <-chan struct{}) *pacer {
 }
 
 // patience returns how long to wait for an answer, and what shortens it. A SYN
-// sent before the guest reads usually waits in the socket and is answered the
-// moment it does; but it may have been dropped, so the first sign of life from
-// the guest is reason to try again.
+// sent before the guest reads waits in the socket and is answered the moment
+// it does; but a guest that reads and has no address yet drops it, so there
+// must be another soon. An attempt given up costs nothing: the guest's late
+// answer to it gets a reset.
 func (p *pacer) patience() (time.Duration, <-chan struct{}) {
+	elapsed := time.Since(p.started)
 	select {
 	case <-p.alive:
-		return clamp(time.Since(p.started)/4, 20*time.Millisecond, time.Second), nil
+		return clamp(elapsed/4, 20*time.Millisecond, time.Second), nil
 	default:
-		return time.Second, p.alive
+		return clamp(elapsed/8, 2*time.Millisecond, 100*time.Millisecond), p.alive
 	}
 }
 

@@ -316,20 +316,41 @@ func (n *Network) Close() error {
 	}
 	n.mu.Unlock()
 	n.cancel()
-	if n.stack != nil {
-		n.stack.Close()
-	}
+	n.abortAll()
 	if n.link != nil {
 		n.link.Close()
 	}
-	n.wg.Wait()
 	if n.stack != nil {
+		n.stack.Close()
 		n.stack.Wait()
 	}
 	if n.guest != nil {
 		errs = append(errs, n.guest.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// abortAll resets connections until no goroutine is left that could make more.
+// Once is not enough: a handshake can begin between the look and the abort,
+// and would wait for the guest for minutes.
+func (n *Network) abortAll() {
+	done := make(chan struct{})
+	go func() {
+		n.wg.Wait()
+		close(done)
+	}()
+	for {
+		if n.stack != nil {
+			for _, ep := range n.stack.RegisteredEndpoints() {
+				ep.Abort()
+			}
+		}
+		select {
+		case <-done:
+			return
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }
 
 // track has c closed by Close. It returns false, with c closed, if that was
