@@ -18,7 +18,10 @@ type Waitable struct {
 }
 
 // A Waiter parks the calling goroutine until w is pending. It may return early.
-// The guest's event loop is one.
+// It calls [Waitable.Arm], or does the like, before it sleeps and relies on a
+// notification. The guest's event loop, which is one, looks at its queues as it
+// goes round and arms them only when it has nothing else to do: a busy guest
+// is not notified.
 type Waiter interface {
 	Wait(w *Waitable)
 }
@@ -69,7 +72,7 @@ func (q *Queue) ArmLate() bool {
 // Wait parks the calling goroutine until there is something to reap. It
 // returns at once on a broken queue and if nothing is outstanding.
 func (q *Queue) Wait(w Waiter) {
-	for q.err == nil && q.Outstanding() > 0 && !q.wait.Arm() {
+	for q.err == nil && q.Outstanding() > 0 && !q.wait.Pending() {
 		w.Wait(&q.wait)
 	}
 }

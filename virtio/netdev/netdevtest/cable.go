@@ -85,7 +85,7 @@ type waker struct {
 func (w *waker) Wait(q *queue.Waitable) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for !q.Pending() {
+	for !q.Arm() {
 		w.cond.Wait()
 	}
 }
