@@ -97,19 +97,44 @@ type proc struct {
 	out    *lineBuffer
 	errOut *lineBuffer
 	start  time.Time
+	limit  time.Duration
 	done   chan struct{}
 	err    error
+}
+
+// A setting is how the tool is started. The zero value is the usual way.
+type setting struct {
+	stdin io.Reader
+	limit time.Duration // 0: limit
+	ns    *namespace    // nil: the test's own
+	env   []string      // added to the test's own
 }
 
 // start runs the tool with arguments and an optional standard input.
 func start(t testing.TB, stdin io.Reader, args ...string) *proc {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	p := &proc{t: t, out: newLineBuffer(), errOut: newLineBuffer(), start: time.Now(), done: make(chan struct{})}
-	p.cmd = exec.CommandContext(ctx, needTool(t), args...)
-	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = stdin, p.out, p.errOut
+	return setting{stdin: stdin}.start(t, args...)
+}
+
+func (s setting) start(t testing.TB, args ...string) *proc {
+	t.Helper()
+	return s.exec(t, needTool(t), args...)
+}
+
+// exec runs any program.
+func (s setting) exec(t testing.TB, path string, args ...string) *proc {
+	t.Helper()
+	if s.limit == 0 {
+		s.limit = limit
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), s.limit)
+	p := &proc{t: t, out: newLineBuffer(), errOut: newLineBuffer(), start: time.Now(), limit: s.limit, done: make(chan struct{})}
+	p.cmd = exec.CommandContext(ctx, path, args...)
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = s.stdin, p.out, p.errOut
+	p.cmd.Env = append(os.Environ(), s.env...)
 	p.cmd.WaitDelay = 5 * time.Second
-	if err := p.cmd.Start(); err != nil {
+	if err := s.ns.do(p.cmd.Start); err != nil {
+		cancel()
 		t.Fatal(err)
 	}
 	go func() {
@@ -134,8 +159,8 @@ func (p *proc) wait() result {
 	if p.err != nil && !errors.As(p.err, &exit) {
 		p.t.Fatalf("%v: %v", p.cmd.Args, p.err)
 	}
-	if time.Since(p.start) >= limit {
-		p.t.Fatalf("%v did not end within %v\nstdout:\n%s\nstderr:\n%s", p.cmd.Args, limit, p.out, p.errOut)
+	if time.Since(p.start) >= p.limit {
+		p.t.Fatalf("%v did not end within %v\nstdout:\n%s\nstderr:\n%s", p.cmd.Args, p.limit, clip(p.out.String()), clip(p.errOut.String()))
 	}
 	return result{p.out.String(), p.errOut.String(), p.cmd.ProcessState.ExitCode(), time.Since(p.start)}
 }

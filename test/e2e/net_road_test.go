@@ -1,0 +1,220 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"github.com/tailor-os/tailor/internal/xtest"
+)
+
+const netGuestPkg = "./testdata/netguest"
+
+// A road is one way between the test and a guest's network. The tests go each
+// of them; that of a plain process shows that the test itself is right.
+type road struct {
+	name   string
+	target string
+	ns     *namespace
+	flags  []string // of run
+
+	host4, host6   string            // the test's addresses, as the guest knows them
+	local4, local6 string            // where the test listens for that
+	guest          map[string]string // "tcp 80" to the address that the test dials
+}
+
+// guestPorts are the ports of the program's command serve.
+var guestPorts = []string{"tcp 7", "tcp 9", "tcp 19", "tcp 80", "udp 7"}
+
+// roads runs f for each way there is here.
+func roads(t *testing.T, f func(t *testing.T, r *road)) {
+	for _, way := range []struct {
+		name string
+		open func(t *testing.T) *road
+	}{{"unix", unixRoad}, {"user", userRoad}, {"tap", tapRoad}} {
+		t.Run(way.name, func(t *testing.T) { f(t, way.open(t)) })
+	}
+}
+
+// unixRoad is a plain process, on a loopback of its own.
+func unixRoad(t *testing.T) *road {
+	r := &road{name: "unix", target: "unix", ns: newNamespace(t), flags: []string{"-t", "unix"},
+		host4: "127.0.0.1", host6: "::1", local4: "127.0.0.1", local6: "::1"}
+	r.guestAt("127.0.0.1")
+	return r
+}
+
+// userRoad is the user network, with published ports.
+func userRoad(t *testing.T) *road {
+	xtest.NeedKVM(t)
+	r := &road{name: "user", target: "hvt", host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2",
+		local4: "127.0.0.1", local6: "::1", guest: map[string]string{}}
+	for _, p := range guestPorts {
+		network, port := p[:3], p[4:]
+		addr := freePort(t, network)
+		r.guest[p] = addr
+		_, hostPort, _ := net.SplitHostPort(addr)
+		r.flags = append(r.flags, "-p", fmt.Sprintf("127.0.0.1:%s:%s/%s", hostPort, port, network))
+	}
+	return r
+}
+
+func tapRoad(t *testing.T) *road {
+	xtest.NeedKVM(t)
+	r := &road{name: "tap", target: "hvt", ns: newTap(t),
+		flags: []string{"--net", "tap:" + tapName, "--ip", tapGuest4 + "/24", "--ip", tapGuest6 + "/64"},
+		host4: tapHost4, host6: tapHost6, local4: tapHost4, local6: tapHost6}
+	r.guestAt(tapGuest4)
+	return r
+}
+
+func (r *road) guestAt(host string) {
+	r.guest = map[string]string{}
+	for _, p := range guestPorts {
+		r.guest[p] = net.JoinHostPort(host, p[4:])
+	}
+}
+
+// freePort returns an address on loopback that nobody has.
+func freePort(t testing.TB, network string) string {
+	t.Helper()
+	if network == "udp" {
+		c, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.LocalAddr().String()
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs the guest program at the other end of the road.
+func (r *road) start(t testing.TB, args ...string) *proc {
+	t.Helper()
+	return r.startImage(t, buildImage(t, r.target, netGuestPkg), nil, args...)
+}
+
+func (r *road) startImage(t testing.TB, img string, flags []string, args ...string) *proc {
+	t.Helper()
+	line := append([]string{"run"}, r.flags...)
+	line = append(append(line, flags...), img)
+	return setting{ns: r.ns, limit: 2 * limit}.start(t, append(line, args...)...)
+}
+
+// run runs the guest program to its end, which must be a good one.
+func (r *road) run(t testing.TB, stdout []string, args ...string) result {
+	t.Helper()
+	res := r.start(t, args...).wait()
+	res.want(t, 0, stdout, nil)
+	return res
+}
+
+// serve starts the guest's servers.
+func (r *road) serve(t testing.TB) *proc {
+	t.Helper()
+	p := r.start(t, "serve")
+	p.expect("ready\n")
+	return p
+}
+
+// dialTimeout bounds a connection attempt, which nothing delays here.
+const dialTimeout = 10 * time.Second
+
+// dial connects to a port of the guest, "tcp 80".
+func (r *road) dial(ctx context.Context, port string) (c net.Conn, err error) {
+	d := net.Dialer{Timeout: dialTimeout}
+	err = r.ns.do(func() (err error) {
+		c, err = d.DialContext(ctx, port[:3], r.guest[port])
+		return err
+	})
+	return c, err
+}
+
+// mustDial is dial with a deadline for all that the test does afterwards.
+func (r *road) mustDial(t testing.TB, port string) net.Conn {
+	t.Helper()
+	c, err := r.dial(t.Context(), port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	c.SetDeadline(time.Now().Add(limit))
+	return c
+}
+
+// tcp is mustDial for a TCP port.
+func (r *road) tcp(t testing.TB, port string) *net.TCPConn {
+	t.Helper()
+	return r.mustDial(t, "tcp "+port).(*net.TCPConn)
+}
+
+// listen serves connections of the guest's with f, at the address that it
+// returns as the guest knows it. family is 4 or 6.
+func (r *road) listen(t testing.TB, family int, f func(c *net.TCPConn)) string {
+	t.Helper()
+	local, host := r.local4, r.host4
+	if family == 6 {
+		local, host = r.local6, r.host6
+	}
+	var l net.Listener
+	err := r.ns.do(func() (err error) {
+		l, err = net.Listen("tcp", net.JoinHostPort(local, "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go f(c.(*net.TCPConn))
+		}
+	}()
+	return withPort(host, l.Addr())
+}
+
+func withPort(host string, a net.Addr) string {
+	_, port, _ := net.SplitHostPort(a.String())
+	return net.JoinHostPort(host, port)
+}
+
+// listenPacket is listen for datagrams, each of which it returns.
+func (r *road) listenPacket(t testing.TB, family int) string {
+	t.Helper()
+	local, host := r.local4, r.host4
+	if family == 6 {
+		local, host = r.local6, r.host6
+	}
+	var c net.PacketConn
+	err := r.ns.do(func() (err error) {
+		c, err = net.ListenPacket("udp", net.JoinHostPort(local, "0"))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			c.WriteTo(buf[:n], from)
+		}
+	}()
+	return withPort(host, c.LocalAddr())
+}

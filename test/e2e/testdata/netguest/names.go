@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+func init() {
+	register("interfaces", func([]string) {
+		ifs, err := net.Interfaces()
+		check(err)
+		for _, i := range ifs {
+			addrs, err := i.Addrs()
+			check(err)
+			fmt.Println(i.Name, i.MTU, i.Flags, addrs, i.HardwareAddr)
+		}
+	})
+	register("lookup", func(names []string) {
+		for _, name := range names {
+			lookup(name)
+		}
+	})
+	register("lookup-txt", func(names []string) {
+		txt, err := net.LookupTXT(names[0])
+		check(err)
+		fmt.Println("txt", len(strings.Join(txt, "")))
+	})
+	register("hosts", func([]string) {
+		for _, name := range []string{"/etc/hosts", "/etc/resolv.conf"} {
+			b, err := os.ReadFile(name)
+			check(err)
+			fmt.Printf("== %s\n%s", name, b)
+		}
+		name, err := os.Hostname()
+		check(err)
+		lookup(name)
+	})
+}
+
+func lookup(name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	begin := time.Now()
+	addrs, err := net.DefaultResolver.LookupHost(ctx, name)
+	slices.Sort(addrs)
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		fmt.Println(name, "not found:", dns.IsNotFound, err)
+		return
+	}
+	check(err)
+	checkf(time.Since(begin) < patience, "%s took too long", name)
+	fmt.Println(name, "is", strings.Join(addrs, " "))
+}
