@@ -70,8 +70,8 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
 	}
 	if c.Verbose {
-		c.Log.Infof("exit code %d; %d VM exits, %d notifications, %d times idle; set up in %v",
-			exit, stats.Exits, stats.Notifies, stats.Idles, stats.Setup)
+		c.Log.Infof("exit code %d; %d VM exits, %d notifications, %d times idle; set up in %v, first notification after %v",
+			exit, stats.Exits, stats.Notifies, stats.Idles, stats.Setup, stats.FirstNotify)
 	}
 	return exit, err
 }

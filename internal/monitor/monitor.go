@@ -60,6 +60,7 @@ type Stats struct {
 	Notifies    uint64        // of these, notifications of a virtqueue
 	Idles       uint64        // of these, with nothing to do
 	Setup       time.Duration // from the call of Run to the guest's first instruction
+	FirstNotify time.Duration // from the guest's first instruction to its first notification, 0 if there was none
 	OutOfMemory uint64        // bytes that the guest asked for last and did not get
 }
 
@@ -194,6 +195,7 @@ func (m *machine) close() {
 // loop runs the guest until it ends.
 func (m *machine) loop() (status int, err error) {
 	stats := m.cfg.Stats
+	begin := time.Now()
 	for {
 		if status, err, stopped := m.stop.state(); stopped {
 			return status, err
@@ -213,7 +215,9 @@ func (m *machine) loop() (status int, err error) {
 			stats.Idles++
 			m.idle(e.value)
 		case abi.BellNotify:
-			stats.Notifies++
+			if stats.Notifies++; stats.Notifies == 1 {
+				stats.FirstNotify = time.Since(begin)
+			}
 			m.bus.Notify(e.value)
 		case abi.BellTrap:
 			f := at[abi.Control](m.mem, abi.ControlAddr).Trap
