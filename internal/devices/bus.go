@@ -102,6 +102,7 @@ func (b *Bus) Idle(timeout time.Duration) {
 	if timeout >= 0 {
 		deadline = time.Now().Add(timeout)
 	}
+	b.park.woken = false
 	for _, p := range b.polled {
 		p.flush()
 	}

@@ -31,9 +31,15 @@ const (
 	// ioBatch is how many packets the I/O thread moves in one direction before
 	// it looks at the other.
 	ioBatch = 64
+	// napTime is how long the I/O thread sleeps at a time while the guest is
+	// short of buffers, and starvedTime how long it goes on doing so before it
+	// asks the guest to ring when it posts some. A guest that is busy with what
+	// it got posts them soon, and need not leave off to ring.
+	napTime     = 100 * time.Microsecond
+	starvedTime = 10 * time.Millisecond
 	// stuckTime is how long the descriptor may refuse to take packets before
 	// they are dropped.
-	stuckTime = 50 * time.Millisecond
+	stuckTime = time.Second
 	// maxPacket is the longest packet in bytes: header, Ethernet header with a
 	// VLAN tag, and 64 KiB of payload.
 	maxPacket = virtio.NetHdrLen + frameOverhead + 65535
@@ -59,8 +65,10 @@ type Net struct {
 	stopping atomic.Bool
 	done     chan struct{}
 
-	lastBell time.Time // of the vCPU thread
+	// The vCPU thread's own.
+	lastBell time.Time
 	streak   int
+	idleMark uint64 // packets received when the guest went idle
 
 	stats netCounters
 }
@@ -91,7 +99,8 @@ const (
 // caller's and must stay open until [Bus.Stop].
 //
 // A packet that fd refuses is dropped and counted. If fd has no room for it, as
-// a socket has whose reader is slow, it waits in the ring, 50 ms at the most.
+// a socket has whose reader is slow, it waits in the ring;
+// once that has lasted a second, packets are dropped until one is taken.
 func (b *Bus) AddNet(d *abi.Device, fd int) (*Net, error) {
 	if err := need(d, abi.DeviceNet, 2, netFeatures); err != nil {
 		return nil, err
@@ -201,6 +210,7 @@ func (n *Net) txBell() {
 	}
 	n.lastBell = now
 	if n.transmit(inlineTX) >= inlineTX || n.streak >= bellStreak {
+		n.streak = 0
 		n.handover()
 	}
 }
@@ -208,30 +218,44 @@ func (n *Net) txBell() {
 // rxBell is rung when the guest has posted buffers that we were out of.
 func (n *Net) rxBell() {
 	n.stats.bells.Add(1)
-	if n.receive(inlineTX) >= inlineTX {
+	if n.receive(inlineRX) >= inlineRX || n.rx.starved.Load() {
 		n.handover()
 	}
 }
 
-// flush and ready make Net a poller.
+// flush and ready make Net a poller. The guest is idle when they are called.
 func (n *Net) flush() {
 	if n.transmit(inlineTX) >= inlineTX {
 		n.handover()
 	}
+	n.idleMark = n.stats.rxPackets.Load()
+	if n.rx.starved.Load() {
+		n.receiveIdle()
+	}
 }
 
-func (n *Net) ready(uint32) {
-	if n.receive(inlineRX) >= inlineRX {
+func (n *Net) ready(uint32) { n.receiveIdle() }
+
+// receiveIdle receives for an idle guest. If that has got nothing since it went
+// idle, it has posted all the buffers it is going to: they must do.
+func (n *Net) receiveIdle() {
+	got := n.receive(inlineRX)
+	if n.rx.starved.Load() && !n.bus.park.woken {
+		n.rx.enough.Store(n.idleMark + 1)
+		got += n.receive(inlineRX)
+		n.rx.enough.Store(0)
+	}
+	if got >= inlineRX {
 		n.handover()
 	}
 }
 
-// handover makes the I/O thread poll.
+// handover makes the I/O thread poll. Any thread may call it.
 func (n *Net) handover() {
-	n.streak = 0
-	n.stats.handovers.Add(1)
-	n.tx.polled.Store(true)
 	n.rx.polled.Store(true)
+	if !n.tx.polled.Swap(true) {
+		n.stats.handovers.Add(1)
+	}
 	n.io.wake()
 }
 
@@ -243,14 +267,18 @@ func (n *Net) run() {
 	defer runtime.UnlockOSThread()
 	defer close(n.done)
 	for !n.stopping.Load() {
-		n.stats.sleeps.Add(1)
-		timeout := n.tx.patience()
-		for _, ev := range n.io.wait(timeout) {
-			if ev.Fd == tagOut {
-				n.tx.room.Store(true)
-			}
-		}
+		n.sleep(n.tx.patience())
 		n.poll()
+	}
+}
+
+// sleep waits for something to do.
+func (n *Net) sleep(timeout time.Duration) {
+	n.stats.sleeps.Add(1)
+	for _, ev := range n.io.wait(timeout) {
+		if ev.Fd == tagOut {
+			n.tx.room.Store(true)
+		}
 	}
 }
 
@@ -261,6 +289,9 @@ func (n *Net) poll() {
 		n.tx.polled.Store(true)
 		n.rx.polled.Store(true)
 		n.spin()
+		if n.nap() {
+			continue
+		}
 		// These calls turn notifications on. If the vCPU thread has the turn,
 		// it does, since it goes around once more.
 		n.rx.polled.Store(false)
@@ -292,6 +323,23 @@ func (n *Net) spin() {
 		// Whoever else wants this processor may have it.
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
+}
+
+// nap waits for a guest that is short of buffers, and reports whether things go
+// on. If not, the guest is woken, for it might be idle: when it goes idle again,
+// the packet that waits for buffers is delivered or dropped.
+func (n *Net) nap() bool {
+	for begin := time.Now(); n.rx.starved.Load() && !n.stopping.Load(); {
+		n.sleep(napTime)
+		if n.transmit(ioBatch)+n.receive(ioBatch) > 0 {
+			return true
+		}
+		if time.Since(begin) > starvedTime {
+			n.bus.Wake()
+			break
+		}
+	}
+	return false
 }
 
 // waitRoom has the next wait report when fd has room again.

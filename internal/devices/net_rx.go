@@ -8,25 +8,34 @@ import (
 	"github.com/tailor-os/tailor/internal/virtq"
 )
 
-// A receiver is the state of receiving. It belongs to who has the turn.
+// A receiver is the state of receiving. All but the atomics belong to who has
+// the turn.
+//
+// Packets are read straight into the guest's buffers if these take any packet.
+// If not, they are read into spill, since a read that is too short would cut
+// them without a word; one that does not fit waits there until the guest has
+// posted more, and is dropped if the guest goes idle without having done so.
 type receiver struct {
 	turn turn
 	q    *virtq.Queue
 	win  *virtq.Window
 	// polled is as in transmitter.
-	polled atomic.Bool
-	need   int // bytes that take any packet
-	// roomy is set once the guest had posted need bytes at a time. A packet
-	// is then left in the descriptor until it has again. A guest that never
-	// posts so much gets the packets that fit, and spill takes the others,
-	// since a read that is too short would cut them without a word.
-	roomy bool
-	spill []byte
-	iovs  [maxIovs + 1]unix.Iovec
+	polled  atomic.Bool
+	need    int // bytes that take any packet
+	spill   []byte
+	waiting []byte // packet in spill, nil if there is none
+	iovs    [maxIovs + 1]unix.Iovec
+
+	starved atomic.Bool // the last look found too few buffers
+	// enough is set while the guest is idle and has posted all the buffers it
+	// is going to, unless it has got or is to get more than enough-1 packets
+	// since the start. What does not fit then is dropped.
+	enough atomic.Uint64
 }
 
 func (r *receiver) init(q *virtq.Queue, need int) {
 	r.q, r.win, r.need = q, virtq.NewWindow(q), need
+	r.spill = make([]byte, need+1)
 }
 
 // receive reads up to limit packets and returns how many it was. If another
@@ -53,23 +62,37 @@ func (n *Net) readSome(limit int) (got int) {
 			n.fail(err)
 			return got
 		}
-		if have >= r.need {
-			r.roomy = true
-		} else if have == 0 || r.roomy {
+		starved := have == 0 || have < len(r.waiting)
+		r.starved.Store(starved)
+		switch {
+		case starved && r.waiting != nil && n.hopeless():
+			r.waiting = nil
+			n.stats.rxDropped.Add(1)
+		case starved:
 			if r.polled.Load() || !r.q.Arm() {
 				return got
 			}
-			continue
+		case r.waiting != nil:
+			r.win.Put(0, r.waiting)
+			n.deliver(len(r.waiting))
+			r.waiting = nil
+		default:
+			if !n.read() {
+				return got
+			}
+			got++
 		}
-		if !n.read() {
-			return got
-		}
-		got++
 	}
 	return got
 }
 
-// read reads one packet into the window, and reports whether there was one.
+// hopeless reports whether a packet that does not fit never will. A guest that
+// is about to be woken, or has got a packet since it went idle, is not done yet.
+func (n *Net) hopeless() bool {
+	return n.rx.enough.Load() == n.stats.rxPackets.Load()+1 && !n.bus.park.due()
+}
+
+// read reads one packet, and reports whether there was one.
 func (n *Net) read() bool {
 	r := &n.rx
 	k, room := r.target()
@@ -82,10 +105,20 @@ func (n *Net) read() bool {
 		// an event will tell when there is something again.
 		return false
 	}
-	if length > room || length < minPacket {
+	switch {
+	case length < minPacket || length > r.need:
 		n.stats.rxDropped.Add(1)
-		return true
+	case room == 0:
+		r.waiting = r.spill[:length]
+	default:
+		n.deliver(length)
 	}
+	return true
+}
+
+// deliver gives the guest a packet of n bytes that is in the window.
+func (n *Net) deliver(length int) {
+	r := &n.rx
 	// num_buffers, which fd leaves to us (virtio 1.2 section 5.1.6.4).
 	count := r.win.Count(length)
 	r.win.Put(10, []byte{byte(count), byte(count >> 8)})
@@ -95,12 +128,12 @@ func (n *Net) read() bool {
 	if r.q.Flush() {
 		n.wake()
 	}
-	return true
 }
 
 // target prepares the vector to read into: as much of the window as takes any
-// packet, and spill behind it if that is not enough. It returns the number of
-// elements and the bytes that are the guest's.
+// packet, and behind it spill, to tell a packet that is longer than it may be;
+// or, if the window is short or in too many pieces, spill alone. It returns
+// the number of elements and the bytes that are the guest's.
 func (r *receiver) target() (k, room int) {
 	for _, b := range r.win.Buffers() {
 		if room >= r.need || k == maxIovs {
@@ -111,11 +144,8 @@ func (r *receiver) target() (k, room int) {
 		k++
 	}
 	if room < r.need {
-		if r.spill == nil {
-			r.spill = make([]byte, maxPacket)
-		}
-		setIovec(&r.iovs[k], r.spill)
-		k++
+		k, room = 0, 0
 	}
-	return k, room
+	setIovec(&r.iovs[k], r.spill)
+	return k + 1, room
 }

@@ -8,6 +8,9 @@ import (
 	"github.com/tailor-os/tailor/virtio/queue"
 )
 
+// txBuffers is the number of packets that a nic can have on the way out.
+const txBuffers = 48
+
 // A nic is a small network driver: fixed buffers, packets one at a time.
 type nic struct {
 	*guest
@@ -38,7 +41,7 @@ func newNIC(t testing.TB, fd, rxCount, rxSize, txSize int) *nic {
 		n.post(uint32(i))
 	}
 	n.rx.Publish()
-	for i := range 32 {
+	for i := range txBuffers {
 		n.txBufs = append(n.txBufs, n.buf(txSize))
 		n.txFree = append(n.txFree, uint32(i))
 	}
@@ -62,7 +65,7 @@ func (n *nic) slot() (uint32, []byte) {
 			n.txFree = append(n.txFree, c.Token)
 		}
 	}
-	if len(n.txFree) == 0 {
+	if len(n.txFree) == 0 || n.tx.Free() < 20 {
 		return 0, nil
 	}
 	i := n.txFree[len(n.txFree)-1]

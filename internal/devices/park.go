@@ -64,6 +64,9 @@ func (p *park) wake() {
 	}
 }
 
+// due reports whether the next wait returns at once.
+func (p *park) due() bool { return p.state.Load() == parkToken }
+
 // wait sleeps until there are events, a wake-up (then p.woken is set) or
 // timeout has passed; negative is for ever. It may return early with neither.
 // All returned events must be acted upon: they are reported once.
