@@ -12,6 +12,9 @@ import (
 
 // In an image the hooks are functions of the runtime port (package machine).
 
+// SAFETY: the boot parameters lie at an address that the starter gives, in memory
+// that is never freed; other pointers are passed on for the time of a call.
+
 //go:linkname tailorSetEnter runtime.tailor_setEnter
 func tailorSetEnter(func(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, errno uintptr))
 
@@ -83,6 +86,8 @@ func init() {
 			tailorConsoleWrite(2, unsafe.Pointer(unsafe.StringData(msg)), len(msg))
 		}
 	}
+	info := tailorBootInfo()
+	Boot(Params(unsafe.String((*byte)(unsafe.Pointer(uintptr(info.Params))), int(info.ParamsLen))))
 	tailorSetEnter(Enter)
 	tailorSetPoll(
 		func(fd uintptr) uintptr { return uintptr(PollOpen(fd)) },

@@ -145,3 +145,7 @@ func init() {
 	})
 	register("nothing", func([]string) {})
 }
+
+func init() {
+	register("goversion", func([]string) { fmt.Println(runtime.Version()) })
+}
