@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/tailor-os/tailor/libos"
@@ -108,6 +109,7 @@ func addPacketInfo6(w *cmsgWriter, a tcpip.Address, nic tcpip.NICID) {
 
 // decodeControl reads the ancillary data of a datagram to be sent.
 func (s *socket) decodeControl(opts *tcpip.WriteOptions, oob []byte) libos.Errno {
+	oob = bytes.Clone(oob) // it may lie on the caller's stack, see parts.go
 	for len(oob) >= cmsgHeader {
 		n := binary.NativeEndian.Uint64(oob)
 		if n < cmsgHeader || n > uint64(len(oob)) {

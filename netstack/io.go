@@ -1,23 +1,49 @@
 package netstack
 
 import (
+	"bytes"
+
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
+// An inState and an outState are what the first attempt of each read and write
+// uses, under their locks: what the TCP/IP stack sees as an interface would else
+// be allocated each time.
+type inState struct {
+	w     partsWriter
+	parts [][]byte // room for heapParts
+}
+
+type outState struct {
+	r     partsReader
+	parts [][]byte
+}
+
 // Read implements [libos.File].
 func (s *socket) Read(p []byte) (int, libos.Errno) {
-	if len(p) == 0 && s.typ == sockStream {
+	switch {
+	case len(p) == 0 && s.typ == sockStream:
 		return 0, 0
+	case onTheStack(p):
+		h := make([]byte, len(p))
+		n, e := s.read(h)
+		copy(p, h[:n])
+		return n, e
 	}
-	s.readMu.Lock()
-	s.dstOne[0] = p
-	r, e := s.readInto(&s.dst, s.dstOne[:], 0, tcpip.ReadOptions{})
-	s.dstOne[0] = nil
-	s.readMu.Unlock()
+	return s.read(p)
+}
+
+// read is Read with a buffer in the heap.
+func (s *socket) read(p []byte) (int, libos.Errno) {
+	s.inMu.Lock()
+	s.in.parts = append(s.in.parts[:0], p)
+	r, e := s.readInto(&s.in.w, s.in.parts, 0, tcpip.ReadOptions{})
+	clear(s.in.parts)
+	s.inMu.Unlock()
 	if e == libos.EAGAIN && !s.nonblock.Load() {
-		r, e = s.readWait([][]byte{p}, 0, tcpip.ReadOptions{})
+		r, e = s.readWait([][]byte{p}, r, tcpip.ReadOptions{}, false)
 	}
 	return r.Count, e
 }
@@ -29,8 +55,6 @@ func (s *socket) Recv(parts [][]byte, oob []byte, flags int) (libos.Received, li
 		return libos.Received{}, libos.EAGAIN
 	case flags&msgOOB != 0:
 		return libos.Received{}, libos.EINVAL
-	case s.typ == sockStream && total(parts) == 0:
-		return libos.Received{}, 0
 	}
 	opts := tcpip.ReadOptions{Peek: flags&msgPeek != 0, NeedRemoteAddr: s.typ != sockStream}
 	r, e := s.receive(parts, opts, flags)
@@ -60,46 +84,54 @@ func (s *socket) describe(out *libos.Received, r *tcpip.ReadResult, oob []byte, 
 
 // receive reads into parts, parking as mode and flags say.
 func (s *socket) receive(parts [][]byte, opts tcpip.ReadOptions, flags int) (tcpip.ReadResult, libos.Errno) {
-	s.readMu.Lock()
-	r, e := s.readInto(&s.dst, parts, 0, opts)
-	s.readMu.Unlock()
+	if s.typ == sockStream && total(parts) == 0 {
+		return tcpip.ReadResult{}, 0
+	}
+	s.inMu.Lock()
+	safe, replaced := heapParts(s.in.parts[:0], parts, false)
+	r, e := s.readInto(&s.in.w, safe, 0, opts)
+	if replaced && e == 0 {
+		copyBack(parts, safe, r.Count)
+	}
+	clear(safe)
+	s.in.parts = safe
+	s.inMu.Unlock()
 	if flags&msgDontwait != 0 || s.nonblock.Load() {
 		return r, e
 	}
-	if e == libos.EAGAIN {
-		r, e = s.readWait(parts, 0, opts)
-	}
-	if e == 0 && flags&msgWaitall != 0 && !opts.Peek && s.typ == sockStream {
-		s.receiveAll(&r, parts)
+	all := flags&msgWaitall != 0 && !opts.Peek && s.typ == sockStream && r.Count < total(parts)
+	if e == libos.EAGAIN || e == 0 && r.Count > 0 && all {
+		safe, _ := heapParts(nil, parts, true)
+		r, e = s.readWait(safe, r, opts, all)
+		copyBack(parts, safe, r.Count)
 	}
 	return r, e
 }
 
-// receiveAll goes on, for MSG_WAITALL, until the parts are full or the stream
-// gives no more.
-func (s *socket) receiveAll(r *tcpip.ReadResult, parts [][]byte) {
-	for want := total(parts); r.Count > 0 && r.Count < want; {
-		more, e := s.readWait(parts, r.Count, tcpip.ReadOptions{})
-		if e != 0 || more.Count == 0 {
-			return
-		}
-		r.Count += more.Count
-	}
-}
-
-// readWait reads into parts behind their first skip bytes, and parks until
-// there is something.
-func (s *socket) readWait(parts [][]byte, skip int, opts tcpip.ReadOptions) (r tcpip.ReadResult, e libos.Errno) {
+// readWait goes on with a read of which r is done already: it parks until there
+// is something, or until all of parts, which lie in the heap, is full.
+func (s *socket) readWait(parts [][]byte, r tcpip.ReadResult, opts tcpip.ReadOptions, all bool) (tcpip.ReadResult, libos.Errno) {
 	w := new(partsWriter)
-	e = s.block(s.rcvtimeo.Load(), waiter.ReadableEvents, func() (e libos.Errno) {
-		r, e = s.readInto(w, parts, skip, opts)
-		return e
-	})
-	return r, e
+	for want := total(parts); ; {
+		done := r.Count
+		var more tcpip.ReadResult
+		e := s.block(s.rcvtimeo.Load(), waiter.ReadableEvents, func() (e libos.Errno) {
+			more, e = s.readInto(w, parts, done, opts)
+			return e
+		})
+		if e != 0 && done > 0 {
+			return r, 0 // the error comes again with the next call
+		}
+		r = more
+		r.Count += done
+		if e != 0 || more.Count == 0 || !all || r.Count == want {
+			return r, e
+		}
+	}
 }
 
-// readInto makes one attempt at reading. The end of a stream is no error and
-// no bytes.
+// readInto makes one attempt at reading into parts, which lie in the heap. The
+// end of a stream is no error and no bytes.
 func (s *socket) readInto(w *partsWriter, parts [][]byte, skip int, opts tcpip.ReadOptions) (tcpip.ReadResult, libos.Errno) {
 	w.reset(parts, skip)
 	r, err := s.ep.Read(w, opts)
@@ -124,18 +156,32 @@ func (s *socket) readInto(w *partsWriter, parts [][]byte, skip int, opts tcpip.R
 
 // Write implements [libos.File].
 func (s *socket) Write(p []byte) (int, libos.Errno) {
-	if len(p) == 0 && s.typ == sockStream {
+	switch {
+	case len(p) == 0 && s.typ == sockStream:
 		return 0, 0
+	case onTheStack(p):
+		return s.write(bytes.Clone(p))
 	}
-	s.writeMu.Lock()
-	s.srcOne[0] = p
-	n, e := s.writeFrom(&s.src, s.srcOne[:], tcpip.WriteOptions{})
-	s.srcOne[0] = nil
-	s.writeMu.Unlock()
-	if s.nonblock.Load() || !s.unfinished(n, len(p), e) {
-		return n, e
+	return s.write(p)
+}
+
+// write is Write with a buffer in the heap.
+func (s *socket) write(p []byte) (int, libos.Errno) {
+	s.outMu.Lock()
+	s.out.parts = append(s.out.parts[:0], p)
+	n, e := s.writeFrom(&s.out.r, s.out.parts, 0, tcpip.WriteOptions{})
+	clear(s.out.parts)
+	s.outMu.Unlock()
+	if !s.nonblock.Load() && s.unfinished(n, len(p), e) {
+		return s.writeWait([][]byte{p}, n, tcpip.WriteOptions{})
 	}
-	return s.writeWait([][]byte{p}, n, tcpip.WriteOptions{})
+	return n, e
+}
+
+// unfinished reports whether a blocking socket has to go on after an attempt
+// that took n of want bytes.
+func (s *socket) unfinished(n, want int, e libos.Errno) bool {
+	return e == libos.EAGAIN || e == 0 && s.typ == sockStream && n < want
 }
 
 // Send implements [libos.Socket].
@@ -148,16 +194,8 @@ func (s *socket) Send(parts [][]byte, oob, to []byte, flags int) (int, libos.Err
 		if e := s.sendOptions(&opts, oob, to); e != 0 {
 			return 0, e
 		}
-	} else if total(parts) == 0 {
-		return 0, 0
 	}
-	s.writeMu.Lock()
-	n, e := s.writeFrom(&s.src, parts, opts)
-	s.writeMu.Unlock()
-	if flags&msgDontwait != 0 || s.nonblock.Load() || !s.unfinished(n, total(parts), e) {
-		return n, e
-	}
-	return s.writeWait(parts, n, opts)
+	return s.transmit(parts, opts, flags)
 }
 
 // sendOptions decodes the address and ancillary data of a datagram.
@@ -175,19 +213,36 @@ func (s *socket) sendOptions(opts *tcpip.WriteOptions, oob, to []byte) libos.Err
 	return 0
 }
 
-// unfinished reports whether a blocking socket has to go on after an attempt
-// that took n of want bytes.
-func (s *socket) unfinished(n, want int, e libos.Errno) bool {
-	return e == libos.EAGAIN || e == 0 && s.typ == sockStream && n < want
+// transmit writes parts, parking as mode and flags say.
+func (s *socket) transmit(parts [][]byte, opts tcpip.WriteOptions, flags int) (int, libos.Errno) {
+	size := total(parts)
+	if s.typ == sockStream && size == 0 {
+		return 0, 0
+	}
+	s.outMu.Lock()
+	safe, _ := heapParts(s.out.parts[:0], parts, true)
+	n, e := s.writeFrom(&s.out.r, safe, 0, opts)
+	clear(safe)
+	s.out.parts = safe
+	s.outMu.Unlock()
+	if flags&msgDontwait != 0 || s.nonblock.Load() {
+		return n, e
+	}
+	if s.unfinished(n, size, e) {
+		safe, _ := heapParts(nil, parts, true)
+		return s.writeWait(safe, n, opts)
+	}
+	return n, e
 }
 
-// writeWait writes parts behind their first sent bytes, and parks until they
-// are all taken. An error after some progress is reported by the next call.
+// writeWait writes parts, which lie in the heap, behind their first sent bytes,
+// and parks until they are all taken. An error after some progress is reported
+// by the next call.
 func (s *socket) writeWait(parts [][]byte, sent int, opts tcpip.WriteOptions) (int, libos.Errno) {
 	src := new(partsReader)
 	for want := total(parts); ; {
 		e := s.block(s.sndtimeo.Load(), waiter.WritableEvents, func() libos.Errno {
-			n, e := s.writeSkip(src, parts, sent, opts)
+			n, e := s.writeFrom(src, parts, sent, opts)
 			sent += n
 			return e
 		})
@@ -200,12 +255,9 @@ func (s *socket) writeWait(parts [][]byte, sent int, opts tcpip.WriteOptions) (i
 	}
 }
 
-// writeFrom makes one attempt at writing parts.
-func (s *socket) writeFrom(src *partsReader, parts [][]byte, opts tcpip.WriteOptions) (int, libos.Errno) {
-	return s.writeSkip(src, parts, 0, opts)
-}
-
-func (s *socket) writeSkip(src *partsReader, parts [][]byte, skip int, opts tcpip.WriteOptions) (int, libos.Errno) {
+// writeFrom makes one attempt at writing parts, which lie in the heap, behind
+// their first skip bytes.
+func (s *socket) writeFrom(src *partsReader, parts [][]byte, skip int, opts tcpip.WriteOptions) (int, libos.Errno) {
 	src.reset(parts, skip)
 	n, err := s.ep.Write(src, opts)
 	src.parts = nil

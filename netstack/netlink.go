@@ -196,9 +196,10 @@ func (n *netlinkSocket) Recv(parts [][]byte, oob []byte, flags int) (libos.Recei
 	if flags&msgPeek == 0 {
 		n.queue = n.queue[1:]
 	}
-	w := partsWriter{}
-	w.reset(parts, 0)
-	c, _ := w.Write(msg)
+	c := 0
+	for _, p := range parts {
+		c += copy(p, msg[c:])
+	}
 	r := libos.Received{N: c, From: netlinkAddr(0)}
 	if c < len(msg) {
 		r.Flags |= msgTrunc

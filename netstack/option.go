@@ -88,6 +88,7 @@ func (s *socket) SetOption(level, name int, value []byte) libos.Errno {
 	if !s.allowed(level) {
 		return libos.ENOPROTOOPT
 	}
+	value = bytes.Clone(value) // it may lie on the caller's stack, see parts.go
 	e := s.setOption(level, name, value)
 	if e == 0 && s.typ == sockStream {
 		s.remember(level, name, value)
@@ -129,11 +130,11 @@ func (s *socket) remember(level, name int, value []byte) {
 	defer s.optionMu.Unlock()
 	for i := range s.inherited {
 		if c := &s.inherited[i]; c.level == level && c.name == name {
-			c.value = append(c.value[:0], value...)
+			c.value = value
 			return
 		}
 	}
-	s.inherited = append(s.inherited, optionCall{level, name, bytes.Clone(value)})
+	s.inherited = append(s.inherited, optionCall{level, name, value})
 }
 
 // inherit gives a new connection the options of its listener.

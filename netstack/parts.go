@@ -1,6 +1,49 @@
 package netstack
 
-import "io"
+import (
+	"io"
+	"unsafe"
+)
+
+// Buffers of system calls may lie on the caller's stack, which moves when it
+// grows, and nothing corrects pointers to it in the heap. The TCP/IP stack puts
+// its readers and writers there. So a buffer on a stack is replaced by one on
+// the heap before it gets that far; the others are used as they are.
+
+// onTheStack reports whether p is to be replaced.
+func onTheStack(p []byte) bool {
+	return len(p) > 0 && onStack(unsafe.Pointer(unsafe.SliceData(p)))
+}
+
+// heapParts appends to dst, for each buffer of parts, the buffer itself or a
+// new one as long if it lies on the stack, with the same contents if fill is
+// set. It reports whether any was replaced.
+func heapParts(dst, parts [][]byte, fill bool) (safe [][]byte, replaced bool) {
+	for _, p := range parts {
+		if onTheStack(p) {
+			replaced = true
+			h := make([]byte, len(p))
+			if fill {
+				copy(h, p)
+			}
+			dst = append(dst, h)
+			continue
+		}
+		dst = append(dst, p)
+	}
+	return dst, replaced
+}
+
+// copyBack copies the first n bytes of safe to where heapParts replaced parts.
+func copyBack(parts, safe [][]byte, n int) {
+	for i, p := range parts {
+		h := safe[i][:min(n, len(p))]
+		if unsafe.SliceData(h) != unsafe.SliceData(p) {
+			copy(p, h)
+		}
+		n -= len(h)
+	}
+}
 
 // A partsReader is a [tcpip.Payloader] over the pieces of a message.
 type partsReader struct {
@@ -11,12 +54,8 @@ type partsReader struct {
 
 // reset starts over with parts, skip bytes into them.
 func (r *partsReader) reset(parts [][]byte, skip int) {
-	r.parts, r.at, r.left = parts, 0, total(parts)-skip
-	for skip > 0 && skip >= len(r.parts[0]) {
-		skip -= len(r.parts[0])
-		r.parts = r.parts[1:]
-	}
-	r.at = skip
+	r.left = total(parts) - skip
+	r.parts, r.at = skipParts(parts, skip)
 }
 
 // Len implements [tcpip.Payloader].
@@ -45,11 +84,7 @@ type partsWriter struct {
 }
 
 func (w *partsWriter) reset(parts [][]byte, skip int) {
-	for skip > 0 && skip >= len(parts[0]) {
-		skip -= len(parts[0])
-		parts = parts[1:]
-	}
-	w.parts, w.at = parts, skip
+	w.parts, w.at = skipParts(parts, skip)
 }
 
 // Write implements [io.Writer]; what does not fit is io.ErrShortWrite.
@@ -65,6 +100,15 @@ func (w *partsWriter) Write(p []byte) (n int, err error) {
 		}
 	}
 	return n, nil
+}
+
+// skipParts returns where byte number skip is.
+func skipParts(parts [][]byte, skip int) ([][]byte, int) {
+	for len(parts) > 0 && skip >= len(parts[0]) && skip > 0 {
+		skip -= len(parts[0])
+		parts = parts[1:]
+	}
+	return parts, skip
 }
 
 func total(parts [][]byte) (n int) {

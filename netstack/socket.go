@@ -38,14 +38,10 @@ type socket struct {
 	notifyMu sync.Mutex
 	notify   *waiter.Entry
 
-	// The first attempt of each read and write uses these, under their locks:
-	// what the stack sees as an interface would else be allocated each time.
-	readMu  sync.Mutex
-	dst     partsWriter
-	dstOne  [1][]byte
-	writeMu sync.Mutex
-	src     partsReader
-	srcOne  [1][]byte
+	inMu  sync.Mutex
+	in    inState
+	outMu sync.Mutex
+	out   outState
 }
 
 // Socket makes a socket; see [libos.Network]. Families beyond IP are netlink's
@@ -188,6 +184,8 @@ func (s *socket) Ready() uint32 {
 	switch tcp.EndpointState(s.ep.State()) {
 	case tcp.StateInitial, tcp.StateBound:
 		r |= libos.ReadyOut
+	case tcp.StateClosing, tcp.StateLastAck:
+		r |= libos.ReadyHup // both directions are shut down
 	case tcp.StateClose, tcp.StateTimeWait:
 		r &^= libos.ReadyErr // the stack says it of every closed connection
 	}

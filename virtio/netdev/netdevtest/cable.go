@@ -6,6 +6,7 @@ package netdevtest
 import (
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -135,7 +136,7 @@ func (c *Cable) addEnd(i int) error {
 		Origin: originPointer(),
 		Notify: e.notify,
 		Waiter: &e.waker,
-		Broken: func(err error) { c.Broken[i] <- err },
+		Broken: func(err error) { c.fail(err); c.Broken[i] <- err },
 	})
 	return err
 }
@@ -150,6 +151,18 @@ func (e *end) notify(value uint32) {
 	case ch <- struct{}{}:
 	default:
 	}
+}
+
+// String describes the state of the cable, for tests that hang.
+func (c *Cable) String() string {
+	var b strings.Builder
+	for i := range c.Stats {
+		s := &c.Stats[i]
+		fmt.Fprintf(&b, "end %d sent %d packets, %d dropped, %d kicks, woke its peer %d times; ",
+			i, s.Packets.Load(), s.Dropped.Load(), s.Kicks.Load(), s.Wakes.Load())
+	}
+	fmt.Fprintf(&b, "error %v", c.Err())
+	return b.String()
 }
 
 // Close ends the goroutines of the device side.
