@@ -104,3 +104,12 @@ func tailor_bellNotify(queue uint32) { tailorBell(abi.BellNotify, uintptr(queue)
 
 //go:linkname tailor_yield
 func tailor_yield() { Gosched() }
+
+// tailor_onStack reports whether p leads into the calling goroutine's stack,
+// which moves when it grows.
+//
+//go:linkname tailor_onStack
+func tailor_onStack(p unsafe.Pointer) bool {
+	gp := getg()
+	return gp.stack.lo <= uintptr(p) && uintptr(p) < gp.stack.hi
+}
