@@ -211,9 +211,13 @@ func netpoll(delay int64) (gList, int32) {
 	if delay == 0 {
 		return gList{}, 0
 	}
+	begin := tailorMono()
 	deadline := ^uintptr(0)
 	if delay > 0 {
-		deadline = uintptr(nanotime() + delay)
+		deadline = uintptr(begin + delay)
+	}
+	if tailorSpinning(begin, deadline) {
+		return gList{}, 0
 	}
 	for i := range tailorIRQs[:tailorNumIRQs] {
 		if q := &tailorIRQs[i]; q.gp != 0 {
@@ -226,7 +230,35 @@ func netpoll(delay int64) (gList, int32) {
 	if !tailorPending() {
 		tailorBell(abi.BellIdle, deadline)
 	}
+	tailorWaited += (tailorMono() - begin - tailorWaited) / 8
 	return gList{}, 0
 }
 
 var tailorFence uint32
+
+// tailorSpin is how long netpoll looks at the rings before it parks, when what
+// it waited for lately came sooner than an exit and the way back take. It is
+// about what those cost where they are dear.
+const tailorSpin = 25000 // nanoseconds
+
+// tailorWaited is a running mean of how long netpoll waited, in nanoseconds.
+var tailorWaited int64 = 1e9
+
+// tailorSpinning looks for something to do for a moment, while no notification
+// is armed, and reports whether there is.
+func tailorSpinning(begin int64, deadline uintptr) bool {
+	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 {
+		return false
+	}
+	end := min(uintptr(begin+tailorSpin), deadline)
+	for uintptr(tailorMono()) < end {
+		for range 8 {
+			if tailorPending() {
+				tailorWaited += (tailorMono() - begin - tailorWaited) / 8
+				return true
+			}
+			procyield(4)
+		}
+	}
+	return false
+}

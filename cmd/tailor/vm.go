@@ -72,6 +72,10 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	if c.Verbose {
 		c.Log.Infof("exit code %d; %d VM exits, %d notifications, %d times idle; set up in %v, first notification after %v",
 			exit, stats.Exits, stats.Notifies, stats.Idles, stats.Setup, stats.FirstNotify)
+		if n := stats.Net; wire.device != nil {
+			c.Log.Infof("network: sent %d packets (%d dropped), received %d (%d dropped), woke the guest %d times",
+				n.TxPackets, n.TxDropped, n.RxPackets, n.RxDropped, n.Wakes)
+		}
 	}
 	return exit, err
 }

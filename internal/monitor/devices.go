@@ -24,7 +24,9 @@ func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config) error {
 				Input: cfg.Stdin, Output: cfg.Stdout, Error: cfg.Stderr,
 			})
 		case abi.DeviceNet:
-			_, err = bus.AddNet(d, cfg.Net.FD)
+			var net *devices.Net
+			net, err = bus.AddNet(d, cfg.Net.FD)
+			cfg.Net.stats = net.Stats
 		}
 		if err != nil {
 			return err

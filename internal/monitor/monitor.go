@@ -52,6 +52,8 @@ type Net struct {
 	FD  int
 	MAC [6]byte
 	MTU uint16 // bytes
+
+	stats func() devices.NetStats
 }
 
 // Stats is what Run has seen.
@@ -61,7 +63,8 @@ type Stats struct {
 	Idles       uint64        // of these, with nothing to do
 	Setup       time.Duration // from the call of Run to the guest's first instruction
 	FirstNotify time.Duration // from the guest's first instruction to its first notification, 0 if there was none
-	OutOfMemory uint64        // bytes that the guest asked for last and did not get
+	Net         devices.NetStats
+	OutOfMemory uint64 // bytes that the guest asked for last and did not get
 }
 
 // A guestError is something the guest did that ends it.
@@ -91,6 +94,9 @@ func Run(ctx context.Context, cfg Config) (status int, err error) {
 	defer end()
 	cfg.Stats.Setup = time.Since(begin)
 	status, err = m.loop()
+	if cfg.Net != nil {
+		cfg.Stats.Net = cfg.Net.stats()
+	}
 	cfg.Stats.OutOfMemory = at[abi.Control](m.mem, abi.ControlAddr).OutOfMemory
 	return status, err
 }
