@@ -13,7 +13,7 @@ const maxIovs = 1023
 
 // setIovec makes an iovec of a slice that is not empty.
 func setIovec(v *unix.Iovec, b []byte) {
-	v.Base = unsafe.SliceData(b)
+	v.Base = unsafe.SliceData(b) // SAFETY: the length is that of b too
 	v.SetLen(len(b))
 }
 

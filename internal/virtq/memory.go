@@ -21,6 +21,7 @@ type GPA uint64
 // Access says what a device is going to do to guest memory.
 type Access bool
 
+// The kinds of access.
 const (
 	Read  Access = false
 	Write Access = true
