@@ -32,18 +32,17 @@ const (
 
 // A receiver is the receive half of a device. It belongs to one goroutine.
 type receiver struct {
-	q        *queue.Queue
-	size     int            // bytes of a buffer
-	merge    bool           // packets may span buffers
-	bufs     []*buffer.View // by token: what the device has
-	first    int            // how many at the start
-	max      int            // and at the most
-	one      [1][]byte      // scratch for queue.Add
-	checked  bool           // the device may leave out or vouch for checksums
-	hdr      virtio.NetHdr  // of the packet being put together
-	packet   buffer.Buffer
-	missing  int // buffers still to come
-	dropping bool
+	q       *queue.Queue
+	size    int            // bytes of a buffer
+	merge   bool           // packets may span buffers
+	bufs    []*buffer.View // by token: what the device has
+	first   int            // how many at the start
+	max     int            // and at the most
+	one     [1][]byte      // scratch for queue.Add
+	checked bool           // the device may leave out or vouch for checksums
+	hdr     virtio.NetHdr  // of the packet being put together
+	packet  buffer.Buffer
+	missing int // buffers still to come
 }
 
 func (r *receiver) init(q *queue.Queue, d *Device) {

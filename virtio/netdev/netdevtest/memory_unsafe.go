@@ -40,6 +40,7 @@ func originPointer() unsafe.Pointer {
 func newQueue(size, notify uint32) (abi.Queue, []uint64) {
 	n := virtio.DescBytes(size) + virtio.AvailBytes(size) + virtio.UsedBytes(size) + 32
 	mem := make([]uint64, n/8+2)
+	// SAFETY: heap memory does not move; the caller keeps it.
 	at := uint64(uintptr(unsafe.Pointer(&mem[0]))) - origin
 	at = (at + virtio.DescAlign - 1) &^ (virtio.DescAlign - 1)
 	q := abi.Queue{Desc: at, Size: size, Notify: notify}

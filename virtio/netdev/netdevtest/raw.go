@@ -10,6 +10,8 @@ import (
 	"github.com/tailor-os/tailor/virtio/netdev"
 )
 
+// SAFETY: the slices and addresses made in this file are of mem, which q keeps.
+
 // A Raw is a driver whose rings the test writes itself, as a hostile device
 // would. Its methods must not run at the same time as the driver's goroutines.
 type Raw struct {
