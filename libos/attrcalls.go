@@ -35,7 +35,7 @@ func chmod(a *args, dirfd, path int, mode, flags uintptr) (uintptr, Errno) {
 	if _, ok := p.node.(Symlink); ok {
 		return 0, EOPNOTSUPP
 	}
-	return 0, p.setAttr(SetMode, Attr{Mode: uint32(mode) & modePerm})
+	return 0, p.setAttr(SetMode, &Attr{Mode: uint32(mode) & modePerm})
 }
 
 func sysFchmod(a args) (uintptr, Errno) {
@@ -43,7 +43,7 @@ func sysFchmod(a args) (uintptr, Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
-	return 0, p.setAttr(SetMode, Attr{Mode: uint32(a.i[1]) & modePerm})
+	return 0, p.setAttr(SetMode, &Attr{Mode: uint32(a.i[1]) & modePerm})
 }
 
 func sysChown(a args) (uintptr, Errno) { return chown(&a, atFDCWD, 0, 1, 0) }
@@ -114,7 +114,7 @@ func sysTruncate(a args) (uintptr, Errno) {
 	if _, ok := p.node.(Directory); ok {
 		return 0, EISDIR
 	}
-	return 0, p.setAttr(SetSize, Attr{Size: size})
+	return 0, p.setAttr(SetSize, &Attr{Size: size})
 }
 
 func sysFtruncate(a args) (uintptr, Errno) {
@@ -133,7 +133,7 @@ func sysFtruncate(a args) (uintptr, Errno) {
 	if d.at.node == nil || !d.writable() {
 		return 0, EINVAL
 	}
-	return 0, d.at.setAttr(SetSize, Attr{Size: size})
+	return 0, d.at.setAttr(SetSize, &Attr{Size: size})
 }
 
 // Bits of fallocate's mode.
@@ -177,7 +177,7 @@ func sysFallocate(a args) (uintptr, Errno) {
 	if a.i[1]&fallocKeepSize != 0 || off+n <= t.Size {
 		return 0, 0
 	}
-	return 0, d.at.setAttr(SetSize, Attr{Size: off + n})
+	return 0, d.at.setAttr(SetSize, &Attr{Size: off + n})
 }
 
 // Special values of a nanosecond field (include/linux/stat.h).
@@ -206,7 +206,7 @@ func (p place) setTimes(t timesPair) Errno {
 	if which == 0 {
 		return 0
 	}
-	return p.setAttr(which, Attr{Atime: t[0], Mtime: t[1]})
+	return p.setAttr(which, &Attr{Atime: t[0], Mtime: t[1]})
 }
 
 // validTimes checks the nanoseconds.
@@ -357,7 +357,8 @@ func sysMemfdCreate(a args) (uintptr, Errno) {
 		return 0, ENOMEM
 	}
 	fs.mu.Lock()
-	f := &memFile{memNode: fs.newNode(Attr{Mode: ModeReg | 0o777})}
+	f := new(memFile)
+	fs.adopt(f, &Attr{Mode: ModeReg | 0o777})
 	unlinked(f)
 	fs.mu.Unlock()
 	d, errno := openPlace(place{m, f}, oRDWR|oLARGEFILE, true)

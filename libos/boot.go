@@ -53,7 +53,9 @@ func Boot(p Params) {
 	if exe == "" {
 		exe = "/app"
 	}
-	proc.subdir("self").Create("exe", Attr{Mode: ModeLink | 0o777}, exe)
+	self := proc.subdir("self")
+	self.Unlink("exe", false)
+	self.Create("exe", &Attr{Mode: ModeLink | 0o777}, exe)
 }
 
 // hostsFile returns /etc/hosts. ip= may carry a prefix length.
@@ -89,7 +91,7 @@ func resolvFile(p Params) string {
 func (d *memDir) subdir(name string) *memDir {
 	n, errno := d.Lookup(name)
 	if errno != 0 {
-		n, _ = d.Create(name, Attr{Mode: ModeDir | 0o755}, "")
+		n, _ = d.Create(name, &Attr{Mode: ModeDir | 0o755}, "")
 	}
 	return n.(*memDir)
 }
@@ -98,7 +100,7 @@ func (d *memDir) subdir(name string) *memDir {
 func (d *memDir) write(name, contents string) {
 	n, errno := d.Lookup(name)
 	if errno != 0 {
-		n, _ = d.Create(name, Attr{Mode: ModeReg | 0o644}, "")
+		n, _ = d.Create(name, &Attr{Mode: ModeReg | 0o644}, "")
 	}
 	f := n.(*memFile)
 	f.fs.mu.Lock()

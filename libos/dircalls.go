@@ -42,7 +42,10 @@ func (d *dirFile) next() (Entry, bool, Errno) {
 			p, name = p.up(), ".."
 		}
 		a, errno := p.attr()
-		return Entry{d.pos + 1, a.Ino, ModeDir, name}, true, errno
+		if errno != 0 {
+			return Entry{}, false, errno
+		}
+		return Entry{d.pos + 1, a.Ino, ModeDir, name}, true, 0
 	}
 	e, ok, errno := d.at.node.(Directory).Next(d.pos - 2)
 	e.Cookie += 2
@@ -111,7 +114,7 @@ func sysGetdents64(a args) (uintptr, Errno) {
 	if !ok {
 		return 0, ENOTDIR
 	}
-	if _, name := dir.at.node.(Directory).Parent(); name == "" && removedDir(dir.at) {
+	if dir.at.removed() {
 		return 0, ENOENT
 	}
 	buf, errno := buffer(a.p[1], uintptr(uint32(a.i[2])))
@@ -122,9 +125,6 @@ func sysGetdents64(a args) (uintptr, Errno) {
 	return uintptr(n), errno
 }
 
-// removedDir reports whether directory p, which has no name, was removed.
-func removedDir(p place) bool { return p.node != Node(p.mnt.root) }
-
 func sysMkdir(a args) (uintptr, Errno) { return mkdir(&a, atFDCWD, 0, a.i[1]) }
 
 func sysMkdirat(a args) (uintptr, Errno) { return mkdir(&a, a.fd(0), 1, a.i[2]) }
@@ -133,12 +133,12 @@ func sysMkdirat(a args) (uintptr, Errno) { return mkdir(&a, a.fd(0), 1, a.i[2]) 
 const mkdirPerm = 0o1777
 
 func mkdir(a *args, dirfd, path int, mode uintptr) (uintptr, Errno) {
-	return 0, make1(a, dirfd, path, Attr{Mode: ModeDir | uint32(mode)&mkdirPerm}, "")
+	return 0, make1(a, dirfd, path, &Attr{Mode: ModeDir | uint32(mode)&mkdirPerm}, "")
 }
 
 // make1 makes what mkdir, mknod and symlink make (filename_create in
 // fs/namei.c).
-func make1(a *args, dirfd, path int, attr Attr, target string) Errno {
+func make1(a *args, dirfd, path int, attr *Attr, target string) Errno {
 	name, errno := a.path(path)
 	if errno != 0 {
 		return errno
@@ -177,7 +177,7 @@ func sysMknodat(a args) (uintptr, Errno) { return mknod(&a, a.fd(0), 1, uint32(a
 func mknod(a *args, dirfd, path int, mode uint32) (uintptr, Errno) {
 	switch mode & ModeFmt {
 	case 0, ModeReg:
-		return 0, make1(a, dirfd, path, Attr{Mode: ModeReg | mode&modePerm}, "")
+		return 0, make1(a, dirfd, path, &Attr{Mode: ModeReg | mode&modePerm}, "")
 	case ModeDir:
 		return 0, EPERM
 	case ModeFIFO, ModeChar, ModeBlock, ModeSocket:
@@ -198,7 +198,7 @@ func symlink(a *args, dirfd, path int) (uintptr, Errno) {
 	if target == "" {
 		return 0, ENOENT
 	}
-	return 0, make1(a, dirfd, path, Attr{Mode: ModeLink | 0o777}, target)
+	return 0, make1(a, dirfd, path, &Attr{Mode: ModeLink | 0o777}, target)
 }
 
 func sysLink(a args) (uintptr, Errno) { return link(&a, atFDCWD, 0, atFDCWD, 1, 0) }

@@ -17,6 +17,7 @@ func reset(t testing.TB) {
 	locks.held = nil
 	mapped.list = nil
 	network, hostName = nil, defaultHost
+	socketCalls = noNetworkCalls
 	for i := range reported {
 		reported[i].Store(0)
 	}

@@ -113,7 +113,7 @@ func (d *memDir) compact() {
 }
 
 // Create implements WritableDirectory.
-func (d *memDir) Create(name string, a Attr, target string) (Node, Errno) {
+func (d *memDir) Create(name string, a *Attr, target string) (Node, Errno) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	if d.removed() {
@@ -137,28 +137,34 @@ func (d *memDir) Create(name string, a Attr, target string) (Node, Errno) {
 }
 
 // create makes a node of the type in a.Mode, nil if there is none such.
-func (fs *memFS) create(a Attr, target string) node {
+func (fs *memFS) create(a *Attr, target string) node {
+	var n node
 	switch a.Mode & ModeFmt {
 	case ModeReg:
-		return &memFile{memNode: fs.newNode(a)}
+		n = new(memFile)
 	case ModeDir:
-		d := &memDir{memNode: fs.newNode(a)}
-		d.attr.Nlink = 2
-		d.attr.Size = dirSize
-		return d
+		n = new(memDir)
 	case ModeLink:
-		l := &memLink{fs.newNode(a), target}
-		l.attr.Size = int64(len(target))
-		return l
+		n = &memLink{target: target}
+	default:
+		return nil
 	}
-	return nil
+	fs.adopt(n, a)
+	t := &n.base().attr
+	t.Size = int64(len(target))
+	if a.Mode&ModeFmt == ModeDir {
+		t.Nlink, t.Size = 2, dirSize
+	}
+	return n
 }
 
 // addDevice adds a device node.
 func (d *memDir) addDevice(name string, rdev uint64, open func(uint32) (File, Errno)) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	d.insert(name, &memDev{d.fs.newNode(Attr{Mode: ModeChar | 0o666, Rdev: rdev}), open})
+	n := &memDev{open: open}
+	d.fs.adopt(n, &Attr{Mode: ModeChar | 0o666, Rdev: rdev})
+	d.insert(name, n)
 }
 
 // Link implements WritableDirectory.

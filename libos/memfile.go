@@ -37,7 +37,7 @@ func (f *memFile) Open(flags uint32) (File, Errno) {
 }
 
 // SetAttr implements AttrSetter.
-func (f *memFile) SetAttr(which uint32, a Attr) Errno {
+func (f *memFile) SetAttr(which uint32, a *Attr) Errno {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if which&SetSize != 0 {

@@ -18,8 +18,7 @@ type memFS struct {
 
 func newMemFS() *memFS {
 	fs := new(memFS)
-	fs.root = &memDir{memNode: fs.newNode(Attr{Mode: ModeDir | 0o755})}
-	fs.root.attr.Nlink = 2
+	fs.root = fs.create(&Attr{Mode: ModeDir | 0o755}, "").(*memDir)
 	fs.root.parent = fs.root
 	return fs
 }
@@ -41,16 +40,17 @@ func (fs *memFS) Usage() Usage {
 	return u
 }
 
-// newNode returns a node with the type, permissions and owner of a.
-func (fs *memFS) newNode(a Attr) memNode {
+// adopt makes n a node of fs with the type, permissions and owner of a.
+func (fs *memFS) adopt(n node, a *Attr) {
 	fs.lastIno++
 	fs.nodes++
-	t := now()
-	return memNode{fs: fs, attr: Attr{
-		Ino: fs.lastIno, Nlink: 1, Rdev: a.Rdev,
-		Mode: a.Mode, UID: a.UID, GID: a.GID,
-		Atime: t, Mtime: t, Ctime: t,
-	}}
+	b := n.base()
+	b.fs = fs
+	t := &b.attr
+	t.Ino, t.Nlink, t.Rdev = fs.lastIno, 1, a.Rdev
+	t.Mode, t.UID, t.GID = a.Mode, a.UID, a.GID
+	t.Mtime = now()
+	t.Atime, t.Ctime = t.Mtime, t.Mtime
 }
 
 // A memNode is what all nodes of a memFS have. fs.mu guards attr.
@@ -68,17 +68,18 @@ type node interface {
 func (n *memNode) base() *memNode { return n }
 
 // Attr implements Node.
-func (n *memNode) Attr() (Attr, Errno) {
+func (n *memNode) Attr() (*Attr, Errno) {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
-	return n.attr, 0
+	attr := n.attr
+	return &attr, 0
 }
 
 // Open implements Node for nodes that cannot be opened.
 func (n *memNode) Open(uint32) (File, Errno) { return nil, ENXIO }
 
 // SetAttr implements AttrSetter.
-func (n *memNode) SetAttr(which uint32, a Attr) Errno {
+func (n *memNode) SetAttr(which uint32, a *Attr) Errno {
 	if which&SetSize != 0 {
 		return EINVAL
 	}
@@ -89,7 +90,7 @@ func (n *memNode) SetAttr(which uint32, a Attr) Errno {
 }
 
 // set changes all but the size. fs.mu is held.
-func (n *memNode) set(which uint32, a Attr) {
+func (n *memNode) set(which uint32, a *Attr) {
 	if which&SetMode != 0 {
 		n.attr.Mode = n.attr.Mode&ModeFmt | a.Mode&modePerm
 	}

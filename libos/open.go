@@ -90,12 +90,12 @@ func findOrCreate(dirfd int, name string, flags, mode uint32) (p place, created 
 	if errno != ENOENT || !create || l.dir.node == nil {
 		return p, false, errno
 	}
-	p, errno = createAt(l, Attr{Mode: ModeReg | mode&modePerm}, "")
+	p, errno = createAt(l, &Attr{Mode: ModeReg | mode&modePerm}, "")
 	return p, true, errno
 }
 
 // createAt makes a node of the type and permissions in a.Mode, less the umask.
-func createAt(l lookup, a Attr, target string) (place, Errno) {
+func createAt(l lookup, a *Attr, target string) (place, Errno) {
 	dir, ok := l.dir.node.(WritableDirectory)
 	if !ok {
 		return place{}, EROFS
@@ -145,7 +145,7 @@ func (p place) truncateOpen() Errno {
 	if errno != 0 || a.Mode&ModeFmt != ModeReg {
 		return errno
 	}
-	return p.setAttr(SetSize, Attr{})
+	return p.setAttr(SetSize, &Attr{})
 }
 
 // describe makes the description of a file opened at p.

@@ -110,12 +110,12 @@ func (p *pipe) writeSome(b []byte, nonblock bool) (int, Errno) {
 		need = len(b)
 	}
 	p.mu.Lock()
-	for !p.noReader && pipeSize-p.n < need && !nonblock {
+	for !p.broken() && pipeSize-p.n < need && !nonblock {
 		p.changed.Wait()
 	}
-	if p.noReader || pipeSize-p.n < need {
+	if p.broken() || pipeSize-p.n < need {
 		defer p.mu.Unlock()
-		if p.noReader {
+		if p.broken() {
 			return 0, EPIPE
 		}
 		return 0, EAGAIN
@@ -126,6 +126,10 @@ func (p *pipe) writeSome(b []byte, nonblock bool) (int, Errno) {
 	p.reader.tell(ReadyIn)
 	return n, 0
 }
+
+// broken reports whether writing is in vain. An end that a socket has shut down
+// is still open. p.mu is held.
+func (p *pipe) broken() bool { return p.noReader || p.noWriter }
 
 // store copies bytes into the ring.
 func (p *pipe) store(b []byte) int {

@@ -6,12 +6,12 @@ import "unsafe"
 type moder interface{ fileMode() uint32 }
 
 // attr returns the attributes of the file behind a description.
-func (d *desc) attr() (Attr, Errno) {
+func (d *desc) attr() (*Attr, Errno) {
 	if d.at.node != nil {
 		return d.at.attr()
 	}
 	// SAFETY: only the address is used, as a number that tells files apart.
-	a := Attr{Ino: uint64(uintptr(unsafe.Pointer(d))), Nlink: 1, Mode: 0o600}
+	a := &Attr{Ino: uint64(uintptr(unsafe.Pointer(d))), Nlink: 1, Mode: 0o600}
 	switch f := d.file.(type) {
 	case moder:
 		a.Mode = f.fileMode()
@@ -22,33 +22,33 @@ func (d *desc) attr() (Attr, Errno) {
 }
 
 // fdAttr returns the attributes of a descriptor.
-func fdAttr(fd int) (Attr, Errno) {
+func fdAttr(fd int) (*Attr, Errno) {
 	d, errno := fds.get(fd)
 	if errno != 0 {
-		return Attr{}, errno
+		return nil, errno
 	}
 	defer d.put()
 	return d.attr()
 }
 
 // pathAttr returns the attributes of the path in an argument.
-func pathAttr(a *args, dirfd, path int, flags uintptr) (Attr, Errno) {
+func pathAttr(a *args, dirfd, path int, flags uintptr) (*Attr, Errno) {
 	name, errno := a.path(path)
 	if errno != 0 {
-		return Attr{}, errno
+		return nil, errno
 	}
 	if name == "" && flags&atEmptyPath != 0 && dirfd != atFDCWD {
 		return fdAttr(dirfd)
 	}
 	p, errno := resolveArg(a, dirfd, path, flags)
 	if errno != 0 {
-		return Attr{}, errno
+		return nil, errno
 	}
 	return p.attr()
 }
 
 // putStat stores attributes as a struct stat.
-func putStat(p unsafe.Pointer, t Attr, errno Errno) (uintptr, Errno) {
+func putStat(p unsafe.Pointer, t *Attr, errno Errno) (uintptr, Errno) {
 	if errno != 0 {
 		return 0, errno
 	}

@@ -209,7 +209,10 @@ var table = [maxCall + 1]call{
 
 // socketCalls returns the handler of a socket call, nil for another call. It is
 // a variable so that what carries the calls out is linked only with a network.
-var socketCalls = func(num uintptr) func(a args) (uintptr, Errno) {
+var socketCalls = noNetworkCalls
+
+// noNetworkCalls is socketCalls of a program without a network.
+func noNetworkCalls(num uintptr) func(a args) (uintptr, Errno) {
 	switch num {
 	case nr_socket, nr_socketpair:
 		return noSocket

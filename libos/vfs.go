@@ -41,7 +41,8 @@ type Attr struct {
 // are compared with ==: the same file is always the same value. The methods of
 // a Node may be called by several goroutines at once.
 type Node interface {
-	Attr() (Attr, Errno)
+	// Attr returns the attributes; they are the caller's to change.
+	Attr() (*Attr, Errno)
 	// Open makes an open file. It is not called for directories and links.
 	// Truncation was done before; flags are those of open(2).
 	Open(flags uint32) (File, Errno)
@@ -83,7 +84,7 @@ type WritableDirectory interface {
 	Directory
 	// Create makes a node with the type and permissions of a.Mode, and its
 	// a.UID, a.GID and a.Rdev. target is where a symbolic link leads.
-	Create(name string, a Attr, target string) (Node, Errno)
+	Create(name string, a *Attr, target string) (Node, Errno)
 	Link(name string, n Node) Errno
 	// Unlink removes a name: that of a directory if dir, else of another.
 	Unlink(name string, dir bool) Errno
@@ -104,7 +105,7 @@ const (
 // An AttrSetter is a Node whose attributes can be changed. SetAttr updates
 // Ctime itself.
 type AttrSetter interface {
-	SetAttr(which uint32, a Attr) Errno
+	SetAttr(which uint32, a *Attr) Errno
 }
 
 // A FileSystem is a tree of nodes that can be mounted.
@@ -193,9 +194,6 @@ func (v *vfs) covered(p place) place {
 	return p
 }
 
-// isMountpoint reports whether something is mounted on p.
-func (v *vfs) isMountpoint(p place) bool { return v.covered(p) != p }
-
 // up returns the directory above p. The root is above itself.
 func (p place) up() place {
 	for p.mnt.on.node != nil && p.node == Node(p.mnt.root) {
@@ -226,9 +224,9 @@ func (v *vfs) pathTo(p place) (string, Errno) {
 }
 
 // attr returns the attributes of p with its device number.
-func (p place) attr() (Attr, Errno) {
+func (p place) attr() (*Attr, Errno) {
 	a, errno := p.node.Attr()
-	if a.Dev == 0 {
+	if errno == 0 && a.Dev == 0 {
 		a.Dev = p.mnt.dev()
 	}
 	return a, errno
@@ -247,7 +245,7 @@ func (m *mount) dev() uint64 {
 }
 
 // setAttr changes attributes of p.
-func (p place) setAttr(which uint32, a Attr) Errno {
+func (p place) setAttr(which uint32, a *Attr) Errno {
 	s, ok := p.node.(AttrSetter)
 	if !ok {
 		return EROFS

@@ -128,13 +128,28 @@ func (l *lookup) find() (place, Errno) {
 		return l.dir.up(), 0
 	}
 	if len(l.name) > maxName {
-		return place{}, ENAMETOOLONG
+		return place{}, l.dir.tooLong()
 	}
 	n, errno := l.dir.node.(Directory).Lookup(l.name)
 	if errno != 0 {
 		return place{}, errno
 	}
 	return files.covered(place{l.dir.mnt, n}), 0
+}
+
+// tooLong is the error for a name that is too long to be in directory p: that
+// of a directory which was removed is noticed first.
+func (p place) tooLong() Errno {
+	if p.removed() {
+		return ENOENT
+	}
+	return ENAMETOOLONG
+}
+
+// removed reports whether directory p was removed.
+func (p place) removed() bool {
+	_, name := p.node.(Directory).Parent()
+	return name == "" && p.node != Node(p.mnt.root)
 }
 
 // step goes through one component in the middle of a path.
