@@ -13,8 +13,8 @@ func (b *bench) measureBulk(ctx context.Context) error {
 	for _, direction := range []string{"in", "out"} {
 		m := b.add(measure{name: "Bulk/tap/" + direction, what: "bulk TCP over tap, " + direction, unit: "Gbit/s", goal: atLeast(8)})
 		exits := b.add(measure{name: "BulkExits/" + direction, what: "bulk TCP over tap, " + direction + ": VM exits per 1,000 packets", unit: "exits", goal: atMost(50)})
-		vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.peer.image, "serve", ":5001"), nil, tapGuest + ":5001"}
-		plain := side{b.net.client, serverPlace(b.net.server), []string{b.peer.plain, "serve", ":5001"}, nil, vethPeer + ":5001"}
+		vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.peer.image, "serve", ":5001"), tapGuest + ":5001", b.net.tap}
+		plain := side{b.net.client, serverPlace(b.net.server), []string{b.peer.plain, "serve", ":5001"}, vethPeer + ":5001", ""}
 		for range b.rounds {
 			if err := b.bulkRound(ctx, direction, m, exits, vm, plain); err != nil {
 				return err
@@ -39,7 +39,7 @@ func (b *bench) bulkRound(ctx context.Context, direction string, m, exits *measu
 	}
 	m.vm = append(m.vm, rate)
 	if exits != nil {
-		perPacket, err := b.exitsPerPacket(servers[0])
+		perPacket, err := exitsPerPacket(vm, servers[0])
 		if err != nil {
 			return err
 		}
@@ -52,13 +52,13 @@ func (b *bench) bulkRound(ctx context.Context, direction string, m, exits *measu
 	return nil
 }
 
-func (b *bench) exitsPerPacket(vm *proc) (float64, error) {
-	packets, err := vm.packets(b.net.tap)
+func exitsPerPacket(s side, vm *proc) (float64, error) {
+	packets, err := vm.packets(s.device)
 	if err != nil {
 		return 0, err
 	}
-	s, err := parseStats(vm.stop())
-	return float64(s.exits) / float64(packets), err
+	stats, err := parseStats(vm.stop())
+	return float64(stats.exits) / float64(packets), err
 }
 
 // bulk transfers once and returns the rate in Gbit/s.

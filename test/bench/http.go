@@ -75,21 +75,20 @@ type side struct {
 	client string // namespace
 	server place
 	args   []string
-	env    []string
 	addr   string // of the server, as the client sees it
+	device string // interface whose packets are counted, "" for none
 }
 
 // measureHTTP: keep-alive requests over the tap, against veth.
 func (b *bench) measureHTTP(ctx context.Context) error {
 	h := b.httpMeasures("HTTP/tap", fmt.Sprintf("HTTP keep-alive, %d connections, tap", connections), atLeastRatio(0.5))
-	vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.site.image), nil, tapGuest + ":80"}
-	plain := side{b.net.client, serverPlace(b.net.server), []string{b.site.plain}, nil, vethPeer + ":80"}
-	return b.compareHTTP(ctx, h, vm, plain, b.net.tap)
+	vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.site.image), tapGuest + ":80", b.net.tap}
+	plain := side{b.net.client, serverPlace(b.net.server), []string{b.site.plain}, vethPeer + ":80", ""}
+	return b.compareHTTP(ctx, h, vm, plain)
 }
 
-// compareHTTP runs both servers and loads them in turns. The packets of device,
-// if there is one, are set against the virtual machine's exits.
-func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side, device string) error {
+// compareHTTP runs both servers and loads them in turns.
+func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side) error {
 	servers, err := b.serve(ctx, vm, plain)
 	if err != nil {
 		return err
@@ -113,17 +112,20 @@ func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side,
 			}
 		}
 	}
-	return noteExits(h.rate, servers[0], device, requests)
+	return noteExits(h.rate, vm, servers[0], requests)
 }
 
 // serve starts both sides and waits until they take connections.
 func (b *bench) serve(ctx context.Context, sides ...side) ([]*proc, error) {
 	var all []*proc
 	for _, s := range sides {
-		p, err := start(ctx, s.server, s.env, s.args...)
+		p, err := start(ctx, s.server, s.args...)
 		if err == nil {
 			all = append(all, p)
 			err = b.await(ctx, s.client, p, s.addr)
+		}
+		if err == nil {
+			p.base, err = p.counted(s.device)
 		}
 		if err != nil {
 			for _, p := range all {
@@ -154,24 +156,19 @@ func (b *bench) loadOne(ctx context.Context, s side, p *proc) (load, float64, er
 }
 
 // noteExits stops the virtual machine and notes what its exits were for.
-func noteExits(m *measure, vm *proc, device string, requests float64) error {
-	var packets uint64
-	if device != "" {
-		var err error
-		if packets, err = vm.packets(device); err != nil {
-			return err
-		}
-	}
-	s, err := parseStats(vm.stop())
+func noteExits(m *measure, s side, vm *proc, requests float64) error {
+	packets, err := vm.packets(s.device)
 	if err != nil {
 		return err
 	}
-	if requests > 0 {
-		m.note("%.0f VM exits per 1,000 requests (%.0f notifications, %.0f idle)",
-			1000*float64(s.exits)/requests, 1000*float64(s.notifies)/requests, 1000*float64(s.idles)/requests)
+	stats, err := parseStats(vm.stop())
+	if err != nil {
+		return err
 	}
+	m.note("%.0f VM exits per 1,000 requests (%.0f notifications, %.0f idle)",
+		1000*float64(stats.exits)/requests, 1000*float64(stats.notifies)/requests, 1000*float64(stats.idles)/requests)
 	if packets > 0 {
-		m.note("%.1f VM exits per 1,000 packets of %d on the tap", 1000*float64(s.exits)/float64(packets), packets)
+		m.note("%.0f VM exits per 1,000 packets; %.1f packets a request", 1000*float64(stats.exits)/float64(packets), float64(packets)/requests)
 	}
 	return nil
 }
@@ -190,7 +187,7 @@ func (b *bench) usernetHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.compareHTTP(ctx, h, vm, plain, "")
+	return b.compareHTTP(ctx, h, vm, plain)
 }
 
 // published returns both sides of a program on loopback: behind -p, and
@@ -206,8 +203,8 @@ func (b *bench) published(p program, port string, args ...string) (vm, plain sid
 	}
 	vmAddr, plainAddr := fmt.Sprintf("127.0.0.1:%d", vmPort), fmt.Sprintf("127.0.0.1:%d", plainPort)
 	guest := append([]string{b.tailor, "run", "-v", "-p", vmAddr + ":" + port, p.image}, args...)
-	vm = side{"", serverPlace(""), append(guest, ":"+port), nil, vmAddr}
+	vm = side{"", serverPlace(""), append(guest, ":"+port), vmAddr, ""}
 	host := append([]string{p.plain}, args...)
-	plain = side{"", serverPlace(""), append(host, plainAddr), nil, plainAddr}
+	plain = side{"", serverPlace(""), append(host, plainAddr), plainAddr, ""}
 	return vm, plain, nil
 }

@@ -46,14 +46,14 @@ type proc struct {
 	cmd    *exec.Cmd
 	stderr syncBuffer
 	done   chan struct{}
+	base   uint64 // packets on its interface when it was up
 }
 
 // start starts a program, which the end of ctx kills.
-func start(ctx context.Context, at place, env []string, args ...string) (*proc, error) {
+func start(ctx context.Context, at place, args ...string) (*proc, error) {
 	p := &proc{done: make(chan struct{})}
 	argv := at.argv(args)
 	p.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...)
-	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = &p.stderr
 	// Not the harness's group: an interrupt at the terminal is the harness's to
 	// handle.
@@ -120,10 +120,20 @@ func (p *proc) memory(line string) (float64, error) {
 	return kib / 1024, err
 }
 
-// packets returns how many packets have gone over an interface as the process
-// sees it, both ways. A packet that is to be cut into segments counts as one,
-// as it does on a virtqueue.
-func (p *proc) packets(device string) (n uint64, err error) {
+// packets returns how many packets have gone over an interface since the
+// server was up; none if device is "".
+func (p *proc) packets(device string) (uint64, error) {
+	n, err := p.counted(device)
+	return n - p.base, err
+}
+
+// counted returns how many packets have gone over an interface that the process
+// sees, both ways, since the interface was made. A packet that is to be cut
+// into segments counts as one, as it does on a virtqueue.
+func (p *proc) counted(device string) (n uint64, err error) {
+	if device == "" {
+		return 0, nil
+	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", p.cmd.Process.Pid))
 	if err != nil {
 		return 0, err

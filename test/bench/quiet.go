@@ -12,7 +12,7 @@ import (
 // to do.
 func (b *bench) measurePing(ctx context.Context) error {
 	m := b.add(measure{name: "Ping", what: "ping RTT over tap, idle VM (plain: the kernel, over veth)", unit: "ms", goal: atMost(0.3)})
-	p, err := start(ctx, anywhere.in(b.net.client), nil, b.onTap(b.site.image)...)
+	p, err := start(ctx, anywhere.in(b.net.client), b.onTap(b.site.image)...)
 	if err != nil {
 		return err
 	}
@@ -70,8 +70,8 @@ func (b *bench) ping(ctx context.Context, host string, count int) ([]float64, er
 func (b *bench) measureIdle(ctx context.Context) error {
 	m := b.add(measure{name: "Idle", what: fmt.Sprintf("processor time of an idle website over %v", b.idle), unit: "%", goal: atMost(1)})
 	rss := b.add(measure{name: "IdleMemory", what: "resident memory of an idle website, host's view", unit: "MiB"})
-	vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.site.image), nil, tapGuest + ":80"}
-	plain := side{b.net.client, serverPlace(b.net.server), []string{b.site.plain}, nil, vethPeer + ":80"}
+	vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.site.image), tapGuest + ":80", ""}
+	plain := side{b.net.client, serverPlace(b.net.server), []string{b.site.plain}, vethPeer + ":80", ""}
 	servers, err := b.serve(ctx, vm, plain)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ func (b *bench) helloWorks(ctx context.Context, mib int) (bool, error) {
 func (b *bench) siteWorks(ctx context.Context, mib int) (bool, error) {
 	args := b.onTap(b.site.image)
 	args = append([]string{args[0], "run", "-m", fmt.Sprintf("%dM", mib)}, args[2:]...)
-	p, err := start(ctx, serverPlace(b.net.client), nil, args...)
+	p, err := start(ctx, serverPlace(b.net.client), args...)
 	if err != nil {
 		return false, err
 	}
@@ -110,7 +110,7 @@ func (b *bench) underLoad(ctx context.Context, p *proc, host string) error {
 }
 
 func (b *bench) plainPeak(ctx context.Context) (float64, error) {
-	p, err := start(ctx, serverPlace(b.net.server), nil, b.site.plain)
+	p, err := start(ctx, serverPlace(b.net.server), b.site.plain)
 	if err != nil {
 		return 0, err
 	}

@@ -88,11 +88,11 @@ func (b *bench) measureAnswer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		vm, err := firstAnswer(ctx, port, nil, b.tailor, "run", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), b.site.image)
+		vm, err := firstAnswer(ctx, port, b.tailor, "run", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), b.site.image)
 		if err != nil {
 			return err
 		}
-		plain, err := firstAnswer(ctx, port, nil, b.site.plain, "-addr", fmt.Sprintf("127.0.0.1:%d", port))
+		plain, err := firstAnswer(ctx, port, b.site.plain, "-addr", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
 			return err
 		}
@@ -116,10 +116,10 @@ const retry = 100 * time.Microsecond
 
 // firstAnswer starts a server and returns how long its first answer took, by a
 // client that connects again while it is refused, and then waits.
-func firstAnswer(ctx context.Context, port int, env []string, args ...string) (time.Duration, error) {
+func firstAnswer(ctx context.Context, port int, args ...string) (time.Duration, error) {
 	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	begin := time.Now()
-	p, err := start(ctx, anywhere, env, args...)
+	p, err := start(ctx, anywhere, args...)
 	if err != nil {
 		return 0, err
 	}
