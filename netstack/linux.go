@@ -6,7 +6,6 @@ import "github.com/tailor-os/tailor/libos"
 // include/uapi/linux/{socket,in,in6,tcp,netlink,rtnetlink}.h and asm-generic.
 const (
 	afUnspec  = 0
-	afUnix    = 1
 	afInet    = 2
 	afInet6   = 10
 	afNetlink = 16

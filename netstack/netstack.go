@@ -70,8 +70,8 @@ func Start(dev Device, params string) error {
 type Stack struct {
 	ip      *stack.Stack
 	portIDs atomic.Uint32
+	tcpMax  int         // bytes of one direction's buffer, at the most
 	down    atomic.Bool // the device broke
-	unix    unixNames
 	orphans orphans
 
 	mu     sync.Mutex

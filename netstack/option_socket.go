@@ -76,29 +76,25 @@ func clampInt(v int64) int { return int(min(v, math.MaxInt32)) }
 // setSendBuffer doubles the value, as Linux does to leave room for what a
 // buffer costs beside its bytes (socket(7)), within the stack's bounds.
 func (s *socket) setSendBuffer(v int) libos.Errno {
-	low, high := tcpBufferMin, datagramMax
-	if s.typ == sockStream {
-		high = tcpSendMax
-	}
-	s.opts().SetSendBufferSize(bufferSize(v, low, high), true)
+	s.opts().SetSendBufferSize(s.bufferSize(v), true)
 	return 0
 }
 
 // setReceiveBuffer is like setSendBuffer; it ends the tuning of the window.
 func (s *socket) setReceiveBuffer(v int) libos.Errno {
-	low, high := tcpBufferMin, datagramMax
-	if s.typ == sockStream {
-		high = tcpReceiveMax
-	}
-	s.opts().SetReceiveBufferSize(bufferSize(v, low, high), true)
+	s.opts().SetReceiveBufferSize(s.bufferSize(v), true)
 	return 0
 }
 
-func bufferSize(v, low, high int) int64 {
+func (s *socket) bufferSize(v int) int64 {
+	high := datagramMax
+	if s.typ == sockStream {
+		high = s.st.tcpMax
+	}
 	if v < 0 || v > high/2 {
 		v = high / 2
 	}
-	return int64(max(2*v, low))
+	return int64(max(2*v, bufferMin))
 }
 
 // getLinger and setLinger take struct linger: l_onoff, l_linger in seconds.

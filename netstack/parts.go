@@ -11,6 +11,8 @@ import (
 // the heap before it gets that far; the others are used as they are.
 
 // onTheStack reports whether p is to be replaced.
+//
+// SAFETY: the address is only compared.
 func onTheStack(p []byte) bool {
 	return len(p) > 0 && onStack(unsafe.Pointer(unsafe.SliceData(p)))
 }

@@ -44,16 +44,14 @@ type socket struct {
 	out   outState
 }
 
-// Socket makes a socket; see [libos.Network]. Families beyond IP are netlink's
-// (dumps of interfaces, addresses and routes) and Unix's.
+// Socket makes a socket; see [libos.Network]. The one family beyond IP is
+// netlink's, for dumps of interfaces, addresses and routes.
 func (s *Stack) Socket(domain, typ, protocol int) (libos.Socket, libos.Errno) {
 	switch domain {
 	case afInet, afInet6:
 		return s.ipSocket(domain, typ, protocol)
 	case afNetlink:
 		return s.netlinkSocket(typ, protocol)
-	case afUnix:
-		return s.unixSocket(typ, protocol)
 	}
 	return nil, libos.EAFNOSUPPORT
 }

@@ -53,6 +53,17 @@ func FuzzParseParams(f *testing.F) {
 	})
 }
 
+func TestTCPLimit(t *testing.T) {
+	for _, tc := range []struct {
+		memory uint64
+		want   int
+	}{{0, 2 << 20}, {8 << 20, 256 << 10}, {32 << 20, 256 << 10}, {128 << 20, 1 << 20}, {4 << 30, 2 << 20}} {
+		if got := tcpLimit(tc.memory); got != tc.want {
+			t.Errorf("%d MiB: %d, want %d", tc.memory>>20, got, tc.want)
+		}
+	}
+}
+
 func TestStartErrors(t *testing.T) {
 	s := newStack(t)
 	if err := s.Start(nil, "ip=nonsense"); err == nil {
