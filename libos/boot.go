@@ -35,6 +35,7 @@ func Boot(p Params) {
 		hostName = h
 	}
 	fs := files.mounts[0].fs.(*memFS)
+	fs.root.stamp(now())
 	if total, _ := Hooks.Memory(); total > 0 {
 		fs.limit = int64(total / 2)
 	}
@@ -85,6 +86,19 @@ func resolvFile(p Params) string {
 		s += "\n"
 	}
 	return s
+}
+
+// stamp sets the times of everything in d: it was made before the clock was
+// known.
+func (d *memDir) stamp(t Time) {
+	d.attr.Atime, d.attr.Mtime, d.attr.Ctime = t, t, t
+	for _, e := range d.order {
+		a := &e.node.base().attr
+		a.Atime, a.Mtime, a.Ctime = t, t, t
+		if sub, ok := e.node.(*memDir); ok {
+			sub.stamp(t)
+		}
+	}
 }
 
 // subdir returns the directory name in d, made if it was missing.

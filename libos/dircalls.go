@@ -442,6 +442,11 @@ func sysGetcwd(a args) (uintptr, Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	return putPath(&a, path)
+}
+
+// putPath gives the answer of getcwd.
+func putPath(a *args, path string) (uintptr, Errno) {
 	if uintptr(len(path)) >= a.i[1] {
 		return 0, ERANGE
 	}

@@ -96,9 +96,6 @@ func dispatch(num uintptr, a args) (uintptr, Errno) {
 			return fn(a)
 		}
 	}
-	if fn := socketCalls(num); fn != nil {
-		return fn(a)
-	}
 	reportUnsupported(num)
 	return 0, ENOSYS
 }

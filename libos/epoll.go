@@ -330,7 +330,7 @@ func (e *epollFile) add(key epollKey, p Poller, ev epollEvent) Errno {
 		}
 	}
 	it := &epollItem{ep: e, key: key, p: p, event: ev}
-	it.w = &watcher{fd: key.fd, notify: it.notify, item: it}
+	it.w = &watcher{fd: key.fd, notify: it.notify, closed: it.drop}
 	e.mu.Lock()
 	if e.items[key] != nil {
 		e.mu.Unlock()

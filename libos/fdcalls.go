@@ -67,8 +67,8 @@ func sysFcntl(a args) (uintptr, Errno) {
 	case fGETLK, fSETLK, fSETLKW, fOFDGETLK, fOFDSETLK, fOFDSETLKW:
 		return recordLock(d, cmd, a.p[2])
 	case fGETPIPESZ, fSETPIPESZ:
-		if _, ok := d.file.(*pipeEnd); ok {
-			return pipeSize, 0
+		if p, ok := d.file.(interface{ capacity() int }); ok {
+			return uintptr(p.capacity()), 0
 		}
 		return 0, EBADF
 	}
@@ -96,8 +96,8 @@ func dupFrom(d *desc, from int, cloexec bool) (uintptr, Errno) {
 type flock64 struct {
 	typ, whence uint16
 	_           uint32
-	start, n    int64
-	pid         int32
+	_, _        int64 // start, length
+	_           int32 // process
 	_           uint32
 }
 

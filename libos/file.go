@@ -18,6 +18,13 @@ package libos
 //
 // What a file can do beyond this is told by the optional interfaces below; a
 // system call that needs one which is not there gets the errno Linux gives.
+//
+// A buffer given to a method may lie on the caller's stack, which moves when it
+// grows. So a buffer, and slices of it, stay in locals and in arguments: they
+// are never put into a heap object (a reader, a closure that escapes, a queue)
+// or given to another goroutine, not even for the time of the call. What needs
+// that copies the bytes first. This goes for all methods of Socket, too, and
+// for the parts of Send and Recv one by one.
 type File interface {
 	// Read reads up to len(p) bytes at the file's own position; 0 and no error
 	// is the end of the file.
@@ -97,5 +104,5 @@ var network Network
 // package, before any goroutine of the program runs.
 func RegisterNetwork(n Network) {
 	network = n
-	socketCalls = networkCalls
+	useSockets()
 }

@@ -91,18 +91,18 @@ func TestDevices(t *testing.T) {
 			p[i] = 0x5a
 		}
 	}
-	read := func(name string) (int, error, byte) {
+	read := func(name string) (int, byte, error) {
 		buf := []byte{1, 1, 1, 1}
 		n, err := fdFile(openTest(t, "/dev/"+name, oRDWR)).Read(buf)
-		return n, err, buf[3]
+		return n, buf[3], err
 	}
-	if n, err, b := read("zero"); n != 4 || err != nil || b != 0 {
+	if n, b, err := read("zero"); n != 4 || err != nil || b != 0 {
 		t.Errorf("zero: %d %v %d", n, err, b)
 	}
 	if n, _, _ := read("null"); n != 0 {
 		t.Errorf("null: %d", n)
 	}
-	if n, err, b := read("urandom"); n != 4 || err != nil || b != 0x5a {
+	if n, b, err := read("urandom"); n != 4 || err != nil || b != 0x5a {
 		t.Errorf("urandom: %d %v %d", n, err, b)
 	}
 	if _, err := fdFile(openTest(t, "/dev/full", oWRONLY)).Write([]byte{1}); err != ENOSPC {
@@ -116,7 +116,7 @@ func TestDevices(t *testing.T) {
 	Hooks.Random = nil
 	_, errno = sys(nr_getrandom, ptr(&[8]byte{}), 8, 0)
 	want(t, errno, ENOSYS)
-	if _, err, _ := read("random"); err != EIO {
+	if _, _, err := read("random"); err != EIO {
 		t.Errorf("random without a source: %v", err)
 	}
 }

@@ -89,6 +89,13 @@ func init() {
 	info := tailorBootInfo()
 	Boot(Params(unsafe.String((*byte)(unsafe.Pointer(uintptr(info.Params))), int(info.ParamsLen))))
 	tailorSetEnter(Enter)
+	if complete {
+		UseAll()
+	}
+}
+
+// usePoll lets the runtime's netpoll wait for descriptors.
+func usePoll() {
 	tailorSetPoll(
 		func(fd uintptr) uintptr { return uintptr(PollOpen(fd)) },
 		func(fd uintptr) uintptr { return uintptr(PollClose(fd)) },

@@ -15,7 +15,7 @@ type utsName struct {
 func sysUname(a args) (uintptr, Errno) {
 	var u utsName
 	copy(u.sysname[:], "Linux")
-	copy(u.nodename[:], hostName)
+	copy(u.nodename[:], host())
 	copy(u.release[:], ReleaseName)
 	copy(u.version[:], "#1 Tailor")
 	copy(u.machine[:], machineName)
@@ -163,15 +163,15 @@ func sysPrlimit(a args) (uintptr, Errno) {
 
 // sysInfo is struct sysinfo of 64-bit machines.
 type sysInfo struct {
-	uptime                       int64
-	loads                        [3]uint64
-	total, free, shared, buffers uint64
-	totalSwap, freeSwap          uint64
-	procs                        uint16
-	_                            [3]uint16
-	totalHigh, freeHigh          uint64
-	unit                         uint32
-	_                            uint32
+	uptime      int64     // seconds
+	_           [3]uint64 // loads
+	total, free uint64    // units
+	_           [4]uint64 // shared, buffers, swap in total and free
+	procs       uint16
+	_           [3]uint16
+	_           [2]uint64 // high memory
+	unit        uint32    // bytes
+	_           uint32
 }
 
 func sysSysinfo(a args) (uintptr, Errno) {
@@ -183,9 +183,10 @@ func sysSysinfo(a args) (uintptr, Errno) {
 
 // rusage is struct rusage, its times struct timeval.
 type rusage struct {
-	user, system Time
-	maxRSS       int64 // KiB
-	_            [13]int64
+	user   Time
+	_      Time  // system
+	maxRSS int64 // KiB
+	_      [13]int64
 }
 
 func cpuTime() int64 {

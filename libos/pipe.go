@@ -259,6 +259,8 @@ func (e *pipeEnd) unread() int {
 	return e.p.n
 }
 
+func (e *pipeEnd) capacity() int { return pipeSize }
+
 func (e *pipeEnd) fileMode() uint32 { return ModeFIFO | 0o600 }
 
 func sysPipe(a args) (uintptr, Errno) { return makePipe(a.p[0], 0) }

@@ -114,8 +114,8 @@ func sysLseek(a args) (uintptr, Errno) {
 
 // iovec is struct iovec.
 type iovec struct {
-	base unsafe.Pointer
-	n    uintptr
+	_ unsafe.Pointer
+	n uintptr
 }
 
 // vector is a caller's array of parts. Its pointer may lead into the stack.
@@ -139,7 +139,8 @@ func newVector(p unsafe.Pointer, n uintptr) (vector, Errno) {
 
 // part returns part i.
 func (v vector) part(i int) ([]byte, Errno) {
-	// SAFETY: the caller gives v.n parts at v.p, and i is below v.n.
+	// SAFETY: the caller gives v.n parts at v.p, and i is below v.n. The
+	// pointer is the first field.
 	e := unsafe.Add(v.p, uintptr(i)*unsafe.Sizeof(iovec{}))
 	n := *(*uintptr)(unsafe.Add(e, unsafe.Offsetof(iovec{}.n)))
 	return buffer(field(e), n)
@@ -192,8 +193,8 @@ func ioVector(fd int, v vector, off int64, write bool) (int, Errno) {
 		return 0, EBADF
 	}
 	size, errno := v.size()
-	if errno != 0 {
-		return 0, errno
+	if errno != 0 || size == 0 {
+		return 0, errno // vfs_readv does not ask the file, either
 	}
 	if off > maxInt64-int64(size) {
 		return 0, EINVAL

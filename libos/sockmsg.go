@@ -156,6 +156,7 @@ func (h header) load(m *message, send bool) Errno {
 	if h.p.iovLen > maxIOV {
 		return EMSGSIZE
 	}
+	// SAFETY: headerAt's.
 	v, errno := newVector(field(unsafe.Pointer(&h.p.iov)), h.p.iovLen)
 	if errno != 0 {
 		return errno
@@ -168,11 +169,13 @@ func (h header) control() ([]byte, Errno) {
 	if h.p.controlLen > maxControl {
 		return nil, ENOBUFS
 	}
+	// SAFETY: headerAt's.
 	return buffer(field(unsafe.Pointer(&h.p.control)), h.p.controlLen)
 }
 
 // name returns the address, nil for none.
 func (h header) name() ([]byte, Errno) {
+	// SAFETY: headerAt's.
 	p := field(unsafe.Pointer(&h.p.name))
 	if p == nil {
 		return nil, 0
@@ -213,6 +216,7 @@ func (h header) recv(s Socket, flags int) (int, Errno) {
 		return 0, errno
 	}
 	m.received(r.N)
+	// SAFETY: headerAt's.
 	if name := field(unsafe.Pointer(&h.p.name)); name != nil {
 		b, _ := buffer(name, uintptr(min(int(h.p.nameLen), len(r.From))))
 		copy(b, r.From)

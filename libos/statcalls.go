@@ -92,17 +92,17 @@ type statxTime struct {
 
 // statx is struct statx (include/uapi/linux/stat.h).
 type statx struct {
-	mask, blksize              uint32
-	attributes                 uint64
-	nlink, uid, gid            uint32
-	mode                       uint16
-	_                          uint16
-	ino, size, blocks          uint64
-	attrMask                   uint64
-	atime, btime, ctime, mtime statxTime
-	rdev, dev                  [2]uint32
-	mountID                    uint64
-	_                          [13]uint64
+	mask, blksize     uint32
+	_                 uint64 // attributes
+	nlink, uid, gid   uint32
+	mode              uint16
+	_                 uint16
+	ino, size, blocks uint64
+	_                 uint64    // attributes known
+	atime, _          statxTime // access and birth
+	ctime, mtime      statxTime
+	rdev, dev         [2]uint32 // major, minor
+	_                 [14]uint64
 }
 
 const (
@@ -135,8 +135,8 @@ type statfs struct {
 	typ, bsize                          uint64
 	blocks, bfree, bavail, files, ffree uint64
 	fsid                                [2]int32
-	namelen, frsize, flags              uint64
-	_                                   [4]uint64
+	namelen, frsize                     uint64
+	_                                   [5]uint64
 }
 
 func putStatfs(p unsafe.Pointer, m *mount) (uintptr, Errno) {

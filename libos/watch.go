@@ -14,8 +14,9 @@ type watcher struct {
 	fd int
 	// netpoll says that the watcher was made by PollOpen.
 	netpoll bool
-	// item is set when an epoll made the watcher.
-	item *epollItem
+	// closed is called when the file is closed, by an epoll that made the
+	// watcher. nil: nothing is.
+	closed func()
 }
 
 // watchList shares the one SetNotify of a file between several watchers. The
@@ -72,8 +73,8 @@ func (l *watchList) clear() bool {
 	l.list.Store(nil)
 	l.mu.Unlock()
 	for _, w := range old {
-		if w.item != nil {
-			w.item.drop()
+		if w.closed != nil {
+			w.closed()
 		}
 	}
 	return len(old) > 0
