@@ -71,12 +71,14 @@ func TestHTTPRequests(t *testing.T) {
 			c := r.client(t, false) // 200 connections at once, and each its own
 			var wg sync.WaitGroup
 			var served atomic.Int64
+			var bad failures
+			defer bad.report(t)
 			for i := range 200 {
 				wg.Go(func() {
 					for _, path := range []string{"/", "/style.css", "/api/status"} {
 						body, err := get(c, path)
 						if err != nil || len(body) < 10 {
-							t.Errorf("request %d for %s: %v, %q", i, path, err, body)
+							bad.addf("request %d for %s: %v, %q", i, path, err, body)
 							continue
 						}
 						served.Add(1)

@@ -109,6 +109,15 @@ func (r *road) startImage(t testing.TB, img string, flags []string, args ...stri
 	return setting{ns: r.ns, limit: 2 * limit}.start(t, append(line, args...)...)
 }
 
+// memory returns the flags for a guest of that size. A plain process has what
+// it wants.
+func (r *road) memory(size string) []string {
+	if r.target == "unix" {
+		return nil
+	}
+	return []string{"-m", size}
+}
+
 // run runs the guest program to its end, which must be a good one.
 func (r *road) run(t testing.TB, stdout []string, args ...string) result {
 	t.Helper()
@@ -120,7 +129,8 @@ func (r *road) run(t testing.TB, stdout []string, args ...string) result {
 // serve starts the guest's servers.
 func (r *road) serve(t testing.TB) *proc {
 	t.Helper()
-	p := r.start(t, "serve")
+	// Of each of 1,000 connections, io.Copy alone has 32 KiB.
+	p := r.startImage(t, buildImage(t, r.target, netGuestPkg), r.memory("128M"), "serve")
 	p.expect("ready\n")
 	return p
 }

@@ -75,8 +75,14 @@ func echo(c net.Conn) {
 	}
 }
 
+// discard first says one byte, so that the client knows of it: what a client
+// that resets its connection at once has sent may never arrive.
 func discard(c net.Conn) {
 	defer c.Close()
+	if _, err := c.Write([]byte("!")); err != nil {
+		fmt.Println("discard:", err)
+		return
+	}
 	n, err := io.Copy(io.Discard, c)
 	fmt.Printf("discarded %d: %v\n", n, err)
 }
