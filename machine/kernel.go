@@ -122,9 +122,8 @@ func tailorKernel(num, a1, a2, a3, a4, a5, a6 uintptr) (r uintptr, ok bool) {
 		return 0o22, true
 	case tailorSysGetppid, tailorSysGetuid, tailorSysGeteuid, tailorSysGetgid, tailorSysGetegid:
 		// Zero: root, and nobody's child.
-	case tailorSysSchedYield, tailorSysMadvise, tailorSysSetitimer, tailorSysFcntl:
-		// Nothing to do: one thread, fixed memory, no interval timer,
-		// descriptors 0 to 2 always open.
+	case tailorSysSchedYield, tailorSysMadvise, tailorSysSetitimer:
+		// Nothing to do: one thread, fixed memory, no interval timer.
 	case tailorSysOpenat:
 		return ^uintptr(tailorENOENT - 1), true
 	default:
@@ -151,6 +150,9 @@ func tailor_setEnter(enter func(num, a1, a2, a3, a4, a5, a6 uintptr) (r1, r2, er
 func tailorLibrary(num, a1, a2, a3, a4, a5, a6 uintptr) uintptr {
 	gp := getg()
 	if tailorEnter == nil || gp.m == nil || gp != gp.m.curg || gp.m.locks != 0 || gp.throwsplit {
+		if num == tailorSysFcntl {
+			return 0 // the runtime makes sure that descriptors 0 to 2 are open
+		}
 		return ^uintptr(tailorENOSYS - 1)
 	}
 	r1, _, errno := tailorEnter(num, a1, a2, a3, a4, a5, a6)

@@ -168,6 +168,23 @@ var Edits = []Edit{
 		Why:  "See above.",
 	},
 	{
+		File: "crypto/internal/fips140/drbg/entropy_fips140.go",
+		Old:  "import entropy \"crypto/internal/entropy/v1.0.0\"\n",
+		New:  "import (\n\tentropy \"crypto/internal/entropy/v1.0.0\"\n\t\"sync\"\n)\n",
+		Why:  "A buffer of 32 MiB that only FIPS mode uses is not to be part of every image's memory (upstream leaves it out on wasm for the same reason).",
+	},
+	{
+		File: "crypto/internal/fips140/drbg/entropy_fips140.go",
+		Old:  "var memory entropy.ScratchBuffer\n",
+		New:  "var memory = sync.OnceValue(func() *entropy.ScratchBuffer { return new(entropy.ScratchBuffer) })\n",
+		Why:  "See above.",
+	},
+	{
+		File: "crypto/internal/fips140/drbg/entropy_fips140.go",
+		Old:  "entropy.Seed(&memory)", New: "entropy.Seed(memory())", Count: 2,
+		Why: "See above.",
+	},
+	{
 		File: "runtime/mgcpacer.go",
 		Old:  "\tif p == \"\" || p == \"off\" {\n\t\treturn math.MaxInt64\n",
 		New:  "\tif p == \"\" {\n\t\treturn tailorMemoryLimit()\n\t}\n\tif p == \"off\" {\n\t\treturn math.MaxInt64\n",
