@@ -7,6 +7,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -113,6 +114,9 @@ type machine struct {
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
+	if err := checkNote(cfg.Image.Note); err != nil {
+		return nil, err
+	}
 	m := &machine{cfg: cfg, kvm: -1, vm: -1}
 	defer func() {
 		if err != nil {
@@ -156,6 +160,11 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 		return nil, err
 	}
 	return m, m.attach(table, cr3)
+}
+
+// checkNote refuses an image that was made for something else.
+func checkNote(n image.Note) error {
+	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net"))
 }
 
 // attach puts devices behind the queues of the table. They reach what the
