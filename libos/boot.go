@@ -3,19 +3,22 @@ package libos
 // defaultHost is the host name when the boot parameters give none.
 const defaultHost = "tailor"
 
-// hostName is what uname tells.
-var hostName = defaultHost
+// hostName is what uname tells, "" until it is asked.
+var hostName string
+
+// bootParams are what [Boot] was given.
+var bootParams Params
 
 // fds are the descriptors of the program.
 var fds = fdTable{limit: maxFDs}
 
 func init() {
 	locks.changed.L = &locks.mu
-	start()
+	fds.openConsole()
 }
 
-// start makes the root file system and the standard descriptors.
-func start() {
+// makeRoot makes the root file system.
+func makeRoot() {
 	fs := newMemFS()
 	root := &mount{fs: fs, root: fs.root}
 	files = vfs{mounts: []*mount{root}, cwd: place{root, fs.root}, umask: 0o022}
@@ -24,23 +27,35 @@ func start() {
 	}
 	fs.root.subdir("tmp").attr.Mode |= 0o1777
 	makeDevices(fs.root.subdir("dev"))
-	fds.openConsole()
 }
 
-// Boot sets up what depends on the boot parameters: host name (hostname=),
-// /etc, /proc, and the share of memory that files may take. It is called once,
-// before the program runs. Keys it reads: hostname, ip, dns, search, exe.
-func Boot(p Params) {
-	if h := p.Get("hostname"); h != "" && len(h) <= utsLength-1 {
-		hostName = h
+// Boot sets the boot parameters. It is called once, before the program runs.
+// What they say is read when it is first asked for: a program that needs no
+// host name and no files does not pay for them.
+func Boot(p Params) { bootParams, hostName = p, "" }
+
+// host returns the host name.
+func host() string {
+	if hostName == "" {
+		hostName = defaultHost
+		if h := bootParams.Get("hostname"); h != "" && len(h) <= utsLength-1 {
+			hostName = h
+		}
 	}
+	return hostName
+}
+
+// fillRoot sets up of the files what depends on the boot parameters: /etc,
+// /proc, and the share of memory that files may take. Keys it reads: hostname,
+// ip, dns, search, exe.
+func fillRoot(p Params) {
 	fs := files.mounts[0].fs.(*memFS)
 	fs.root.stamp(now())
 	if total, _ := Hooks.Memory(); total > 0 {
 		fs.limit = int64(total / 2)
 	}
 	etc := fs.root.subdir("etc")
-	etc.write("hostname", hostName+"\n")
+	etc.write("hostname", host()+"\n")
 	etc.write("hosts", hostsFile(p))
 	etc.write("resolv.conf", resolvFile(p))
 	etc.write("nsswitch.conf", "hosts: files dns\n")
@@ -48,7 +63,7 @@ func Boot(p Params) {
 	etc.write("group", "root:x:0:\n")
 	proc := fs.root.subdir("proc")
 	sys := proc.subdir("sys")
-	sys.subdir("kernel").write("hostname", hostName+"\n")
+	sys.subdir("kernel").write("hostname", host()+"\n")
 	sys.subdir("net").subdir("core").write("somaxconn", "4096\n")
 	exe := p.Get("exe")
 	if exe == "" {
@@ -64,10 +79,10 @@ func hostsFile(p Params) string {
 	s := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 	for _, addr := range p.All("ip") {
 		addr, _ = cut(addr, '/')
-		s += addr + " " + hostName + "\n"
+		s += addr + " " + host() + "\n"
 	}
 	if len(p.All("ip")) == 0 {
-		s += "127.0.1.1 " + hostName + "\n"
+		s += "127.0.1.1 " + host() + "\n"
 	}
 	return s
 }

@@ -16,8 +16,9 @@ func reset(t testing.TB) {
 	fds = fdTable{limit: maxFDs}
 	locks.held = nil
 	mapped.list = nil
-	network, hostName = nil, defaultHost
-	socketCalls = noNetworkCalls
+	network = nil
+	install(baseCalls)
+	install(fileCalls)
 	for i := range reported {
 		reported[i].Store(0)
 	}
@@ -36,8 +37,15 @@ func reset(t testing.TB) {
 		Random:       func(p []byte) { clear(p) },
 		Unsupported:  func(uintptr) {},
 	}
-	start()
-	Boot("")
+	fds.openConsole()
+	boot("")
+}
+
+// boot starts files over with these boot parameters.
+func boot(p Params) {
+	Boot(p)
+	makeRoot()
+	fillRoot(p)
 }
 
 // sys makes a call whose pointers lead into the heap.

@@ -16,6 +16,8 @@ type desc struct {
 	flags atomic.Uint32 // access mode and status flags, as F_GETFL returns them
 	refs  atomic.Int32  // descriptors, and calls under way
 	watch watchList
+	// unlock is set while the description has, or has had, a lock of flock.
+	unlock func(*desc)
 }
 
 // newDesc returns a description with one reference.
@@ -37,7 +39,9 @@ func (d *desc) put() Errno {
 	if p, ok := d.file.(Poller); ok && d.watch.clear() {
 		p.SetNotify(nil)
 	}
-	releaseLock(d)
+	if d.unlock != nil {
+		d.unlock(d)
+	}
 	return d.file.Close()
 }
 

@@ -37,7 +37,7 @@ func rootFS() *memFS { return files.mounts[0].fs.(*memFS) }
 
 func TestBootFiles(t *testing.T) {
 	reset(t)
-	Boot(`hostname=web1 ip=10.0.0.2/24 ip=fd00::2/64 gw=10.0.0.1 dns=10.0.0.53,1.1.1.1 search="a.example,b.example" exe=/bin/site`)
+	boot(`hostname=web1 ip=10.0.0.2/24 ip=fd00::2/64 gw=10.0.0.1 dns=10.0.0.53,1.1.1.1 search="a.example,b.example" exe=/bin/site`)
 	for path, expect := range map[string]string{
 		"/etc/hostname":                "web1\n",
 		"/etc/resolv.conf":             "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch a.example b.example\n",

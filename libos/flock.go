@@ -66,6 +66,7 @@ func (l *fileLocks) take(d *desc, op int, nonblock bool) Errno {
 		l.held[d.at.node] = make(map[*desc]int)
 	}
 	l.held[d.at.node][d] = op
+	d.unlock = releaseLock
 	return 0
 }
 

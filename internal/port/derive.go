@@ -141,6 +141,22 @@ func (d *deriver) packages(roots []string) error {
 	return nil
 }
 
+// complete makes the library OS take all its calls into use.
+func (d *deriver) complete() error {
+	const name = "libos/complete.go"
+	data, err := fs.ReadFile(tailor.Source, name)
+	if err != nil {
+		return err
+	}
+	text, err := applyEdits(strings.TrimPrefix(string(data), buildTag), []Edit{
+		{Old: "const complete = false\n", New: "const complete = true\n"},
+	})
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return d.put(Prefix+name, []byte(text))
+}
+
 // leftOut reports whether a file is not wanted: tests, and gVisor's generated
 // methods to save and restore each type, whose registration would keep most of
 // its code in every image.

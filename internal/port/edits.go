@@ -71,6 +71,28 @@ var Edits = []Edit{
 		Why: "See above.",
 	},
 
+	// The groups of calls: what a program cannot reach is not linked.
+	{
+		File: "syscall/syscall.go",
+		Old:  "\tif bytealg.IndexByteString(s, 0) != -1 {\n", New: "\tlibos.UseFiles()\n\tif bytealg.IndexByteString(s, 0) != -1 {\n",
+		Why: "Files are linked, and made when first used, where a path becomes a system call's: nothing is done to a file before that.",
+	},
+	{
+		File: "syscall/syscall.go",
+		Old:  "import \"internal/bytealg\"\n", New: "import (\n\t\"Tailor/libos\"\n\t\"internal/bytealg\"\n)\n",
+		Why: "See above.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\terr := pipe2(&pp, flags)\n", New: "\tlibos.UsePipes()\n\terr := pipe2(&pp, flags)\n",
+		Why: "The same for pipes.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\treturn mapper.Mmap(fd, offset, length, prot, flags)\n", New: "\tlibos.UseMappings()\n\treturn mapper.Mmap(fd, offset, length, prot, flags)\n",
+		Why: "The same for mappings of files and memory.",
+	},
+
 	// One thread.
 	{
 		File: "runtime/proc.go",
@@ -98,6 +120,16 @@ var Edits = []Edit{
 		File: "runtime/proc.go",
 		Old:  "\tif procresize(procs) != nil {\n", New: "\tprocs = 1\n\tif procresize(procs) != nil {\n",
 		Why: "The environment's GOMAXPROCS does not raise it either.",
+	},
+	{
+		File: "runtime/cgroup_linux.go",
+		Old:  "package runtime\n", New: "//go:build ignore\n\npackage runtime\n",
+		Why: "There are no control groups to count processors by.",
+	},
+	{
+		File: "runtime/cgroup_stubs.go",
+		Old:  "//go:build !linux\n", New: "//go:build linux\n",
+		Why: "See above.",
 	},
 	{
 		File: "runtime/lock_futex.go",

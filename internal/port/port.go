@@ -65,6 +65,9 @@ type Config struct {
 	Toolchain Toolchain
 	CacheDir  string // where derived files are kept
 	Network   bool   // link the TCP/IP stack
+	// Complete makes every system call available, for a program that makes some
+	// without the standard library's functions.
+	Complete bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -128,7 +131,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -219,6 +222,11 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	if err := d.packages(roots); err != nil {
 		return nil, err
+	}
+	if cfg.Complete {
+		if err := d.complete(); err != nil {
+			return nil, err
+		}
 	}
 	data, err := json.Marshal(overlay{d.replace})
 	if err != nil {
