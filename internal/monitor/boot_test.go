@@ -1,0 +1,214 @@
+package monitor
+
+import (
+	"encoding/binary"
+	"strings"
+	"testing"
+
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/image"
+)
+
+// translate walks page tables as the processor does. ok is false where nothing
+// is mapped.
+func translate(mem []byte, root, va uint64) (pa, flags uint64, ok bool) {
+	table := root
+	flags = pteWrite | pteUser
+	nx := uint64(0)
+	for level := 3; level >= 0; level-- {
+		e := binary.LittleEndian.Uint64(mem[table+va>>(12+9*level)&511*8:])
+		if e&ptePresent == 0 {
+			return 0, 0, false
+		}
+		flags &= e
+		nx |= e & pteNX
+		frame := e &^ (pteNX | 0xfff)
+		if level == 0 || level == 1 && e&pteLarge != 0 {
+			mask := uint64(1)<<(12+9*level) - 1
+			return frame | va&mask, flags&(pteWrite|pteUser) | nx, true
+		}
+		table = frame
+	}
+	return 0, 0, false
+}
+
+var testImage = &image.Image{
+	Segments: []image.Segment{
+		{Vaddr: abi.ImageBase, Memsz: 0x9e1d1, Prot: image.ProtRead | image.ProtExec},
+		{Vaddr: 0x1af000, Memsz: 0xd8288, Prot: image.ProtRead},
+		{Vaddr: 0x288000, Memsz: 0x40240, Prot: image.ProtRead | image.ProtWrite},
+	},
+	End: 0x2c9000,
+}
+
+// Every page of the address space has the rights of the contract, and no page
+// is both writable and executable or reachable twice.
+func TestAddressSpace(t *testing.T) {
+	for _, size := range []uint64{8 << 20, 34 << 20, 64 << 20} {
+		mem := make([]byte, size)
+		pages := tablePages(size, testImage.End+2*hugePage)
+		end := size - pages*abi.PageSize
+		tables := newPageTable(mem, end, pages)
+		if err := mapGuest(tables, testImage, end); err != nil {
+			t.Fatal(err)
+		}
+		const (
+			none = iota
+			system
+			systemX
+			r
+			rw
+			rx
+		)
+		want := func(va uint64) int {
+			switch {
+			case va < abi.DoorbellAddr:
+				return none
+			case va < abi.ClockAddr:
+				return rw
+			case va < abi.ControlAddr:
+				return r
+			case va < abi.BootAddr:
+				return rw
+			case va < abi.BootEnd:
+				return r
+			case va >= stubAddr && va < trapStackLow:
+				return systemX
+			case va < trapStackHigh:
+				return system
+			case va < abi.StackLow:
+				return none
+			case va < abi.StackHigh:
+				return rw
+			case va < abi.RingEnd:
+				return rw
+			case va < abi.ImageBase:
+				return none
+			case va < 0x1af000:
+				return rx
+			case va < 0x288000:
+				return r
+			case va < end:
+				return rw
+			}
+			return none
+		}
+		for va := uint64(0); va < size+hugePage; va += abi.PageSize {
+			pa, flags, ok := translate(mem, end, va)
+			got := none
+			switch {
+			case !ok:
+			case flags&pteUser == 0 && flags&pteNX == 0:
+				got = systemX
+			case flags&pteUser == 0:
+				got = system
+			case flags&pteWrite != 0 && flags&pteNX != 0:
+				got = rw
+			case flags&pteWrite == 0 && flags&pteNX != 0:
+				got = r
+			case flags&pteWrite == 0:
+				got = rx
+			}
+			w := want(va)
+			// Text ends within its last page.
+			if va >= pageEnd(abi.ImageBase+0x9e1d1) && va < 0x1af000 || va >= pageEnd(0x1af000+0xd8288) && va < 0x288000 {
+				w = none
+			}
+			if got != w || ok && pa != va {
+				t.Fatalf("memory %#x: page %#x is mapped to %#x with kind %d, want %d", size, va, pa, got, w)
+			}
+			if ok && flags&pteWrite != 0 && flags&pteNX == 0 {
+				t.Fatalf("page %#x is writable and executable", va)
+			}
+		}
+		if tables.n > tables.max {
+			t.Errorf("%d of %d pages of tables", tables.n, tables.max)
+		}
+	}
+}
+
+func pageEnd(v uint64) uint64 { return (v + abi.PageSize - 1) &^ (abi.PageSize - 1) }
+
+func TestMapTwice(t *testing.T) {
+	mem := make([]byte, 1<<20)
+	tables := newPageTable(mem, 0x80000, 16)
+	if err := tables.mapRange(0x1000, 0x3000, mapRW); err != nil {
+		t.Fatal(err)
+	}
+	if err := tables.mapRange(0x2000, 0x4000, mapR); err == nil {
+		t.Error("a page was mapped twice")
+	}
+	few := newPageTable(mem, 0x80000, 2)
+	if err := few.mapRange(0x40000000, 0x40001000, mapRW); err == nil {
+		t.Error("more tables than there is room for")
+	}
+}
+
+func TestWriteStack(t *testing.T) {
+	mem := make([]byte, abi.StackHigh)
+	cfg := &Config{Args: []string{"prog", "", "two words"}, Env: []string{"A=b"}}
+	sp, err := writeStack(mem, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if sp%16 != 0 {
+		t.Errorf("stack pointer %#x is not aligned", sp)
+	}
+	word := func(i uint64) uint64 { return binary.LittleEndian.Uint64(mem[sp+8*i:]) }
+	str := func(addr uint64) string { s, _, _ := strings.Cut(string(mem[addr:]), "\x00"); return s }
+	if word(0) != 3 || str(word(1)) != "prog" || str(word(2)) != "" || str(word(3)) != "two words" || word(4) != 0 {
+		t.Error("argv is wrong")
+	}
+	if str(word(5)) != "A=b" || word(6) != 0 {
+		t.Error("envp is wrong")
+	}
+	aux := map[uint64]uint64{}
+	for i := uint64(7); word(i) != auxNull; i += 2 {
+		aux[word(i)] = word(i + 1)
+	}
+	if aux[auxPagesz] != 4096 || aux[auxRandom] < sp || aux[auxRandom] > abi.StackHigh-16 {
+		t.Errorf("auxiliary vector %v", aux)
+	}
+	cfg.Env = []string{strings.Repeat("x", abi.MaxArgBytes)}
+	if _, err := writeStack(mem, cfg); err == nil {
+		t.Error("an environment that is too large was taken")
+	}
+	cfg.Env = make([]string, abi.MaxArgBytes/9)
+	if sp, err := writeStack(mem, cfg); err == nil && sp < abi.StackLow+64<<10 {
+		t.Errorf("stack pointer %#x leaves no stack", sp)
+	}
+}
+
+func TestMemoryTooSmall(t *testing.T) {
+	m, err := newGuestMemory(4 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	big := *testImage
+	big.End = 4 << 20
+	big.Segments = nil
+	if _, _, err := load(m, &Config{Image: &big, Memory: 4 << 20}, nil); err == nil || !strings.Contains(err.Error(), "too few") {
+		t.Error(err)
+	}
+}
+
+func TestBootParametersTooLong(t *testing.T) {
+	m, err := newGuestMemory(4 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.close()
+	cfg := &Config{Params: strings.Repeat("a", abi.BootEnd-abi.BootAddr)}
+	if err := writeBootInfo(m, cfg, nil, 1, 1); err == nil {
+		t.Error("parameters that do not fit were taken")
+	}
+	cfg.Params = "ip=192.0.2.1/24"
+	if err := writeBootInfo(m, cfg, make([]abi.Device, 3), 1, 1); err != nil {
+		t.Error(err)
+	}
+	info := at[abi.BootInfo](m, abi.BootAddr)
+	if got := string(m.mem[info.Params : info.Params+info.ParamsLen]); got != cfg.Params || info.NumDevices != 3 || info.Magic != abi.BootMagic {
+		t.Errorf("boot info %+v, parameters %q", info, got)
+	}
+}
