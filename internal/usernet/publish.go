@@ -15,6 +15,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 	"gvisor.dev/gvisor/pkg/waiter"
+
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // port is a published port.
@@ -74,11 +76,14 @@ func listenError(f Forward, err error) error {
 	}
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return fmt.Errorf("%s is already in use on this host: stop what listens there (ss -lnp shows it) or publish another port: %w", what, err)
+		return hint.Errorf("stop what listens there (ss -lnp shows it), or publish another port",
+			"%s is already in use on this host: %w", what, err)
 	case errors.Is(err, unix.EACCES):
-		return fmt.Errorf("%s may not be opened by this user: publish one from 1024 up, or lower the sysctl net.ipv4.ip_unprivileged_port_start: %w", what, err)
+		return hint.Errorf("publish one from 1024 up, or lower the sysctl net.ipv4.ip_unprivileged_port_start",
+			"%s may not be opened by this user: %w", what, err)
 	case errors.Is(err, unix.EADDRNOTAVAIL):
-		return fmt.Errorf("%s cannot be opened: this host does not have the address (ip addr shows those it has): %w", what, err)
+		return hint.Errorf("use one of the addresses that ip addr shows, or leave it out",
+			"%s cannot be opened: this host does not have the address: %w", what, err)
 	}
 	return fmt.Errorf("%s cannot be opened: %w", what, err)
 }
