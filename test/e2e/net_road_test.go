@@ -19,6 +19,7 @@ type road struct {
 	target string
 	ns     *namespace
 	flags  []string // of run
+	resolv string   // a file to have in the place of /etc/resolv.conf, "" for none
 
 	host4, host6   string            // the test's addresses, as the guest knows them
 	local4, local6 string            // where the test listens for that
@@ -106,7 +107,14 @@ func (r *road) startImage(t testing.TB, img string, flags []string, args ...stri
 	t.Helper()
 	line := append([]string{"run"}, r.flags...)
 	line = append(append(line, flags...), img)
-	return setting{ns: r.ns, limit: 2 * limit}.start(t, append(line, args...)...)
+	s := setting{ns: r.ns, limit: 2 * limit}
+	if r.resolv != "" {
+		// A mount of its own, in a namespace that ends with the tool.
+		const script = `mount --bind "$1" /etc/resolv.conf && shift && exec "$@"`
+		line = append([]string{"--mount", "sh", "-c", script, "sh", r.resolv, needTool(t)}, line...)
+		return s.exec(t, xtest.NeedCommand(t, "unshare", "util-linux"), append(line, args...)...)
+	}
+	return s.start(t, append(line, args...)...)
 }
 
 // memory returns the flags for a guest of that size. A plain process has what

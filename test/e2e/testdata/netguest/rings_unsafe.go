@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -27,6 +28,13 @@ func init() {
 		attack := ringAttacks[args[0]]
 		checkf(attack != nil, "no attack %q", args[0])
 		attack(r)
+		// Queues that the monitor writes to it looks at when it has something
+		// to write, in a thread of its own.
+		for end := time.Now().Add(3 * time.Second); r.device != "console" && time.Now().Before(end); {
+			provoke()
+			attack(r) // again: the driver has put its own values back
+		}
+		time.Sleep(time.Second)
 		fmt.Println("SURVIVED")
 	})
 	register("bell", func(args []string) {
@@ -35,6 +43,13 @@ func init() {
 		f()
 		fmt.Println("SURVIVED")
 	})
+}
+
+// provoke makes a packet come in: the refusal of a connection.
+func provoke() {
+	if c, err := net.DialTimeout("tcp", "10.0.2.2:1", 10*time.Millisecond); err == nil {
+		c.Close()
+	}
 }
 
 // at returns a pointer that no Go program should have.
@@ -46,7 +61,7 @@ func openRing(device string, queue int) *ring {
 	for i := range uint64(info.NumDevices) {
 		d := at[abi.Device](info.Devices + i*uint64(unsafe.Sizeof(abi.Device{})))
 		if strings.TrimRight(string(d.Name[:]), "\x00") == device {
-			return &ring{d.Queues[queue], info.MemEnd}
+			return &ring{d.Queues[queue], info.MemEnd, device}
 		}
 	}
 	check(fmt.Errorf("no device %q", device))
@@ -56,6 +71,7 @@ func openRing(device string, queue int) *ring {
 type ring struct {
 	abi.Queue
 	memEnd uint64
+	device string
 }
 
 type descriptor struct {
@@ -79,6 +95,15 @@ func (r *ring) put(i uint32, d descriptor) {
 // offer makes head available and tells the monitor.
 func (r *ring) offer(head uint16) {
 	*at[uint16](r.Avail + 4 + 2*uint64(*r.availIdx()&uint16(r.Size-1))) = head
+	*r.availIdx()++
+	r.kick()
+}
+
+// heads makes all entries the same, those too that are on offer already.
+func (r *ring) heads(head uint16) {
+	for i := range uint64(r.Size) {
+		*at[uint16](r.Avail + 4 + 2*i) = head
+	}
 	*r.availIdx()++
 	r.kick()
 }
@@ -109,8 +134,8 @@ var ringAttacks = map[string]func(*ring){
 	"index-jump":  func(r *ring) { *r.availIdx() += uint16(r.Size) + 1; r.kick() },
 	"index-back":  func(r *ring) { *r.availIdx() -= 1; r.kick() },
 	"index-far":   func(r *ring) { *r.availIdx() += 0x8000; r.kick() },
-	"head":        func(r *ring) { r.offer(uint16(r.Size)) },
-	"head-max":    func(r *ring) { r.offer(0xffff) },
+	"head":        func(r *ring) { r.heads(uint16(r.Size)) },
+	"head-max":    func(r *ring) { r.heads(0xffff) },
 	"loop-self":   func(r *ring) { w, _ := dir(r); r.one(descriptor{good(), 1, w | flagNext, 0}) },
 	"next":        func(r *ring) { w, _ := dir(r); r.one(descriptor{good(), 1, w | flagNext, 0xffff}) },
 	"loop-two":    loopTwo,

@@ -52,9 +52,9 @@ func serve() {
 	l, err := net.Listen("tcp", portHTTP)
 	check(err)
 	go func() { check(http.Serve(l, handler())) }()
-	fmt.Println("ready")
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
+	fmt.Println("ready")
 	<-stop
 }
 
