@@ -81,9 +81,9 @@ func TestBaseName(t *testing.T) {
 
 func TestJoinLDFlags(t *testing.T) {
 	for _, c := range []struct{ target, flags, env, want string }{
-		{HVT, "", "", "-s -w -T 0x111000"},
+		{HVT, "", "", "-s -w -funcalign=16 -T 0x111000"},
 		{Unix, "", "", "-s -w"},
-		{HVT, "-X a.b=c", "-X d.e=f", "-s -w -X a.b=c -T 0x111000"},
+		{HVT, "-X a.b=c", "-X d.e=f", "-s -w -funcalign=16 -X a.b=c -T 0x111000"},
 		{Unix, "", "-X d.e=f", "-s -w -X d.e=f"},
 	} {
 		got, err := joinLDFlags(Config{Target: c.target, LDFlags: c.flags}, c.env)

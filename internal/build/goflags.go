@@ -159,6 +159,10 @@ func joinLDFlags(cfg Config, fromEnv string) (string, error) {
 		}
 	}
 	all := "-s -w"
+	if cfg.Target != Unix {
+		// Functions begin at every 16 bytes, not 32: that saves 1 % of an image.
+		all += " -funcalign=16"
+	}
 	if user != "" {
 		all += " " + user
 	}

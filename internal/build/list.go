@@ -21,16 +21,18 @@ type listed struct {
 	ImportPath, Name, Dir   string
 	Standard, DepOnly       bool
 	GoFiles, IgnoredGoFiles []string
-	CgoFiles                []string
+	CgoFiles, SFiles        []string
+	Imports                 []string
 	Error                   *struct{ Err string }
 }
 
-const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,Error"
+const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Error"
 
 // A program is what go list tells about the program to be built.
 type program struct {
 	listed
 	network bool // net is among its packages
+	calls   bool // it makes system calls past the standard library
 }
 
 // list reads the import graph of src and checks that it is one that can be
@@ -51,6 +53,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 		}
 		p.network = p.network || pkg.Standard && pkg.ImportPath == "net"
 	}
+	p.calls = makesCalls(pkgs)
 	if p.Name != "main" && p.Name != "" {
 		return p, hint.Errorf(g.commandsHint(ctx, src), "%s is a library (package %s), not a command: only package main can be run",
 			p.ImportPath, p.Name)

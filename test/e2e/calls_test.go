@@ -1,0 +1,110 @@
+package e2e
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tailor-os/tailor/internal/xtest"
+)
+
+// An image has the system calls that its program can reach. Each of these
+// reaches one group, by the way that is likeliest to be overlooked.
+var reaching = map[string]struct{ imports, body, stdout string }{
+	"pipe": {`"fmt" "os"`, `
+		r, w, err := os.Pipe()
+		fmt.Println(err)
+		go func() { fmt.Fprint(w, "through"); w.Close() }()
+		var b [20]byte
+		n, err := r.Read(b[:])
+		fmt.Println(string(b[:n]), err)`, "<nil>\nthrough <nil>\n"},
+	"readdir": {`"fmt" "os"`, `
+		list, err := os.ReadDir("/dev")
+		fmt.Println(len(list) > 3, list[0].Name(), err)`, "true full <nil>\n"},
+	"root": {`"fmt" "os"`, `
+		root, err := os.OpenRoot("/etc")
+		fmt.Println(err)
+		b, err := root.ReadFile("group")
+		fmt.Print(string(b), err, "\n")
+		_, err = root.Open("../dev/null")
+		fmt.Println(err)`, "<nil>\nroot:x:0:\n<nil>\nopenat ../dev/null: path escapes from parent\n"},
+	"getwd": {`"fmt" "os"`, `
+		dir, err := os.Getwd()
+		fmt.Println(dir, err)
+		name, err := os.Hostname()
+		fmt.Println(name, err)`, "/ <nil>\ntailor <nil>\n"},
+	"standard descriptors": {`"fmt" "os"`, `
+		info, err := os.Stdout.Stat()
+		fmt.Println(info.Mode(), err)
+		fmt.Println(os.Stdout.Sync())
+		_, err = os.Stdout.Seek(0, 0)
+		fmt.Println(err)
+		fmt.Println(os.Stdout.Truncate(0))
+		_, err = os.Stdout.ReadDir(0)
+		fmt.Println(err)
+		_, err = os.Stdin.ReadAt(make([]byte, 1), 0)
+		fmt.Println(err)
+		fmt.Println(os.Stdin.Close(), os.Stdin.Close())`, `prw------- <nil>
+sync /dev/stdout: invalid argument
+seek /dev/stdout: illegal seek
+truncate /dev/stdout: invalid argument
+readdirent /dev/stdout: not a directory
+read /dev/stdin: illegal seek
+<nil> close /dev/stdin: file already closed
+`},
+	"exec": {`"fmt" "os" "os/exec"`, `
+		fmt.Println(exec.Command("/bin/true").Run())
+		_, err := os.StartProcess("/etc/group", []string{"x"}, &os.ProcAttr{})
+		fmt.Println(err)`, "fork/exec /bin/true: function not implemented\nfork/exec /etc/group: function not implemented\n"},
+	"no network": {`"fmt" "syscall"`, `
+		_, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+		fmt.Println(err)
+		fmt.Println(syscall.Listen(1, 1))`, "address family not supported by protocol\nsocket operation on non-socket\n"},
+	"signal": {`"fmt" "os" "os/signal" "syscall"`, `
+		c := make(chan os.Signal, 1)
+		signal.Notify(c, syscall.SIGUSR1)
+		fmt.Println(syscall.Kill(syscall.Getpid(), syscall.SIGUSR1))
+		fmt.Println(<-c)`, "<nil>\nuser defined signal 1\n"},
+	"mmap": {`"fmt" "os" "syscall"`, `
+		b, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+		fmt.Println(len(b), err)
+		fmt.Println(syscall.Munmap(b))
+		f, err := os.Open("/etc/group")
+		fmt.Println(err)
+		b, err = syscall.Mmap(int(f.Fd()), 0, 10, syscall.PROT_READ, syscall.MAP_PRIVATE)
+		fmt.Println(string(b), err)`, "4096 <nil>\n<nil>\n<nil>\nroot:x:0:\n <nil>\n"},
+	"by number": {`"fmt" "syscall"`, `
+		fd, _, errno := syscall.Syscall(syscall.SYS_EVENTFD2, 0, 0, 0)
+		fmt.Println(fd, errno)
+		epfd, err := syscall.EpollCreate1(0)
+		fmt.Println(epfd, err)`, "3 errno 0\n4 <nil>\n"},
+	"local time": {`"fmt" "time"`, `
+		fmt.Println(time.Unix(0, 0).Local().Format(time.DateOnly))`, "1970-01-01\n"},
+	"random": {`"crypto/rand" "fmt"`, `
+		fmt.Println(len(rand.Text()))`, "26\n"},
+}
+
+func TestCallGroups(t *testing.T) {
+	xtest.NeedKVM(t)
+	for name, p := range reaching {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, map[string]string{
+				"go.mod":  "module example.com/reach\n\ngo 1.26\n",
+				"main.go": "package main\n\nimport (\n" + strings.ReplaceAll(p.imports, " ", "\n") + "\n)\n\nfunc main() {" + p.body + "\n}\n",
+			})
+			stdout, stderr, code := runIn(t, dir, nil, "run", "-v", ".")
+			if code != 0 || stdout != p.stdout {
+				t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", code, stdout, p.stdout, stderr)
+			}
+			if name != "exec" && strings.Contains(stderr, "is not supported") {
+				t.Errorf("a call is missing:\n%s", stderr)
+			}
+		})
+	}
+	t.Run("x/sys", func(t *testing.T) {
+		stdout, stderr, code := runIn(t, ".", nil, "run", "./testdata/unixcalls")
+		if want := "poll 1 1\nmmap 8192 <nil>\nstat true\nfcntl <nil>\n"; code != 0 || stdout != want {
+			t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", code, stdout, want, stderr)
+		}
+	})
+}
