@@ -1,21 +1,6 @@
 package netstack
 
-import (
-	"io"
-	"unsafe"
-)
-
-// Buffers of system calls may lie on the caller's stack, which moves when it
-// grows, and nothing corrects pointers to it in the heap. The TCP/IP stack puts
-// its readers and writers there. So a buffer on a stack is replaced by one on
-// the heap before it gets that far; the others are used as they are.
-
-// onTheStack reports whether p is to be replaced.
-//
-// SAFETY: the address is only compared.
-func onTheStack(p []byte) bool {
-	return len(p) > 0 && onStack(unsafe.Pointer(unsafe.SliceData(p)))
-}
+import "io"
 
 // heapParts appends to dst, for each buffer of parts, the buffer itself or a
 // new one as long if it lies on the stack, with the same contents if fill is
@@ -40,7 +25,7 @@ func heapParts(dst, parts [][]byte, fill bool) (safe [][]byte, replaced bool) {
 func copyBack(parts, safe [][]byte, n int) {
 	for i, p := range parts {
 		h := safe[i][:min(n, len(p))]
-		if unsafe.SliceData(h) != unsafe.SliceData(p) {
+		if !sameStart(h, p) {
 			copy(p, h)
 		}
 		n -= len(h)
