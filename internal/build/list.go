@@ -33,6 +33,8 @@ type program struct {
 	listed
 	network bool // net is among its packages
 	calls   bool // it makes system calls past the standard library
+	// diagnostics says that runtime/trace or runtime/metrics is among them.
+	diagnostics bool
 }
 
 // list reads the import graph of src and checks that it is one that can be
@@ -52,6 +54,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 			return p, needsCgo(root, pkg, files)
 		}
 		p.network = p.network || pkg.Standard && pkg.ImportPath == "net"
+		p.diagnostics = p.diagnostics || pkg.ImportPath == "runtime/trace" || pkg.ImportPath == "runtime/metrics"
 	}
 	p.calls = makesCalls(pkgs)
 	if p.Name != "main" && p.Name != "" {

@@ -117,7 +117,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Extra: flags.overlay,
 	}
 	return nil
 }

@@ -141,20 +141,20 @@ func (d *deriver) packages(roots []string) error {
 	return nil
 }
 
-// complete makes the library OS take all its calls into use.
-func (d *deriver) complete() error {
-	const name = "libos/complete.go"
+// enable lays the source file name as to, with the constant that it declares
+// true.
+func (d *deriver) enable(name, to, constant string) error {
 	data, err := fs.ReadFile(tailor.Source, name)
 	if err != nil {
 		return err
 	}
 	text, err := applyEdits(strings.TrimPrefix(string(data), buildTag), []Edit{
-		{Old: "const complete = false\n", New: "const complete = true\n"},
+		{Old: "const " + constant + " = false\n", New: "const " + constant + " = true\n"},
 	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	return d.put(Prefix+name, []byte(text))
+	return d.put(to, []byte(text))
 }
 
 // leftOut reports whether a file is not wanted: tests, and gVisor's generated

@@ -137,6 +137,60 @@ var Edits = []Edit{
 		Why: "It blocks a thread; machine/signal.go has one that parks the goroutine.",
 	},
 
+	// What cannot happen, and would keep much of the runtime in every image.
+	{
+		File: "runtime/traceruntime.go",
+		Old:  "\treturn trace.enabled\n", New: "\treturn tailorDiagnostics && trace.enabled\n",
+		Why: "Tracing is linked with runtime/trace: machine/diagnostics.go.",
+	},
+	{
+		File: "runtime/traceruntime.go",
+		Old:  "\treturn trace.enabledWithAllocFree\n", New: "\treturn tailorDiagnostics && trace.enabledWithAllocFree\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/traceruntime.go",
+		Old:  "\treturn trace.shutdown.Load()\n", New: "\treturn tailorDiagnostics && trace.shutdown.Load()\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/trace.go",
+		Old:  "\tif traceEnabled() || traceShuttingDown() {\n\t\treturn errorString(",
+		New:  "\tif !tailorDiagnostics {\n\t\treturn errorString(\"tracing needs an import of runtime/trace\")\n\t}\n\tif traceEnabled() || traceShuttingDown() {\n\t\treturn errorString(",
+		Why:  "See above, for a program that calls runtime.StartTrace itself.",
+	},
+	{
+		File: "runtime/metrics.go",
+		Old:  "func godebug_registerMetric(name string, read func() uint64) {\n",
+		New:  "func godebug_registerMetric(name string, read func() uint64) {\n\tif !tailorDiagnostics {\n\t\treturn\n\t}\n",
+		Why:  "Metrics are linked with runtime/metrics.",
+	},
+	{
+		File: "runtime/asm_amd64.s",
+		Old:  "\tMOVQ\t$runtime·debugPinnerV1<ABIInternal>(SB), AX\n\tMOVQ\t$runtime·debugCallV2<ABIInternal>(SB), AX\n", New: "",
+		Why: "No debugger injects calls into a guest.",
+	},
+	{
+		File: "runtime/type.go",
+		Old:  "\tif firstmoduledata.next == nil {\n", New: "\tif true {\n",
+		Why: "An image has one module: there are no plugins and shared libraries.",
+	},
+	{
+		File: "runtime/traceback.go",
+		Old:  "\tcall := cgocall\n", New: "\tcall := asmcgocall\n", Count: 2,
+		Why: "There is no C to trace back through.",
+	},
+	{
+		File: "runtime/os_linux.go",
+		Old:  "\t\tvdsoauxv(tag, val)\n", New: "",
+		Why: "There is no vDSO.",
+	},
+	{
+		File: "runtime/panic.go",
+		Old:  "\t\tif debug.schedtrace > 0 || debug.scheddetail > 0 {\n", New: "\t\tif false {\n",
+		Why: "GODEBUG=schedtrace is printed by the system monitor, which there is not.",
+	},
+
 	// The event loop.
 	{
 		File: "runtime/proc.go",

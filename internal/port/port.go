@@ -68,6 +68,9 @@ type Config struct {
 	// Complete makes every system call available, for a program that makes some
 	// without the standard library's functions.
 	Complete bool
+	// Diagnostics links what runtime/trace and runtime/metrics need of the
+	// runtime.
+	Diagnostics bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -131,7 +134,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -224,7 +227,12 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		return nil, err
 	}
 	if cfg.Complete {
-		if err := d.complete(); err != nil {
+		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Diagnostics {
+		if err := d.enable("machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"); err != nil {
 			return nil, err
 		}
 	}

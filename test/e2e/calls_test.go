@@ -7,8 +7,9 @@ import (
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
-// An image has the system calls that its program can reach. Each of these
-// reaches one group, by the way that is likeliest to be overlooked.
+// An image has the system calls, and of the runtime the diagnostics, that its
+// program can reach. Each of these reaches one group, by the way that is likeliest
+// to be overlooked.
 var reaching = map[string]struct{ imports, body, stdout string }{
 	"pipe": {`"fmt" "os"`, `
 		r, w, err := os.Pipe()
@@ -79,6 +80,28 @@ read /dev/stdin: illegal seek
 		fmt.Println(epfd, err)`, "3 errno 0\n4 <nil>\n"},
 	"local time": {`"fmt" "time"`, `
 		fmt.Println(time.Unix(0, 0).Local().Format(time.DateOnly))`, "1970-01-01\n"},
+	"trace": {`"bytes" "fmt" "runtime/trace"`, `
+		var b bytes.Buffer
+		fmt.Println(trace.Start(&b))
+		c := make(chan int)
+		go func() { c <- 1 }()
+		<-c
+		trace.Stop()
+		fmt.Println(b.Len() > 500, bytes.HasPrefix(b.Bytes(), []byte("go 1.")))`, "<nil>\ntrue true\n"},
+	"trace without its package": {`"fmt" "runtime"`, `
+		fmt.Println(runtime.StartTrace())
+		runtime.StopTrace()`, "runtime error: tracing needs an import of runtime/trace\n"},
+	"metrics": {`"fmt" "runtime/metrics"`, `
+		s := []metrics.Sample{{Name: "/sched/goroutines:goroutines"}, {Name: "/godebug/non-default-behavior/panicnil:events"}}
+		metrics.Read(s)
+		fmt.Println(s[0].Value.Uint64() > 0, s[1].Value.Uint64(), len(metrics.All()) > 50)`, "true 0 true\n"},
+	"heap profile": {`"bytes" "fmt" "runtime" "runtime/pprof"`, `
+		runtime.MemProfileRate = 1
+		keep := make([]byte, 1<<20)
+		runtime.GC()
+		var b bytes.Buffer
+		fmt.Println(pprof.Lookup("heap").WriteTo(&b, 1))
+		fmt.Println(bytes.Contains(b.Bytes(), []byte("main.main")), len(keep))`, "<nil>\ntrue 1048576\n"},
 	"random": {`"crypto/rand" "fmt"`, `
 		fmt.Println(len(rand.Text()))`, "26\n"},
 }
