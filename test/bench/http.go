@@ -84,11 +84,11 @@ func (b *bench) measureHTTP(ctx context.Context) error {
 	h := b.httpMeasures("HTTP/tap", fmt.Sprintf("HTTP keep-alive, %d connections, tap", connections), atLeastRatio(0.5))
 	vm := side{b.net.client, serverPlace(b.net.client), b.onTap(b.site.image), tapGuest + ":80", b.net.tap}
 	plain := side{b.net.client, serverPlace(b.net.server), []string{b.site.plain}, vethPeer + ":80", ""}
-	return b.compareHTTP(ctx, h, vm, plain)
+	return b.compareHTTP(ctx, h, vm, plain, b.rounds)
 }
 
 // compareHTTP runs both servers and loads them in turns.
-func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side) error {
+func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side, rounds int) error {
 	servers, err := b.serve(ctx, vm, plain)
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func (b *bench) compareHTTP(ctx context.Context, h httpMeasures, vm, plain side)
 	defer servers[0].stop()
 	defer servers[1].stop()
 	var requests float64
-	for range b.rounds {
+	for range rounds {
 		for i, s := range []side{vm, plain} {
 			l, cpu, err := b.loadOne(ctx, s, servers[i])
 			if err != nil {
@@ -187,7 +187,7 @@ func (b *bench) usernetHTTP(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.compareHTTP(ctx, h, vm, plain)
+	return b.compareHTTP(ctx, h, vm, plain, b.informal())
 }
 
 // published returns both sides of a program on loopback: behind -p, and

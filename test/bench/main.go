@@ -46,6 +46,9 @@ type effort struct {
 	rebuild int
 }
 
+// informal is the number of rounds for figures that have no goal.
+func (e effort) informal() int { return min(e.rounds, 3) }
+
 var (
 	full  = effort{starts: 41, rounds: 5, load: 3 * time.Second, idle: 10 * time.Second, pings: 200, rebuild: 9}
 	short = effort{starts: 7, rounds: 1, load: time.Second, idle: 3 * time.Second, pings: 50, rebuild: 3}
@@ -179,14 +182,9 @@ func clientPlace(ns string) place { return place{ns, min(1, runtime.NumCPU()-1)}
 
 // machineLine names what was measured on.
 func machineLine() string {
-	var uts syscall.Utsname
-	syscall.Uname(&uts)
-	release := make([]byte, 0, len(uts.Release))
-	for _, c := range uts.Release {
-		if c == 0 {
-			break
-		}
-		release = append(release, byte(c))
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		release = []byte("unknown")
 	}
 	model := "unknown processor"
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -194,6 +192,16 @@ func machineLine() string {
 			model = string(m[1])
 		}
 	}
-	return fmt.Sprintf("%s: %d x %s, Linux %s, %s", time.Now().UTC().Format(time.DateOnly),
-		runtime.NumCPU(), model, release, runtime.Version())
+	return fmt.Sprintf("%s: %d x %s, Linux %s, %s, %s", time.Now().UTC().Format(time.DateOnly),
+		runtime.NumCPU(), model, strings.TrimSpace(string(release)), kvmKind(), runtime.Version())
+}
+
+// kvmKind names what KVM runs on: a processor's own extensions, or none.
+func kvmKind() string {
+	for _, m := range []string{"kvm_intel", "kvm_amd", "kvm_pvm"} {
+		if _, err := os.Stat("/sys/module/" + m); err == nil {
+			return m
+		}
+	}
+	return "unknown KVM"
 }

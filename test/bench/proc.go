@@ -152,9 +152,12 @@ func (p *proc) counted(device string) (n uint64, err error) {
 }
 
 // vmStats is what tailor run -v says at the end.
-type vmStats struct{ exits, notifies, idles uint64 }
+type vmStats struct {
+	exits, notifies, idles uint64
+	setup, first           time.Duration
+}
 
-var statsLine = regexp.MustCompile(`(\d+) VM exits, (\d+) notifications, (\d+) times idle`)
+var statsLine = regexp.MustCompile(`(\d+) VM exits, (\d+) notifications, (\d+) times idle; set up in (\S+), first notification after (\S+)`)
 
 func parseStats(stderr string) (s vmStats, err error) {
 	m := statsLine.FindStringSubmatch(stderr)
@@ -163,6 +166,11 @@ func parseStats(stderr string) (s vmStats, err error) {
 	}
 	for i, v := range []*uint64{&s.exits, &s.notifies, &s.idles} {
 		if *v, err = strconv.ParseUint(m[i+1], 10, 64); err != nil {
+			return s, err
+		}
+	}
+	for i, v := range []*time.Duration{&s.setup, &s.first} {
+		if *v, err = time.ParseDuration(m[i+4]); err != nil {
 			return s, err
 		}
 	}

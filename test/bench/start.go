@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"regexp"
 	"strings"
 	"time"
 )
@@ -29,13 +28,12 @@ func (b *bench) measureStart(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		m.vm, m.plain = append(m.vm, ms(vm)), append(m.plain, ms(plain))
-		in.vm = append(in.vm, statDuration(stderr, "first notification after"))
-		set.vm = append(set.vm, statDuration(stderr, "set up in"))
 		s, err := parseStats(stderr)
 		if err != nil {
 			return err
 		}
+		m.vm, m.plain = append(m.vm, ms(vm)), append(m.plain, ms(plain))
+		in.vm, set.vm = append(in.vm, ms(s.first)), append(set.vm, ms(s.setup))
 		exits = append(exits, float64(s.exits))
 	}
 	in.note("%s VM exits from start to end", number(median(exits)))
@@ -43,17 +41,6 @@ func (b *bench) measureStart(ctx context.Context) error {
 }
 
 func ms(d time.Duration) float64 { return float64(d) / 1e6 }
-
-// statDuration returns a time that tailor run -v printed after some words, in
-// milliseconds.
-func statDuration(stderr, words string) float64 {
-	m := regexp.MustCompile(words + ` ([0-9.a-zµ]+)`).FindStringSubmatch(stderr)
-	if m == nil {
-		return 0
-	}
-	d, _ := time.ParseDuration(m[1])
-	return ms(d)
-}
 
 // firstLine starts a program and returns how long its first line of output
 // took, and what it wrote to standard error in all.
