@@ -1,7 +1,6 @@
 package netstack
 
 import (
-	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -121,13 +120,16 @@ type nic struct {
 	stack.NICInfo
 }
 
-// interfaces returns the interfaces in the order of their indexes.
+// interfaces returns the interfaces in the order of their indexes. There are
+// few: package slices' sorting of so large a type would be 50 KB of the image.
 func (s *Stack) interfaces() []nic {
 	var nics []nic
 	for id, info := range s.ip.NICInfo() {
 		nics = append(nics, nic{id, info})
+		for i := len(nics) - 1; i > 0 && nics[i-1].id > nics[i].id; i-- {
+			nics[i-1], nics[i] = nics[i], nics[i-1]
+		}
 	}
-	slices.SortFunc(nics, func(a, b nic) int { return cmp.Compare(a.id, b.id) })
 	return nics
 }
 

@@ -178,7 +178,7 @@ var Edits = []Edit{
 	{
 		File: "runtime/traceback.go",
 		Old:  "\tcall := cgocall\n", New: "\tcall := asmcgocall\n", Count: 2,
-		Why: "There is no C to trace back through.",
+		Why: "There is no C to trace back through,",
 	},
 	{
 		File: "runtime/os_linux.go",
@@ -189,6 +189,51 @@ var Edits = []Edit{
 		File: "runtime/panic.go",
 		Old:  "\t\tif debug.schedtrace > 0 || debug.scheddetail > 0 {\n", New: "\t\tif false {\n",
 		Why: "GODEBUG=schedtrace is printed by the system monitor, which there is not.",
+	},
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif iscgo {\n\t\tif _cgo_pthread_key_created == nil {\n", New: "\tif false {\n\t\tif _cgo_pthread_key_created == nil {\n",
+		Why: "nor to start.",
+	},
+	{
+		File: "runtime/signal_unix.go",
+		Old:  "\tif sig == _SIGPROF {\n\t\t// Some platforms", New: "\tif false {\n\t\t// Some platforms",
+		Why: "Only exceptions of the processor come to the signal handler (signals that the starter posts are read by machine/signal.go): no timer interrupts for a CPU profile,",
+	},
+	{
+		File: "runtime/signal_unix.go",
+		Old:  "\tif (GOOS == \"linux\" || GOOS == \"android\") && sig == sigPerThreadSyscall {\n\t\t//", New: "\tif false {\n\t\t//",
+		Why: "no other thread asks for a system call,",
+	},
+	{
+		File: "runtime/signal_unix.go",
+		Old:  "\tif sig == sigPreempt && debug.asyncpreemptoff == 0 && !delayedSignal {\n", New: "\tif false {\n",
+		Why: "and none preempts.",
+	},
+	{
+		File: "runtime/signal_unix.go",
+		Old:  "const preemptMSupported = true\n", New: "const preemptMSupported = false\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/symtab.go",
+		Old:  "\t\tmoduledataverify1(datap)\n", New: "",
+		Why: "At each start it would read the linker's tables from end to end, in search of mistakes of the linker.",
+	},
+	{
+		File: "os/pidfd_linux.go",
+		Old:  "func checkPidfd() error {\n", New: "func checkPidfd() error {\n\treturn syscall.ENOSYS\n",
+		Why: "There are no processes to wait for.",
+	},
+	{
+		File: "internal/godebug/godebug.go",
+		Old:  "\t\t\t\t\t\t\tv.bisect, _ = bisect.New(arg[j+1:])\n", New: "",
+		Why: "golang.org/x/tools/cmd/bisect, which runs a program many times to find the place where a GODEBUG setting matters, does so on Linux.",
+	},
+	{
+		File: "internal/godebug/godebug.go",
+		Old:  "\tif v.bisect != nil && !v.bisect.Stack(&stderr) {\n", New: "\tif false {\n",
+		Why: "See above.",
 	},
 
 	// The event loop.
