@@ -148,9 +148,6 @@ func (s *socket) readInto(w *partsWriter, parts [][]byte, skip int, opts tcpip.R
 	default:
 		return tcpip.ReadResult{}, s.failure(err)
 	}
-	if s.typ == sockStream && !opts.Peek && r.Count > 0 {
-		s.ep.ModerateRecvBuf(r.Count)
-	}
 	return r, 0
 }
 

@@ -8,19 +8,21 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// Buffer sizes in bytes. TCP's start small and are tuned up to the maximum by
-// the stack while a connection proves to need it; idle connections hold no
-// buffer memory at all.
+// Buffer sizes in bytes. TCP's send buffer starts small and is tuned up to the
+// maximum by the stack while a connection proves to need it. The receive buffer
+// has its final size from the start: when the stack enlarges one whose window
+// is closed, it may fail to tell the peer, which finds out by its timer, 200 ms
+// later. It is a limit; idle connections hold no buffer memory at all.
 const (
 	bufferMin       = 4 << 10
 	tcpSendFirst    = 128 << 10
-	tcpReceiveFirst = 256 << 10
+	tcpLeast        = 256 << 10 // of what tcpLimit returns
 	tcpMax          = 2 << 20
 	datagramDefault = 208 << 10 // as Linux's rmem_default and wmem_default
 	datagramMax     = 4 << 20
 
 	// tcpShare is the part of a guest's memory, one in so many, that one
-	// direction of a connection may fill, between tcpReceiveFirst and tcpMax: as
+	// direction of a connection may fill, between tcpLeast and tcpMax: as
 	// Linux does with tcp_mem, for 50 busy connections must fit into 32 MiB.
 	tcpShare = 128
 
@@ -33,7 +35,7 @@ func tcpLimit(memory uint64) int {
 	if memory == 0 {
 		return tcpMax
 	}
-	return int(min(max(memory/tcpShare, tcpReceiveFirst), tcpMax))
+	return int(min(max(memory/tcpShare, tcpLeast), tcpMax))
 }
 
 // tune sets the stack's options.
@@ -51,7 +53,7 @@ func (s *Stack) tune() error {
 	total, _ := libos.Hooks.Memory()
 	s.tcpMax = tcpLimit(total)
 	snd := tcpip.TCPSendBufferSizeRangeOption{Min: bufferMin, Default: tcpSendFirst, Max: s.tcpMax}
-	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufferMin, Default: tcpReceiveFirst, Max: s.tcpMax}
+	rcv := tcpip.TCPReceiveBufferSizeRangeOption{Min: bufferMin, Default: s.tcpMax, Max: s.tcpMax}
 	for _, o := range []tcpip.SettableTransportProtocolOption{&sack, &recovery, &nagle, &timeWait, &reuse, &snd, &rcv} {
 		if err := s.ip.SetTransportProtocolOption(tcp.ProtocolNumber, o); err != nil {
 			return stackError("set a TCP option", err)
