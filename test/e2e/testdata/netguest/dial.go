@@ -26,6 +26,7 @@ func init() {
 	register("dial-deadline", func(args []string) { dialDeadline(args[0]) })
 	register("dial-reset", func(args []string) { dialReset(args[0]) })
 	register("dial-keepalive", func(args []string) { dialKeepAlive(args[0]) })
+	register("loopback", func(args []string) { loopback(number(args[0]), number(args[1])) })
 	register("http-get", func(args []string) { httpGet(args[0]) })
 	register("udp-echo", func(args []string) { udpEcho(args[0], args[1:]) })
 	register("udp-refused", func(args []string) { udpRefused(args[0]) })
@@ -158,6 +159,34 @@ func dialKeepAlive(addr string) {
 	begin := time.Now()
 	_, err := c.Read(make([]byte, 1))
 	fmt.Println(errors.Is(err, syscall.ETIMEDOUT), "after", time.Since(begin).Round(time.Second), err)
+}
+
+// loopback passes 4 MiB through the guest's own loopback, in pieces of so many
+// bytes, and prints the longest time that a read took, in milliseconds.
+func loopback(write, read int) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	const size = 4 << 20
+	go func() {
+		c := dial(l.Addr().String())
+		for range size / write {
+			_, err := c.Write(make([]byte, write))
+			check(err)
+		}
+		check(c.Close())
+	}()
+	c, err := l.Accept()
+	check(err)
+	buf := make([]byte, read)
+	var worst time.Duration
+	for n := 0; n < size; {
+		begin := time.Now()
+		k, err := c.Read(buf)
+		check(err)
+		worst = max(worst, time.Since(begin))
+		n += k
+	}
+	fmt.Println("worst", worst.Milliseconds())
 }
 
 func httpGet(url string) {
