@@ -17,7 +17,8 @@ help:
 	@echo 'make test    install what is missing, run every test'
 	@echo 'make check   the house rules alone: gofmt, vet, staticcheck, imports, docs'
 	@echo 'make race    the tests of the pure packages under the race detector (needs gcc)'
-	@echo 'make bench   every benchmark, or those that match BENCH='
+	@echo 'make bench   virtual machines beside plain processes (BENCHFLAGS=-short: quickly),'
+	@echo '             then every benchmark of a package, or those that match BENCH='
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
 
 build:
@@ -39,8 +40,11 @@ race: export CGO_ENABLED = 1
 race:
 	$(GO) test -race -timeout 10m ./abi/... ./libos/... ./virtio/... ./internal/image/... ./internal/virtq/...
 
+# About five minutes of systems, see docs/performance.md, and a short look at
+# each package's own benchmarks. test/bench has none of those.
 bench: deps
-	$(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -timeout 25m ./...
+	$(GO) run ./test/bench $(BENCHFLAGS)
+	$(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchtime 200ms -timeout 5m ./...
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh
