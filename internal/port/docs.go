@@ -18,6 +18,7 @@ func Doc() string {
 		fmt.Fprintf(&b, "| `%s` | `machine/%s` |\n", machineFiles[name], name)
 	}
 	b.WriteString("\nThe other files of `machine/` are added to package runtime as `tailor_NAME`.\n")
+	b.WriteString("\n" + kindsText)
 	b.WriteString("\n## Edits of the modules that go into images\n\nTheir versions are pinned in go.mod, and they are laid as portable Go: build constraints are decided for a system and processor they do not know.\n")
 	writeEdits(&b, ModuleEdits)
 	b.WriteString("\n## Packages that images have another one for\n\n")
@@ -76,3 +77,14 @@ func diff(b *strings.Builder, sign, text string) {
 		b.WriteString(sign + strings.TrimRight(line, "\n") + "\n")
 	}
 }
+
+// kindsText says what of the port depends on the program.
+const kindsText = `## What depends on the program
+
+- With package net among the program's packages, it imports the network.
+- A program that makes system calls by number, or with golang.org/x/sys/unix, has
+  all groups of calls (libos/complete.go); others have those that a function of
+  package syscall brings (libos/groups.go, and the edits above).
+- A program with runtime/trace or runtime/metrics has what they record in the
+  runtime (machine/diagnostics.go).
+`
