@@ -145,6 +145,7 @@ type BootInfo struct {
 	Params     uint64 // address of the system's boot parameters, "ip=... gw=..."
 	ParamsLen  uint64 // bytes
 	// Seed is entropy from the starter's own source, different for each start.
+	// The starter wipes it at the first VM exit, by when the guest has used it.
 	Seed [32]byte
 	// Flags is a set of Boot* bits.
 	Flags uint64

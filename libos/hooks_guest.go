@@ -3,7 +3,6 @@
 package libos
 
 import (
-	"sync"
 	"unsafe"
 
 	"github.com/tailor-os/tailor/abi"
@@ -59,19 +58,17 @@ func tailorBootInfo() *abi.BootInfo
 //go:linkname tailorHardwareRandom runtime.tailor_hardwareRandom
 func tailorHardwareRandom() (uint64, bool)
 
-// random makes the generator when it is first asked: a program that uses no
-// randomness does not pay for it at boot.
-var random = sync.OnceValue(func() *entropy.Generator {
-	return entropy.New(&tailorBootInfo().Seed, tailorHardwareRandom)
-})
+// random is made at boot: the starter wipes the seed at the first VM exit.
+var random *entropy.Generator
 
 func init() {
+	random = entropy.New(&tailorBootInfo().Seed, tailorHardwareRandom)
 	Hooks = HookSet{
 		Now:          tailorNow,
 		WallNow:      tailorWallNow,
 		Sleep:        tailorSleep,
 		Yield:        tailorYield,
-		Random:       func(p []byte) { random().Read(p) },
+		Random:       func(p []byte) { random.Read(p) },
 		Exit:         tailorExit,
 		Kill:         func(sig int) Errno { tailorKill(uint32(sig)); return 0 },
 		ConsoleRead:  func(p []byte) int { return tailorConsoleRead(unsafe.Pointer(unsafe.SliceData(p)), len(p)) },

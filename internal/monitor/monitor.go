@@ -219,7 +219,10 @@ func (m *machine) loop() (status int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		stats.Exits++
+		if stats.Exits++; stats.Exits == 1 {
+			// The guest has seeded its generator by now.
+			clear(at[abi.BootInfo](m.mem, abi.BootAddr).Seed[:])
+		}
 		if e.reason == exitIntr {
 			continue
 		}
