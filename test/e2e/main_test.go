@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -37,8 +38,32 @@ func TestMain(m *testing.M) {
 	}())
 }
 
+// lookAtSources looks at the files that the tool and the images are made of. The
+// go command remembers what a test has looked at, and reports a cached result
+// only while that is unchanged; what programs it starts look at, it cannot know.
+// Nor what TestMain looks at.
+func lookAtSources() error {
+	return filepath.WalkDir("../..", func(path string, d os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin"):
+			return filepath.SkipDir
+		case slices.Contains([]string{".go", ".s", ".h", ".mod", ".sum"}, filepath.Ext(path)):
+			_, err = os.Stat(path)
+			if errors.Is(err, os.ErrNotExist) { // another's file of the moment
+				err = nil
+			}
+		}
+		return err
+	})
+}
+
 // tool builds the tool, once.
 var tool = sync.OnceValues(func() (string, error) {
+	if err := lookAtSources(); err != nil {
+		return "", err
+	}
 	path := filepath.Join(work, "tailor")
 	out, err := exec.Command("go", "build", "-o", path, "github.com/tailor-os/tailor/cmd/tailor").CombinedOutput()
 	if err != nil {
