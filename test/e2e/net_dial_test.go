@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"net"
@@ -69,6 +70,14 @@ func TestDial(t *testing.T) {
 				r.run(t, []string{"deadlines kept"}, "dial-deadline", silent)
 			})
 		}
+		t.Run("http", func(t *testing.T) {
+			addr := r.listen(t, 4, func(c *net.TCPConn) {
+				defer c.Close()
+				bufio.NewReader(c).ReadString('\n')
+				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello")
+			})
+			r.run(t, []string{`200 OK "hello"`}, "http-get", "http://"+addr+"/")
+		})
 		echo := r.listen(t, 4, serveEcho)
 		t.Run("many", func(t *testing.T) {
 			img := buildImage(t, r.target, netGuestPkg)

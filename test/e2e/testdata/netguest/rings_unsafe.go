@@ -18,12 +18,6 @@ import (
 // SURVIVED if that had no consequence.
 func init() {
 	register("ring", func(args []string) {
-		if args[0] == "list" {
-			for name := range ringAttacks {
-				fmt.Println(name)
-			}
-			return
-		}
 		r := openRing(args[1], number(args[2]))
 		attack := ringAttacks[args[0]]
 		checkf(attack != nil, "no attack %q", args[0])
