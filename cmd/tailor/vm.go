@@ -19,7 +19,7 @@ import (
 
 // defaultMemory is the guest's memory in bytes without -m. The host gives only
 // what the guest touches.
-const defaultMemory = 64 << 20
+const defaultMemory = 256 << 20
 
 // A vmConfig is what run passes on to a virtual machine.
 type vmConfig struct {

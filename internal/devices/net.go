@@ -26,8 +26,8 @@ const (
 	bellStreak = 4
 	// inlineTX and inlineRX are how many packets the vCPU thread moves itself
 	// before the I/O thread takes over.
-	inlineTX = 4
-	inlineRX = 16
+	inlineTX = 64
+	inlineRX = 64
 	// ioBatch is how many packets the I/O thread moves in one direction before
 	// it looks at the other.
 	ioBatch = 64

@@ -1,7 +1,9 @@
 package monitor
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,28 +20,44 @@ const hugePage = 2 << 20
 type guestMemory struct {
 	mem []byte
 	all []byte // mem with the slack that aligns it
-	fd  int
+	fd  int    // of the memfd, -1 for anonymous memory
 }
 
-// newGuestMemory makes size bytes of zeroed guest memory from a memfd, mapped
-// at a 2 MiB boundary so that host and guest can both use large pages.
+// newGuestMemory makes size bytes of zeroed guest memory, mapped at a 2 MiB
+// boundary so that host and guest can both use large pages. It is a memfd
+// unless the host gives large pages to anonymous memory only.
 func newGuestMemory(size uint64) (*guestMemory, error) {
-	fd, err := unix.MemfdCreate("tailor-guest", unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("guest memory: memfd_create: %w", err)
+	m := &guestMemory{fd: -1}
+	flags := unix.MAP_PRIVATE | unix.MAP_ANONYMOUS
+	if sharedHugePages() {
+		fd, err := unix.MemfdCreate("tailor-guest", unix.MFD_CLOEXEC)
+		if err != nil {
+			return nil, fmt.Errorf("guest memory: memfd_create: %w", err)
+		}
+		m.fd, flags = fd, unix.MAP_SHARED
+		if err := unix.Ftruncate(fd, int64(size)); err != nil {
+			unix.Close(fd)
+			return nil, fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
+		}
 	}
-	m := &guestMemory{fd: fd}
-	if err := m.mapAligned(size); err != nil {
-		unix.Close(fd)
+	if err := m.mapAligned(size, flags); err != nil {
+		m.close()
 		return nil, err
 	}
 	return m, nil
 }
 
-func (m *guestMemory) mapAligned(size uint64) error {
-	if err := unix.Ftruncate(m.fd, int64(size)); err != nil {
-		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
+// sharedHugePages reports whether a memfd gets large pages where it asks for
+// them (Documentation/admin-guide/mm/transhuge.rst).
+func sharedHugePages() bool {
+	text, err := os.ReadFile("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+	if err != nil {
+		return true
 	}
+	return !bytes.Contains(text, []byte("[never]")) && !bytes.Contains(text, []byte("[deny]"))
+}
+
+func (m *guestMemory) mapAligned(size uint64, flags int) error {
 	all, err := unix.Mmap(-1, 0, int(size+hugePage), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
 	if err != nil {
 		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
@@ -48,7 +66,7 @@ func (m *guestMemory) mapAligned(size uint64) error {
 	base := uintptr(unsafe.Pointer(&all[0]))
 	start := (hugePage - base%hugePage) % hugePage
 	p, err := unix.MmapPtr(m.fd, 0, unsafe.Pointer(&all[start]), uintptr(size),
-		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_FIXED|unix.MAP_NORESERVE)
+		unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_FIXED|unix.MAP_NORESERVE)
 	if err != nil {
 		unix.Munmap(all)
 		return fmt.Errorf("guest memory of %d MiB: %w", size>>20, err)
@@ -65,7 +83,9 @@ func (m *guestMemory) close() {
 		unix.Munmap(m.all)
 		m.all, m.mem = nil, nil
 	}
-	unix.Close(m.fd)
+	if m.fd >= 0 {
+		unix.Close(m.fd)
+	}
 }
 
 // slots are the memory regions to give to KVM: all but the addresses that have
