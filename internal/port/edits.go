@@ -353,6 +353,24 @@ var ModuleEdits = []Edit{
 		Why:  "See above: this is the question whether to look at the packet filter, asked four times a packet.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/connect.go",
+		Old:  "\tif e.rcv.RcvNxt != e.snd.MaxSentAck {\n",
+		New:  "\tif e.rcv.RcvNxt != e.snd.MaxSentAck && (TailorDelayAck == nil || !TailorDelayAck(e, e.snd.MaxSentAck.Size(e.rcv.RcvNxt))) {\n",
+		Why:  "Acknowledgements may wait for an answer to carry them: netstack/ack_guest.go.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/connect.go",
+		Old:  "// handleSegment handles a given segment and notifies the worker goroutine if\n",
+		New: "// TailorDelayAck takes over an acknowledgement or returns false.\n" +
+			"var TailorDelayAck func(e *Endpoint, unacked seqnum.Size) bool\n\n" +
+			"// TailorAck sends an acknowledgement if one is due.\n" +
+			"func (e *Endpoint) TailorAck() {\n\te.LockUser()\n" +
+			"\tif e.EndpointState().connected() && e.rcv.RcvNxt != e.snd.MaxSentAck {\n\t\te.snd.sendAck()\n\t}\n" +
+			"\te.UnlockUser()\n}\n\n" +
+			"// handleSegment handles a given segment and notifies the worker goroutine if\n",
+		Why: "See above.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/sync/fence.go",
 		Old:  "func MemoryFenceReads()\n", New: "//\n//go:noinline\nfunc MemoryFenceReads() {}\n",
 		Why: "It was assembly, as a fence for the compiler; a call is one too.",
