@@ -36,7 +36,7 @@ func runVerb() *verb {
 	var o runOptions
 	flags := slices.Concat([]cli.Flag{
 		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
-		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G", cli.ParseSize),
+		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),
 		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
 		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),

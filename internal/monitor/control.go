@@ -43,7 +43,7 @@ func (s *stopper) end(status int, err error) {
 		return
 	}
 	s.stopped, s.status, s.err = true, status, err
-	s.cpu.setImmediateExit(1)
+	s.cpu.interrupt()
 	if s.tid != 0 {
 		// SIGURG is what Go's scheduler sends its own threads: it makes
 		// KVM_RUN return and does nothing else.

@@ -180,4 +180,4 @@ func (c *vcpu) unexpected(reason uint32) error {
 }
 
 // interrupt makes the next or current enter return.
-func (c *vcpu) setImmediateExit(v byte) { c.run[1] = v }
+func (c *vcpu) interrupt() { c.run[1] = 1 } // immediate_exit
