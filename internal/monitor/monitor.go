@@ -21,6 +21,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/devices"
+	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/virtq"
 )
@@ -40,6 +41,10 @@ type Config struct {
 	Stdout, Stderr io.Writer
 	Net            *Net // nil: no network device
 
+	// Shares are the host folders that the guest sees, and there are no others.
+	// The image must have the "fs" device in its note.
+	Shares []Share
+
 	// Signals are handed to the guest, if it catches them; a second one ends
 	// it at once, as does the first if it does not. It may be nil.
 	Signals <-chan unix.Signal
@@ -55,6 +60,16 @@ type Net struct {
 	MTU uint16 // bytes
 
 	stats func() devices.NetStats
+}
+
+// A Share is a folder of the host and where the guest sees it. A later one may
+// be mounted inside an earlier one, on a directory that is there.
+type Share struct {
+	hostfs.Share
+	Path string // in the guest, absolute; made there if it is missing
+	// Overlay makes a share that the host keeps read-only look writable: what
+	// the guest changes stays in the guest's memory. Mode must be ReadOnly.
+	Overlay bool
 }
 
 // Stats is what Run has seen.
