@@ -303,7 +303,8 @@ func (o *memOpen) Close() Errno {
 	return 0
 }
 
-func (o *memOpen) setAppend(on bool) {
+// SetAppend implements Appender.
+func (o *memOpen) SetAppend(on bool) {
 	o.f.fs.mu.Lock()
 	defer o.f.fs.mu.Unlock()
 	o.append = on

@@ -23,6 +23,7 @@ func (s *Server) attrOf(st *unix.Stat_t) fuse.Attr {
 		// What is mounted inside the folder has numbers of its own.
 		a.Ino ^= (st.Dev ^ s.dev) << 40
 	}
+	a.Ino &= 1<<62 - 1 // the upper ones are the guest's own
 	return a
 }
 
