@@ -154,6 +154,9 @@ func (o *open) place() libos.Errno {
 
 // ReadAt implements libos.SeekFile.
 func (o *open) ReadAt(p []byte, off int64) (int, libos.Errno) {
+	if o.n.endsBefore(off) {
+		return 0, 0
+	}
 	return o.pieces(p, off, o.readPiece)
 }
 

@@ -158,6 +158,14 @@ func (n *inode) doubt() {
 	n.expiry = 0
 }
 
+// endsBefore reports whether attributes that may be believed say that there is
+// nothing at an offset: who reads a whole file asks at its end once more.
+func (n *inode) endsBefore(off int64) bool {
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	return off >= n.attr.Size && n.attr.Size > 0 && now() < n.expiry
+}
+
 // Attr implements libos.Node.
 func (n *inode) Attr() (*libos.Attr, libos.Errno) {
 	n.fs.mu.Lock()
