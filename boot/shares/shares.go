@@ -6,7 +6,8 @@
 //
 // Boot parameters say where: mount=TAG:PATH:KIND for the device with that tag,
 // with what is special in PATH as %XX, and KIND "ro" (every change fails with
-// EROFS) or "rw" (the host decides).
+// EROFS), "overlay" (changes stay in the guest's memory) or "rw" (the host
+// decides).
 package shares
 
 import (
@@ -58,10 +59,13 @@ func mount(param string) error {
 		return err
 	}
 	libos.UseFiles()
-	opts := fusefs.Options{ReadOnly: kind != "rw", Fixed: fixed}
+	var fs libos.FileSystem = fusefs.New(dev, fusefs.Options{ReadOnly: kind != "rw", Fixed: fixed})
 	errno := libos.MakeDirectories(path)
+	if errno == 0 && kind == "overlay" {
+		fs, errno = libos.Overlay(fs.Root())
+	}
 	if errno == 0 {
-		errno = libos.Mount(path, fusefs.New(dev, opts))
+		errno = libos.Mount(path, fs)
 	}
 	if errno != 0 {
 		return errors.New("error " + strconv.Itoa(int(errno)))

@@ -104,6 +104,26 @@ func TestShareNamed(t *testing.T) {
 	readBack(t, dir+"/other", "other")
 }
 
+// What the guest changes in an overlay stays with the guest.
+func TestShareOverlay(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, dir+"/a", "first")
+	mustWrite(t, dir+"/sub/b", "second")
+	s := share(dir, "/w", hostfs.ReadOnly)
+	s.Overlay = true
+	v := &vm{shares: []monitor.Share{s}}
+	r := v.run(t, "cat:/w/a", "append:/w/a:,more", "cat:/w/a", "write:/w/sub/c:third", "rm:/w/sub/b", "ls:/w/sub",
+		"mv:/w/sub:/w/moved", "ls:/w", "cat:/w/moved/c", "truncate:/w/a", "cat:/w/a", "temp:/w", "chmod:/w/moved/c", "walk:/w")
+	wantLines(t, r, "cat /w/a: first", "append /w/a: at 10", "cat /w/a: first,more", "write /w/sub/c: ok", "rm /w/sub/b: ok",
+		"ls /w/sub: c", "mv /w/sub: ok", "ls /w: a moved/", "cat /w/moved/c: third", "truncate /w/a: ok", "cat /w/a: fir",
+		"temp /w: 5 still true", "chmod /w/moved/c: set-user-ID was not refused", "walk /w: 2 files, 2 directories, 8 bytes")
+	readBack(t, dir+"/a", "first")
+	readBack(t, dir+"/sub/b", "second")
+	if _, err := os.Stat(dir + "/sub/c"); !os.IsNotExist(err) {
+		t.Errorf("c is on the host: %v", err)
+	}
+}
+
 // More files than fit into one reply, and a tree that costs less than a request
 // for each file.
 func TestShareManyFiles(t *testing.T) {
