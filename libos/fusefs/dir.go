@@ -161,6 +161,9 @@ func (d *directory) Next(after int64) (libos.Entry, bool, libos.Errno) {
 	return list[i], true, 0
 }
 
+// maxNames bounds the names of one directory.
+const maxNames = 1 << 20
+
 // readAll reads all names.
 func (d *directory) readAll() ([]libos.Entry, libos.Errno) {
 	fh, errno := d.opendir()
@@ -177,7 +180,9 @@ func (d *directory) readAll() ([]libos.Entry, libos.Errno) {
 		if len(more) == 0 {
 			break
 		}
-		list, off = append(list, more...), next
+		if list, off = append(list, more...), next; len(list) > maxNames {
+			return nil, libos.EIO
+		}
 	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
