@@ -113,7 +113,7 @@ func (fs *FS) forget(list []ticket) {
 // what it told. It returns nil if that cannot be.
 func (fs *FS) learn(d *directory, name string, e *fuse.Entry) *inode {
 	typ := e.Attr.Mode & libos.ModeFmt
-	if e.Node == 0 || e.Node == fuse.RootNode || typ == 0 {
+	if e.Node == 0 || e.Node == fuse.RootNode || typ == 0 || int64(e.Attr.Size) < 0 {
 		return nil
 	}
 	fs.mu.Lock()
