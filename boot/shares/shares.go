@@ -7,7 +7,7 @@
 // Boot parameters say where: mount=TAG:PATH:KIND for the device with that tag,
 // with what is special in PATH as %XX, and KIND "ro" (every change fails with
 // EROFS), "overlay" (changes stay in the guest's memory) or "rw" (the host
-// decides).
+// decides). cwd=PATH makes that the working directory.
 package shares
 
 import (
@@ -46,11 +46,17 @@ func init() {
 			println("tailor: mount="+m+":", err.Error())
 		}
 	}
+	if dir, ok := fusefs.Unescape(libos.BootParams().Get("cwd")); ok && dir != "" {
+		libos.UseFiles()
+		if errno := libos.ChangeDirectory(dir); errno != 0 {
+			println("tailor: cwd="+dir+": error", errno)
+		}
+	}
 }
 
 // mount mounts what one parameter says.
 func mount(param string) error {
-	tag, path, kind, ok := parse(param)
+	tag, path, kind, ok := fusefs.ParseMount(param)
 	if !ok {
 		return errors.New("not of the form TAG:PATH:KIND")
 	}

@@ -46,6 +46,7 @@ var sharesImage = sync.OnceValues(func() (string, error) {
 type vm struct {
 	shares []monitor.Share
 	memory uint64 // 0: 64 MiB
+	params string // boot parameters
 	stdout *lineBuffer
 	stats  monitor.Stats
 }
@@ -71,7 +72,7 @@ func (v *vm) start(ctx context.Context, t testing.TB, args ...string) (wait func
 	go func() {
 		defer img.Close()
 		code, err := monitor.Run(ctx, monitor.Config{
-			Image: img, Args: append([]string{"fsguest"}, args...), Memory: v.memory,
+			Image: img, Args: append([]string{"fsguest"}, args...), Memory: v.memory, Params: v.params,
 			Stdout: out, Stderr: errOut, Shares: v.shares, Stats: &v.stats,
 		})
 		if err != nil {
@@ -142,15 +143,16 @@ func TestShareRead(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/a.txt", "hello")
 	mustWrite(t, dir+"/sub/deep/b.txt", "there")
-	v := &vm{shares: []monitor.Share{share(dir, "/mnt/with space,100%", hostfs.ReadOnly)}}
+	v := &vm{shares: []monitor.Share{share(dir, "/mnt/with space,100%", hostfs.ReadOnly)},
+		params: "cwd=" + monitor.EscapeParam("/mnt/with space,100%/sub")}
 	r := v.run(t, "ls:/mnt/with space,100%", "cat:/mnt/with space,100%/a.txt", "cat:/mnt/with space,100%/sub/deep/b.txt",
 		"cat:/mnt/with space,100%/none", "cat:/mnt/with space,100%/sub", "stat:/mnt/with space,100%/a.txt",
-		"write:/mnt/with space,100%/a.txt:x", "write:/mnt/with space,100%/new:x", "rm:/mnt/with space,100%/a.txt", "walk:/mnt/with space,100%")
+		"write:/mnt/with space,100%/a.txt:x", "write:/mnt/with space,100%/new:x", "rm:/mnt/with space,100%/a.txt", "walk:/mnt/with space,100%", "cat:deep/b.txt")
 	p := "/mnt/with space,100%"
 	wantLines(t, r, "ls "+p+": a.txt sub/", "cat "+p+"/a.txt: hello", "cat "+p+"/sub/deep/b.txt: there",
 		"cat "+p+"/none: error: no such file or directory", "cat "+p+"/sub: error: is a directory",
 		"stat "+p+"/a.txt: -rw-r--r-- 5 owner 0:0",
 		"write "+p+"/a.txt: error: read-only file system", "write "+p+"/new: error: read-only file system",
-		"rm "+p+"/a.txt: error: read-only file system", "walk "+p+": 2 files, 3 directories, 10 bytes")
+		"rm "+p+"/a.txt: error: read-only file system", "walk "+p+": 2 files, 3 directories, 10 bytes", "cat deep/b.txt: there")
 	t.Logf("%d exits, %d notifications", v.stats.Exits, v.stats.Notifies)
 }
