@@ -40,19 +40,19 @@ func (r *recentNames) add(e *nameEntry) {
 	*r = append((*r)[:copy(*r, (*r)[n:])], e)
 }
 
-// note remembers that n has its name in d for some time. fs.mu is held.
-func (d *directory) note(n *inode, valid int64) {
+// note remembers that a name in d stands for n for some time. fs.mu is held.
+func (d *directory) note(name string, n *inode, valid int64) {
 	if d.names == nil {
 		d.names = map[string]*nameEntry{}
 	}
 	e := &nameEntry{id: n.id, node: n, expiry: now() + valid}
-	if old := d.names[n.name]; old != nil {
+	if old := d.names[name]; old != nil {
 		if old.id != n.id {
 			d.fs.replaced(old)
 		}
 		old.node = nil
 	}
-	d.names[n.name] = e
+	d.names[name] = e
 	d.fs.recent.add(e)
 }
 

@@ -281,7 +281,8 @@ func TestLinks(t *testing.T) {
 		t.Errorf("%d links", a.Nlink)
 	}
 	r.want(root.Link("g", f), libos.EEXIST)
-	r.want(root.Link("h", r.fs.Root()), libos.EXDEV)
+	r.want(root.Link("h", r.fs.Root()), libos.EPERM)
+	r.want(root.Link("h", newRig(t, hostfs.ReadWrite, Options{}).fs.Root()), libos.EXDEV)
 	target := "some/../where"
 	l, errno := root.Create("l", &libos.Attr{Mode: libos.ModeLink | 0o777}, target)
 	r.want(errno, 0)
@@ -290,6 +291,32 @@ func TestLinks(t *testing.T) {
 	}
 	_, errno = root.Create("c", &libos.Attr{Mode: libos.ModeChar | 0o666}, "")
 	r.want(errno, libos.EPERM)
+}
+
+// Where names do not change, a file has one node whatever its name.
+func TestManyLinks(t *testing.T) {
+	r := newRig(t, hostfs.ReadOnly, Options{ReadOnly: true})
+	r.host("d/a", "x")
+	if err := errors.Join(os.Link(r.dir+"/d/a", r.dir+"/b"), os.Link(r.dir+"/d/a", r.dir+"/d/c")); err != nil {
+		t.Fatal(err)
+	}
+	a := r.find("d", "a")
+	clock.Add(2 * oneSecond)
+	for range 3 {
+		r.names(r.find("d").(libos.Directory))
+		if r.find("b") != a || r.find("d", "c") != a || r.find("d", "a") != a {
+			t.Fatal("the names of one file are several nodes")
+		}
+	}
+	if f := r.open(a, 0); f == nil {
+		t.Fatal("it cannot be opened")
+	}
+	clock.Add(2 * oneSecond)
+	r.fs.mu.Lock()
+	defer r.fs.mu.Unlock()
+	if len(r.fs.linked) != 1 {
+		t.Errorf("%d files have several links", len(r.fs.linked))
+	}
 }
 
 // A read-only file system asks nobody for what it refuses.

@@ -24,13 +24,14 @@ type inode struct {
 	kept   *keeper
 }
 
-// A ticket counts how often the server told us of a node.
-type ticket struct{ id, count uint64 }
+// A ticket counts how often the server told us of a node. linked is the number
+// of the file, if it is in FS.linked.
+type ticket struct{ id, count, linked uint64 }
 
-// nodeTable finds the nodes that are in use by their numbers.
+// nodeTable finds the nodes that are in use by a number.
 type nodeTable map[uint64]weak.Pointer[inode]
 
-// get returns the node with a number, nil if there is none.
+// get returns a node, nil if there is none.
 func (t nodeTable) get(id uint64) *inode { return t[id].Value() }
 
 // The kinds of nodes. A writable one is an AttrSetter besides.
@@ -82,6 +83,9 @@ func (fs *FS) collected(t *ticket) {
 	if fs.nodes.get(t.id) == nil {
 		delete(fs.nodes, t.id)
 	}
+	if t.linked != 0 && fs.linked.get(t.linked) == nil {
+		delete(fs.linked, t.linked)
+	}
 	fs.forgets = append(fs.forgets, *t)
 	var list []ticket
 	if len(fs.forgets) >= forgetBatch {
@@ -119,18 +123,37 @@ func (fs *FS) learn(d *directory, name string, e *fuse.Entry) *inode {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.nodes.get(e.Node)
-	if n == nil || n.typ != typ || n.parent != d || n.name != name {
-		if n != nil && n.typ != typ {
-			return nil // a number stands for one node
-		}
-		if n == nil {
-			n = newNode(fs, e.Node, d, name, typ)
-		}
+	switch {
+	case n != nil && n.typ != typ:
+		return nil // a number stands for one node
+	case n != nil:
 		n.parent, n.name = d, name
+		n.told.count++
+	default:
+		n = fs.newcomer(d, name, e, typ)
 	}
-	n.told.count++
 	n.believe(&e.Attr, e.Valid)
-	d.note(n, e.Valid)
+	d.note(name, n, e.Valid)
+	return n
+}
+
+// newcomer returns the node for a number that is not in use. A file with several
+// links has one node for all, where nobody changes names: what covers a
+// read-only tree relies on it. fs.mu is held.
+func (fs *FS) newcomer(d *directory, name string, e *fuse.Entry, typ uint32) *inode {
+	several := fs.opts.ReadOnly && typ == libos.ModeReg && e.Attr.Nlink > 1 && e.Attr.Ino != 0
+	if several {
+		if n := fs.linked.get(e.Attr.Ino); n != nil {
+			fs.forgets = append(fs.forgets, ticket{id: e.Node, count: 1})
+			return n
+		}
+	}
+	n := newNode(fs, e.Node, d, name, typ)
+	n.told.count = 1
+	if several {
+		n.told.linked = e.Attr.Ino
+		fs.linked[e.Attr.Ino] = weak.Make(n)
+	}
 	return n
 }
 

@@ -168,9 +168,10 @@ func TestShareLargeFile(t *testing.T) {
 func TestShareParallel(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/f", strings.Repeat("parallel ", 100_000))
+	mustWrite(t, dir+"/small", strings.Repeat("small ", 500))
 	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite), share(dir, "/v", hostfs.ReadOnly)}}
-	r := v.run(t, "parallel:/w/f", "parallel:/v/f", "opens:/v/f")
-	wantLines(t, r, "parallel /w/f: ok", "parallel /v/f: ok", "opens /v/f: ok")
+	r := v.run(t, "parallel:/w/f", "parallel:/v/f", "opens:/v/small")
+	wantLines(t, r, "parallel /w/f: ok", "parallel /v/f: ok", "opens /v/small: ok")
 	t.Log(r.stderr)
 }
 
@@ -219,6 +220,23 @@ func TestShareStop(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 2*time.Second {
 		t.Errorf("stopping took %v", took)
+	}
+}
+
+// The host's error numbers are the guest's.
+func TestShareErrno(t *testing.T) {
+	dir := t.TempDir()
+	mustWrite(t, dir+"/d/x", "")
+	v := &vm{shares: []monitor.Share{share("/proc/self", "/p", hostfs.ReadOnly), share(dir, "/w", hostfs.ReadWrite)}}
+	long := strings.Repeat("long", 70)
+	r := v.run(t, "cat:/p/mem", "cat:/p/exe", "write:/w/d:x", "cat:/w/d/x/y", "cat:/w/"+long, "mv:/w/d:/w/d/e", "ln:/w/d:/w/e")
+	if strings.Contains(r.stdout, "ELF") || !strings.HasPrefix(r.stdout, "cat /p/mem: error: input/output error\ncat /p/exe: error: no such file") {
+		t.Errorf("output %s", clip(r.stdout))
+	}
+	for _, want := range []string{"is a directory", "not a directory", "file name too long", "invalid argument", "operation not permitted"} {
+		if !strings.Contains(r.stdout, "error: "+want+"\n") {
+			t.Errorf("no %q in the output: %s", want, clip(r.stdout))
+		}
 	}
 }
 
