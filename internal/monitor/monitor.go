@@ -10,10 +10,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -21,6 +23,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/devices"
+	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/virtq"
 )
@@ -40,6 +43,10 @@ type Config struct {
 	Stdout, Stderr io.Writer
 	Net            *Net // nil: no network device
 
+	// Shares are the host folders that the guest sees, and there are no others.
+	// The image must have the "fs" device in its note.
+	Shares []Share
+
 	// Signals are handed to the guest, if it catches them; a second one ends
 	// it at once, as does the first if it does not. It may be nil.
 	Signals <-chan unix.Signal
@@ -55,6 +62,16 @@ type Net struct {
 	MTU uint16 // bytes
 
 	stats func() devices.NetStats
+}
+
+// A Share is a folder of the host and where the guest sees it. A later one may
+// be mounted inside an earlier one, on a directory that is there.
+type Share struct {
+	hostfs.Share
+	Path string // in the guest, absolute; made there if it is missing
+	// Overlay makes a share that the host keeps read-only look writable: what
+	// the guest changes stays in the guest's memory. Mode must be ReadOnly.
+	Overlay bool
 }
 
 // Stats is what Run has seen.
@@ -110,11 +127,12 @@ type machine struct {
 	cpu     *vcpu
 	clock   *guestClock
 	bus     *devices.Bus
+	shares  []*hostfs.Server
 	stop    stopper
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
-	if err := checkNote(cfg.Image.Note); err != nil {
+	if err := cmp.Or(checkNote(cfg.Image.Note), checkShares(cfg)); err != nil {
 		return nil, err
 	}
 	m := &machine{cfg: cfg, kvm: -1, vm: -1}
@@ -145,6 +163,9 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 	if m.cpu, err = newVCPU(m.kvm, m.vm); err != nil {
 		return nil, err
 	}
+	if m.shares, err = openShares(cfg.Shares); err != nil {
+		return nil, err
+	}
 	table, err := layoutDevices(cfg)
 	if err != nil {
 		return nil, err
@@ -164,7 +185,16 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 
 // checkNote refuses an image that was made for something else.
 func checkNote(n image.Note) error {
-	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net"))
+	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs"))
+}
+
+// checkShares refuses shares that the image would not look at.
+func checkShares(cfg *Config) error {
+	sees := slices.ContainsFunc(cfg.Image.Note.Devices, func(d image.Device) bool { return d.Type == "fs" })
+	if len(cfg.Shares) > 0 && !sees {
+		return errors.New("the image was not built to see folders of the host")
+	}
+	return nil
 }
 
 // attach puts devices behind the queues of the table. They reach what the
@@ -187,13 +217,14 @@ func (m *machine) attach(table []abi.Device, memEnd uint64) error {
 		return err
 	}
 	m.stop.cpu, m.stop.bus = m.cpu, m.bus
-	return attachDevices(m.bus, table, m.cfg)
+	return attachDevices(m.bus, table, m.cfg, m.shares)
 }
 
 func (m *machine) close() {
 	if m.bus != nil {
 		m.bus.Stop()
 	}
+	closeShares(m.shares)
 	if m.cpu != nil {
 		m.cpu.close()
 	}
