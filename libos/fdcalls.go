@@ -207,7 +207,8 @@ func ioctlMask(cmd uintptr) uint8 {
 	return 0
 }
 
-// A sizer is a file that knows how many bytes can be read (FIONREAD).
+// A sizer is a file that knows how many bytes can be read (FIONREAD), -1 if it is
+// of a kind that has none.
 type sizer interface{ unread() int }
 
 func sysIoctl(a args) (uintptr, Errno) {
@@ -232,7 +233,11 @@ func sysIoctl(a args) (uintptr, Errno) {
 		return 0, errno
 	case ioFIONREAD:
 		if s, ok := d.file.(sizer); ok {
-			return 0, put(a.p[2], int32(min(s.unread(), 1<<31-1)))
+			n := s.unread()
+			if n < 0 {
+				return 0, EINVAL
+			}
+			return 0, put(a.p[2], int32(min(n, 1<<31-1)))
 		}
 	}
 	return 0, ENOTTY
