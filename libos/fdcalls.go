@@ -191,6 +191,7 @@ const (
 	ioTCGETS     = 0x5401
 	ioTIOCGWINSZ = 0x5413
 	ioFIONREAD   = 0x541b
+	ioTIOCOUTQ   = 0x5411
 	ioFIONBIO    = 0x5421
 	ioFIONCLEX   = 0x5450
 	ioFIOCLEX    = 0x5451
@@ -201,7 +202,7 @@ const (
 //go:nosplit
 func ioctlMask(cmd uintptr) uint8 {
 	switch cmd {
-	case ioTCGETS, ioTIOCGWINSZ, ioFIONREAD, ioFIONBIO:
+	case ioTCGETS, ioTIOCGWINSZ, ioFIONREAD, ioTIOCOUTQ, ioFIONBIO:
 		return ptr2
 	}
 	return 0
@@ -238,6 +239,10 @@ func sysIoctl(a args) (uintptr, Errno) {
 				return 0, EINVAL
 			}
 			return 0, put(a.p[2], int32(min(n, 1<<31-1)))
+		}
+	case ioTIOCOUTQ:
+		if s, ok := d.file.(*unixSocket); ok {
+			return 0, put(a.p[2], int32(s.unsent()))
 		}
 	}
 	return 0, ENOTTY
