@@ -43,11 +43,6 @@ var Edits = []Edit{
 		Why: "The same for the calls that the runtime makes from Go.",
 	},
 	{
-		File: "internal/runtime/syscall/linux/asm_linux_amd64.s",
-		Old:  "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$0\n", New: "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$8\n",
-		Why: "It now calls, so it needs a frame.",
-	},
-	{
 		File: "syscall/asm_linux_amd64.s", Old: syscallInstr, New: syscallCall, Count: 3,
 		Why: "fork fails with ENOSYS; getuid and the like reach the library OS.",
 	},
