@@ -366,6 +366,15 @@ var ModuleEdits = []Edit{
 		Why: "See above.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/endpoint.go",
+		Old:  "\t// Add data to the send queue.\n\tsize := int(buf.Size())\n",
+		New: "\t// Add data to the send queue.\n\tsize := int(buf.Size())\n" +
+			"\tif last := e.snd.writeList.Back(); last != nil && !e.snd.isAssignedSequenceNumber(last) && last.payloadSize()+size <= 1024 {\n" +
+			"\t\tlast.pkt.Data().AppendView(buffer.NewViewWithData(buf.Flatten()))\n\t\tbuf.Release()\n" +
+			"\t\tlast.dataMemSize = last.pkt.MemSize()\n\t\te.sndQueueInfo.SndBufUsed += size\n\t\treturn last, size, nil\n\t}\n",
+		Why: "Small writes that wait to be sent share a segment, as on Linux: a segment costs some 700 bytes that the limit of the send buffer does not count, so that writes of a byte each filled the memory.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/sync/fence.go",
 		Old:  "func MemoryFenceReads()\n", New: "//\n//go:noinline\nfunc MemoryFenceReads() {}\n",
 		Why: "It was assembly, as a fence for the compiler; a call is one too.",
