@@ -222,6 +222,9 @@ var socketCalls = []listed{
 // program calls package syscall itself.
 var otherCalls = []listed{
 	{nr_close_range, 0, sysCloseRange},
+	{nr_mremap, 0, sysMremap},
+	{nr_mlockall, 0, nothing},
+	{nr_munlockall, 0, nothing},
 	{nr_readv, ptr1, sysReadv},
 	{nr_writev, ptr1, sysWritev},
 	{nr_preadv, ptr1, sysPreadv},
