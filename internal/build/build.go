@@ -44,6 +44,10 @@ type Config struct {
 	Tags    string // as go build -tags
 	LDFlags string // as go build -ldflags, added to Tailor's own
 
+	// TraceCalls links the tracer of system calls, which `tailor run --trace
+	// syscalls` turns on. It is for images only.
+	TraceCalls bool
+
 	Tool     string // version of this tool, for the image's note
 	CacheDir string // absolute; made when needed
 
