@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -33,6 +34,7 @@ type vmConfig struct {
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
 	Log     *cli.Printer
+	Trace   string // what to trace, "" for nothing
 }
 
 // checkVM reports whether virtual machines can be run here.
@@ -62,7 +64,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	var stats monitor.Stats
 	exit, err := monitor.Run(ctx, monitor.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
-		Params: wire.addrs.params(), Verbose: c.Verbose,
+		Params: c.params(wire), Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stats: &stats,
 	})
@@ -78,6 +80,15 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		}
 	}
 	return exit, err
+}
+
+// params are the guest's boot parameters.
+func (c *vmConfig) params(w wire) string {
+	p := w.addrs.params()
+	if c.Trace != "" {
+		p = strings.TrimSpace(p + " trace=" + c.Trace)
+	}
+	return p
 }
 
 // checkMemory refuses more memory than the host has. The monitor knows the

@@ -74,6 +74,8 @@ type Config struct {
 	// Shares links what mounts the host's folders that the starter offers, into
 	// a program that imports os.
 	Shares bool
+	// Trace links the tracer of system calls.
+	Trace bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -137,7 +139,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -240,6 +242,11 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	if cfg.Complete {
 		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Trace {
+		if err := d.enable("libos/tracing.go", Prefix+"libos/tracing.go", "tracing"); err != nil {
 			return nil, err
 		}
 	}
