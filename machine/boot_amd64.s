@@ -56,23 +56,23 @@ TEXT ·tailorCall(SB),NOSPLIT,$80-0
 	MOVQ	72(SP), R12
 	RET
 library:
-	// Not one of the runtime's: the same arguments, on the caller's stack.
-	MOVQ	SP, R11
+	// Not one of the runtime's: the same arguments, on the caller's stack. They
+	// are taken off this one first, because an interrupt may use it anew.
+	MOVQ	0(SP), AX
+	MOVQ	8(SP), DI
+	MOVQ	16(SP), SI
+	MOVQ	24(SP), DX
+	MOVQ	32(SP), R10
+	MOVQ	40(SP), R8
+	MOVQ	48(SP), R9
 	MOVQ	80(SP), SP
-	MOVQ	0(R11), AX
 	MOVQ	AX, 0(SP)
-	MOVQ	8(R11), AX
-	MOVQ	AX, 8(SP)
-	MOVQ	16(R11), AX
-	MOVQ	AX, 16(SP)
-	MOVQ	24(R11), AX
-	MOVQ	AX, 24(SP)
-	MOVQ	32(R11), AX
-	MOVQ	AX, 32(SP)
-	MOVQ	40(R11), AX
-	MOVQ	AX, 40(SP)
-	MOVQ	48(R11), AX
-	MOVQ	AX, 48(SP)
+	MOVQ	DI, 8(SP)
+	MOVQ	SI, 16(SP)
+	MOVQ	DX, 24(SP)
+	MOVQ	R10, 32(SP)
+	MOVQ	R8, 40(SP)
+	MOVQ	R9, 48(SP)
 	LEAQ	·tailorLibrary(SB), AX
 	CALL	AX
 	MOVQ	56(SP), AX
@@ -81,6 +81,12 @@ library:
 setfs:
 	WRFSBASEQ SI
 	XORL	AX, AX
+	RET
+
+// func tailorKernelStackTop() uintptr
+TEXT ·tailorKernelStackTop(SB),NOSPLIT,$0-8
+	LEAQ	tailorKernelStack<>+4096(SB), AX
+	MOVQ	AX, ret+0(FP)
 	RET
 
 // tailorNano leaves the time of the clock whose Linux number is in DI in AX

@@ -106,6 +106,7 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 		Devices:    table,
 		Params:     params,
 		ParamsLen:  uint64(len(cfg.Params)),
+		Flags:      abi.BootInterrupts,
 	}
 	if cfg.Verbose {
 		info.Flags |= abi.BootVerbose

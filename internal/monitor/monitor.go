@@ -43,6 +43,9 @@ type Config struct {
 	// Signals are handed to the guest, if it catches them; a second one ends
 	// it at once, as does the first if it does not. It may be nil.
 	Signals <-chan unix.Signal
+	// Stall is how long the guest may run without reaching its event loop
+	// before it prints a warning; zero is for ever.
+	Stall time.Duration
 	// Stats is filled in before Run returns, if not nil.
 	Stats *Stats
 }
@@ -93,6 +96,10 @@ func Run(ctx context.Context, cfg Config) (status int, err error) {
 	defer m.close()
 	end := m.control(ctx)
 	defer end()
+	if err := m.startInterrupts(); err != nil {
+		return 0, err
+	}
+	defer m.ints.timer.close()
 	cfg.Stats.Setup = time.Since(begin)
 	status, err = m.loop()
 	if cfg.Net != nil {
@@ -111,6 +118,7 @@ type machine struct {
 	clock   *guestClock
 	bus     *devices.Bus
 	stop    stopper
+	ints    interrupts
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
@@ -224,6 +232,9 @@ func (m *machine) loop() (status int, err error) {
 			clear(at[abi.BootInfo](m.mem, abi.BootAddr).Seed[:])
 		}
 		if e.reason == exitIntr {
+			if err := m.interrupted(); err != nil {
+				return 0, err
+			}
 			continue
 		}
 		switch e.bell {
@@ -237,13 +248,30 @@ func (m *machine) loop() (status int, err error) {
 				stats.FirstNotify = time.Since(begin)
 			}
 			m.bus.Notify(e.value)
-		case abi.BellTrap:
-			f := at[abi.Control](m.mem, abi.ControlAddr).Trap
-			return 0, &guestError{fmt.Sprintf("exception %d at rip %#x, which its runtime could not handle", e.value, f.RIP)}
 		default:
-			return 0, &guestError{fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
+			if err := m.rareBell(e); err != nil {
+				return 0, err
+			}
+		}
+		if m.ints.due() {
+			m.cpu.interrupt()
 		}
 	}
+}
+
+// rareBell answers the doorbell registers that a guest seldom rings.
+func (m *machine) rareBell(e exit) error {
+	switch e.bell {
+	case abi.BellProfile:
+		return m.ints.profile(e.value)
+	case abi.BellResume:
+		m.ints.resume = true
+		return nil
+	case abi.BellTrap:
+		f := at[abi.Control](m.mem, abi.ControlAddr).Trap
+		return &guestError{fmt.Sprintf("exception %d at rip %#x, which its runtime could not handle", e.value, f.RIP)}
+	}
+	return &guestError{fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
 }
 
 // idle parks the vCPU until something happens or the guest's deadline passes.

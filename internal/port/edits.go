@@ -197,18 +197,25 @@ var Edits = []Edit{
 	},
 	{
 		File: "runtime/signal_unix.go",
-		Old:  "\tif sig == _SIGPROF {\n\t\t// Some platforms", New: "\tif false {\n\t\t// Some platforms",
-		Why: "Only exceptions of the processor come to the signal handler (signals that the starter posts are read by machine/signal.go): no timer interrupts for a CPU profile,",
+		Old:  "\t\t\tsigprof(c.sigpc(), c.sigsp(), c.siglr(), gp, mp)\n",
+		New:  "\t\t\tif tailorProfiler != nil {\n\t\t\t\ttailorProfiler(c.sigpc(), c.sigsp(), c.siglr(), gp, mp)\n\t\t\t}\n",
+		Why:  "CPU profiles are linked if the program can start one.",
+	},
+	{
+		File: "runtime/cpuprof.go",
+		Old:  "\t\tcpuprof.on = true\n", New: "\t\tcpuprof.on = true\n\t\ttailorProfiler = sigprof\n",
+		Why: "See above.",
 	},
 	{
 		File: "runtime/signal_unix.go",
 		Old:  "\tif (GOOS == \"linux\" || GOOS == \"android\") && sig == sigPerThreadSyscall {\n\t\t//", New: "\tif false {\n\t\t//",
-		Why: "no other thread asks for a system call,",
+		Why: "No other thread asks for a system call,",
 	},
 	{
 		File: "runtime/signal_unix.go",
-		Old:  "\tif sig == sigPreempt && debug.asyncpreemptoff == 0 && !delayedSignal {\n", New: "\tif false {\n",
-		Why: "and none preempts.",
+		Old:  "\tif sig == sigPreempt && debug.asyncpreemptoff == 0 && !delayedSignal {\n",
+		New:  "\tif sig == sigPreempt {\n\t\ttailorStall(c, gp, mp)\n\t\treturn\n\t}\n\tif false {\n",
+		Why:  "and none preempts: the signal for it says that a goroutine computes for long (machine/interrupt.go).",
 	},
 	{
 		File: "runtime/signal_unix.go",
@@ -242,6 +249,18 @@ var Edits = []Edit{
 		Old:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
 		New:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n\ttailorPoll()\n",
 		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
+	},
+
+	// Code between two blocking operations is atomic: an allocation never blocks.
+	{
+		File: "runtime/mgc.go",
+		Old:  "\tmemstats.enablegc = true // now", New: "\tgcBgMarkStartWorkers()\n\tmemstats.enablegc = true // now",
+		Why: "The first collection would wait for its worker to start, in the middle of somebody's allocation.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\t\tif !gcParkAssist() {\n", New: "\t\tif false && !gcParkAssist() {\n",
+		Why: "An allocation that shall help the collector, and finds nothing to do or no time to do it in, goes on: nobody else would do it meanwhile, and the next one pays.",
 	},
 
 	// Linear memory.
