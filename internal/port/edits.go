@@ -341,6 +341,44 @@ var Edits = []Edit{
 		Why:  "GOMEMLIMIT follows the machine's memory unless set.",
 	},
 	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\tif nonHeapMemory+overage >= memoryLimit {\n", New: "\tlowest := c.heapMarked + tailorRunway(c.test)\n\tif nonHeapMemory+overage >= memoryLimit {\n",
+		Why: "Beyond the limit, when the heap cannot be smaller, the collector would begin anew at each allocation. It lets the heap grow a little in between, until the machine's memory ends.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\t\treturn c.heapMarked\n\t}\n\n\t// Compute the goal", New: "\t\treturn lowest\n\t}\n\n\t// Compute the goal",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\tif goal < c.heapMarked {\n\t\tgoal = c.heapMarked\n\t}\n\treturn goal\n", New: "\tif goal < lowest {\n\t\tgoal = lowest\n\t}\n\treturn goal\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\t\tif extHeapGoal > hardGoal {\n",
+		New:  "\t\tif limit := int64(c.memoryLimitHeapGoal()); !c.test && hardGoal > limit {\n\t\t\thardGoal = max(limit, heapGoal)\n\t\t}\n\t\tif extHeapGoal > hardGoal {\n",
+		Why:  "A heap that turns out to have grown may become twice as large as intended while it is marked, but not larger than the machine's memory.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\t\tdebtBytes = int64(assistBytesPerWork * float64(scanWork))\n",
+		New:  "\t\tdebtBytes = min(int64(assistBytesPerWork*float64(scanWork)), debtBytes+tailorMaxCredit)\n",
+		Why:  "When little marking is expected to be left, a little help was worth the right to allocate hundreds of megabytes, which a worker on another processor would have cut short.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\tgp.gcAssistBytes += 1 + int64(assistBytesPerWork*float64(workDone))\n",
+		New:  "\tgp.gcAssistBytes = min(gp.gcAssistBytes+1+int64(assistBytesPerWork*float64(workDone)), tailorMaxCredit)\n",
+		Why:  "See above.",
+	},
+	{
+		File: "runtime/mgclimit.go",
+		Old:  "\treturn l.enabled.Load()\n", New: "\treturn l.test && l.enabled.Load()\n",
+		Why: "Allocations always help the collector. The limit on its time lets the heap grow meanwhile, up to what a machine does not have, and counts on a worker that takes turns with a goroutine that does not yield.",
+	},
+	{
 		File: "runtime/proc.go",
 		Old:  "\t\tmaxstacksize = 1000000000\n", New: "\t\tmaxstacksize = tailorMaxStack()\n",
 		Why: "A runaway recursion is reported before it takes all memory.",
