@@ -120,3 +120,40 @@ func TestStallWarning(t *testing.T) {
 		}
 	}
 }
+
+// TestInterruptAttacks: what a guest puts where interrupts are agreed on hurts
+// itself alone.
+func TestInterruptAttacks(t *testing.T) {
+	xtest.NeedKVM(t)
+	img := buildImage(t, "hvt", guestPkg)
+	for _, name := range []string{"resume-system", "resume-high", "resume-null", "resume-doorbell", "interrupt-system", "interrupt-null", "interrupt-high"} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, "run", img, name)
+			if r.code != 2 && (r.code != 125 || len(errorLines(r)) != 1) || strings.Contains(r.stdout, "SURVIVED") || strings.Contains(r.stderr, "internal/monitor") {
+				t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, clip(r.stderr))
+			}
+			t.Log(r.code, errorLines(r))
+		})
+	}
+	t.Run("profile-flood", func(t *testing.T) { run(t, "run", img, "profile-flood").want(t, 0, []string{"done\n"}, nil) })
+	t.Run("mask-all", func(t *testing.T) {
+		p := start(t, nil, "run", img, "mask-all")
+		p.expect("ready")
+		p.signal(syscall.SIGQUIT) // cannot be delivered
+		time.Sleep(100 * time.Millisecond)
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 128+15, nil, nil)
+	})
+	t.Run("random", func(t *testing.T) {
+		for range 10 {
+			p := start(t, nil, "run", img, "interrupt-random")
+			stop := time.AfterFunc(3*time.Second, func() { p.cmd.Process.Signal(syscall.SIGTERM) })
+			r := p.wait()
+			stop.Stop()
+			if strings.Contains(r.stderr, "internal/monitor") || strings.Contains(r.stderr, "cmd/tailor") || r.code == 125 && len(errorLines(r)) != 1 {
+				t.Errorf("exit code %d\n%s", r.code, clip(r.stderr))
+			}
+			t.Log(r.code, errorLines(r))
+		}
+	})
+}
