@@ -107,6 +107,7 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 		Devices:    table,
 		Params:     params,
 		ParamsLen:  uint64(len(words)),
+		Flags:      abi.BootInterrupts,
 	}
 	if cfg.Verbose {
 		info.Flags |= abi.BootVerbose
