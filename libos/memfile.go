@@ -26,7 +26,7 @@ type memFile struct {
 func (f *memFile) Open(flags uint32) (File, Errno) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	writes := flags&oACCMODE == oWRONLY || flags&oACCMODE == oRDWR
+	writes := Writes(flags)
 	if writes && f.maps > 0 {
 		return nil, ETXTBSY
 	}

@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -71,6 +72,8 @@ type Config struct {
 	// Diagnostics links what runtime/trace and runtime/metrics need of the
 	// runtime.
 	Diagnostics bool
+	// Files links what mounts the files that the image carries.
+	Files bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -134,7 +137,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Files)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -223,6 +226,14 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 			return nil, err
 		}
 	}
+	if cfg.Files {
+		// What makes system calls sees them, and so does what comes after it.
+		root, err := d.link("boot/files", "syscall")
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
 	if err := d.packages(roots); err != nil {
 		return nil, err
 	}
@@ -241,6 +252,15 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		return nil, err
 	}
 	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+}
+
+// link makes the standard library's package into import the guest's package
+// pkg, whose full path it returns.
+func (d *deriver) link(pkg, into string) (root string, err error) {
+	root = tailor.Module + "/" + pkg
+	to, _ := guestPath(root)
+	text := "package " + path.Base(into) + "\n\nimport _ " + strconv.Quote(to) + "\n"
+	return root, d.put(into+"/tailor_"+path.Base(pkg)+".go", []byte(text))
 }
 
 // moduleDirs returns the folders of the modules that the guest packages use,
