@@ -128,7 +128,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	edits, err := json.Marshal([]any{Edits, ModuleEdits, substitutes, shortPaths})
+	edits, err := json.Marshal([]any{Edits, DataEdits, zoneEdits, zonesLink, rootsText, ModuleEdits, substitutes, shortPaths})
 	if err != nil {
 		return "", err
 	}
@@ -210,12 +210,19 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if err := d.machine(); err != nil {
 		return nil, err
 	}
+	if err := d.zones(cfg.Toolchain.Version); err != nil {
+		return nil, err
+	}
 	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
 	if cfg.Network {
 		const network = tailor.Module + "/boot/network"
 		roots = append(roots, network)
 		var err error
 		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
+			return nil, err
+		}
+		// Package x509 imports net, too.
+		if err := d.roots(); err != nil {
 			return nil, err
 		}
 		// Package net brings the network in: a program that does not import
@@ -284,7 +291,7 @@ func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("download the TCP/IP stack's modules: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+		return nil, fmt.Errorf("download the modules that go into images: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	dirs := map[string]string{}
 	dec := json.NewDecoder(strings.NewReader(string(out)))
