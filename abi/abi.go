@@ -24,6 +24,7 @@
 //	0x100000 guard      unmapped
 //	0x110000 image      per ELF segment    R-X, R--, RW-; never W and X
 //	         heap       guest RW-          up to BootInfo.MemEnd
+//	         files      guest R--          at BootInfo.Files: [FilesHead]
 //
 // # Versions
 //
@@ -171,6 +172,10 @@ type BootInfo struct {
 	Seed [32]byte
 	// Flags is a set of Boot* bits.
 	Flags uint64
+	// Files is the address of the image's files, on a page of its own above
+	// the guest's memory, and FilesLen their bytes. Both are zero if the image
+	// has none.
+	Files, FilesLen uint64
 }
 
 // Bits of [BootInfo.Flags].

@@ -232,6 +232,9 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 // runImage runs an image file, or with -t unix a program that build -t unix
 // made.
 func (a *app) runImage(ctx context.Context, o runOptions, path string, args []string) (int, error) {
+	if len(o.files) > 0 {
+		return 0, hint.Errorf("give --file to tailor build, or run the package", "--file %s: %s is built already", o.files[0], path)
+	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
 		if err := a.checkUnix(o); err != nil {

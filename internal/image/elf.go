@@ -77,6 +77,11 @@ func parse(r io.ReaderAt, size uint64) (*Image, error) {
 	if err := checkHeader(hdr, m.Note); err != nil {
 		return nil, err
 	}
+	if files := m.Note.Files; files != nil {
+		if err := files.check(size); err != nil {
+			return nil, err
+		}
+	}
 	if m.Segments, err = segments(progs); err != nil {
 		return nil, err
 	}

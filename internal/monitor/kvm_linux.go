@@ -30,6 +30,8 @@ const (
 
 	kvmAPIVersion = 12
 
+	kvmMemReadonly = 1 << 1 // flag of a memory region
+
 	capUserMemory    = 3
 	capImmediateExit = 136
 )

@@ -159,6 +159,9 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 	if m.mem, err = newGuestMemory(size); err != nil {
 		return nil, err
 	}
+	if m.mem.files, err = cfg.Image.MapFiles(); err != nil {
+		return nil, err
+	}
 	if m.vm, err = ioctl(m.kvm, "KVM_CREATE_VM", kvmCreateVM, 0); err != nil {
 		return nil, err
 	}
@@ -218,6 +221,9 @@ func (m *machine) attach(table []abi.Device, memEnd uint64) error {
 	}
 	ranges = append(ranges, virtq.Range{Start: virtq.GPA(m.cfg.Image.End), End: virtq.GPA(memEnd), Writable: true})
 	mem, err := virtq.NewMemory(m.mem.mem, ranges...)
+	if files := m.mem.files; err == nil && files != nil {
+		err = mem.AddReadOnly(virtq.GPA(m.mem.filesAddr()), files)
+	}
 	if err != nil {
 		return err
 	}
