@@ -205,8 +205,16 @@ func tailorIsWorker() bool {
 // notified before another goroutine runs.
 var tailorBells uint64
 
+// tailor_bellNotify notifies a queue.
+//
 //go:linkname tailor_bellNotify
-func tailor_bellNotify(queue uint32) {
+func tailor_bellNotify(queue uint32) { tailorBell(abi.BellNotify, uintptr(queue)) }
+
+// tailor_bellNetwork notifies a queue of the network's, if the calling goroutine
+// is one of tailorWorkers later.
+//
+//go:linkname tailor_bellNetwork
+func tailor_bellNetwork(queue uint32) {
 	if queue < 64 && tailorIsWorker() {
 		tailorBells |= 1 << queue
 		return

@@ -23,7 +23,7 @@ func bootInfo() *abi.BootInfo
 //go:linkname device runtime.tailor_device
 func device(typ uint32, n int) *abi.Device
 
-//go:linkname bell runtime.tailor_bellNotify
+//go:linkname bell runtime.tailor_bellNetwork
 func bell(queue uint32)
 
 //go:linkname irqRegister runtime.tailor_irqRegister
