@@ -405,6 +405,26 @@ var ModuleEdits = []Edit{
 		Why:  "See above: this is the question whether to look at the packet filter, asked four times a packet.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv4/ipv4.go",
+		Old:  "\treturn e.forwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
+		Why: "A guest is a host, not a router: what forwards packets is not linked.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv4/ipv4.go",
+		Old:  "\treturn e.multicastForwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
+		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv6/ipv6.go",
+		Old:  "\treturn e.forwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
+		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv6/ipv6.go",
+		Old:  "\treturn e.multicastForwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
+		Why: "See above.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/connect.go",
 		Old:  "\tif e.rcv.RcvNxt != e.snd.MaxSentAck {\n",
 		New:  "\tif e.rcv.RcvNxt != e.snd.MaxSentAck && (TailorDelayAck == nil || !TailorDelayAck(e, e.snd.MaxSentAck.Size(e.rcv.RcvNxt))) {\n",
