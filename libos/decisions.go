@@ -83,17 +83,7 @@ var limits = []decision{
 
 // offered reports whether a call is carried out, as against refused as a whole.
 func offered(num uintptr) bool {
-	if num > maxCall || table[num].fn == nil {
-		return false
-	}
-	for _, group := range refusedCalls {
-		for _, n := range group.nums {
-			if uintptr(n) == num {
-				return false
-			}
-		}
-	}
-	return true
+	return num <= maxCall && table[num].fn != nil && !table[num].refused
 }
 
 // CallDoc returns docs/syscalls.md, written from the tables of this package.

@@ -38,7 +38,8 @@ func TestDecisions(t *testing.T) {
 			numbers[name] = num
 		}
 	}
-	decided := map[string]bool{}
+	decided, told := map[string]bool{}, map[uintptr]int{}
+	Hooks.Unsupported = func(num uintptr) { told[num]++ }
 	for _, d := range append(append([]decision(nil), byDesign...), missing...) {
 		for _, name := range strings.Fields(d.calls) {
 			num, known := numbers[name]
@@ -54,6 +55,9 @@ func TestDecisions(t *testing.T) {
 			decided[name] = true
 			if _, errno := sys(num); errno != d.errno {
 				t.Errorf("%s: errno %d, want %d", name, errno, d.errno)
+			}
+			if sys(num); told[num] != 1 {
+				t.Errorf("%s was reported %d times", name, told[num])
 			}
 		}
 	}
