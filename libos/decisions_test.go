@@ -15,7 +15,7 @@ func TestCallDoc(t *testing.T) {
 	reset(t)
 	UseAll()
 	if *updateDoc {
-		if err := os.WriteFile(callDocFile, []byte(CallDoc()), 0o644); err != nil {
+		if err := os.WriteFile(callDocFile, []byte(callDoc()), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -23,7 +23,7 @@ func TestCallDoc(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(have) != CallDoc() {
+	if string(have) != callDoc() {
 		t.Error("docs/syscalls.md is not what the tables say; run: go test ./libos -run CallDoc -update")
 	}
 }
