@@ -24,6 +24,8 @@ type args struct {
 type call struct {
 	// ptrs has bit n set when argument n is a pointer.
 	ptrs uint8
+	// refused says that fn only fails: Hooks.Unsupported is told.
+	refused bool
 	// fn carries out the call. nil is ENOSYS, reported by Hooks.Unsupported.
 	fn func(a args) (uintptr, Errno)
 }
@@ -100,8 +102,11 @@ func dispatch(num uintptr, a args) (uintptr, Errno) {
 // perform calls the handler of num.
 func perform(num uintptr, a args) (uintptr, Errno) {
 	if num < uintptr(len(table)) {
-		if fn := table[num].fn; fn != nil {
-			return fn(a)
+		if c := &table[num]; c.fn != nil {
+			if c.refused {
+				reportUnsupported(num)
+			}
+			return c.fn(a)
 		}
 	}
 	reportUnsupported(num)

@@ -39,7 +39,7 @@ func unfit(num uintptr) bool {
 	switch num {
 	case nr_readv, nr_writev, nr_preadv, nr_pwritev, nr_preadv2, nr_pwritev2,
 		nr_sendmsg, nr_recvmsg, nr_sendmmsg, nr_recvmmsg, // pointers within
-		nr_munmap, nr_madvise: // of memory that is not mapped
+		nr_munmap, nr_madvise, nr_mremap: // of memory that is not mapped
 		return true
 	}
 	return false
@@ -121,10 +121,35 @@ func fuzzCall(arena *fuzzArena, b []byte) {
 func blocks(num uintptr) bool {
 	switch num {
 	case nr_read, nr_write, nr_flock, nr_poll, nr_ppoll, nr_select, nr_pselect6,
-		nr_epoll_wait, nr_epoll_pwait, nr_epoll_pwait2, nr_recvfrom, nr_dup2, nr_dup3:
+		nr_epoll_wait, nr_epoll_pwait, nr_epoll_pwait2, nr_recvfrom, nr_dup2, nr_dup3,
+		nr_accept, nr_accept4, nr_connect, nr_sendto:
 		return true
 	}
 	return false
+}
+
+// FuzzControl parses ancillary data, and receives what a message was sent with
+// into a buffer of any length.
+func FuzzControl(f *testing.F) {
+	rights := []byte{20, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0}
+	f.Add(rights, uint8(24))
+	f.Add(append(rights[:len(rights):len(rights)], 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255), uint8(3))
+	f.Fuzz(func(t *testing.T, oob []byte, room uint8) {
+		reset(t)
+		x, y := newSocketPair(sockDgram)
+		y.passCred = room%2 == 0
+		if _, errno := x.Send([][]byte{{1}}, oob, nil, 0); errno != 0 {
+			return
+		}
+		buf := make([]byte, room)
+		r, errno := y.Recv([][]byte{make([]byte, 1)}, buf, msgDontWait)
+		if errno != 0 || r.N != 1 || r.OOBN > len(buf) {
+			t.Errorf("errno %d, %d bytes, %d of ancillary data in %d", errno, r.N, r.OOBN, len(buf))
+		}
+		if unixNet.inFlight != 0 {
+			t.Errorf("%d descriptors are lost", unixNet.inFlight)
+		}
+	})
 }
 
 func FuzzParams(f *testing.F) {

@@ -46,8 +46,8 @@ type HookSet struct {
 	Free  func(p unsafe.Pointer, n uintptr)
 	// Memory returns the bytes of memory in total and those not in use.
 	Memory func() (total, free uint64)
-	// Unsupported is told the number of a system call that failed with ENOSYS,
-	// or whose promise cannot be kept (mprotect), once for each number.
+	// Unsupported is told the number of a system call that is not offered, or
+	// whose promise cannot be kept (mprotect), once for each number.
 	Unsupported func(num uintptr)
 }
 

@@ -32,7 +32,7 @@ type listed struct {
 // install takes a group into use.
 func install(group []listed) {
 	for _, c := range group {
-		table[c.num] = call{c.ptrs, c.fn}
+		table[c.num] = call{ptrs: c.ptrs, fn: c.fn}
 	}
 }
 
@@ -322,7 +322,7 @@ func noAttributes(args) (uintptr, Errno) { return 0, EOPNOTSUPP }
 func installRefused() {
 	for _, group := range refusedCalls {
 		for _, num := range group.nums {
-			table[num] = call{0, group.fn}
+			table[num] = call{refused: true, fn: group.fn}
 		}
 	}
 }

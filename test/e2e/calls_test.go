@@ -102,6 +102,55 @@ read /dev/stdin: illegal seek
 		var b bytes.Buffer
 		fmt.Println(pprof.Lookup("heap").WriteTo(&b, 1))
 		fmt.Println(bytes.Contains(b.Bytes(), []byte("main.main")), len(keep))`, "<nil>\ntrue 1048576\n"},
+	"unix sockets": {`"fmt" "io" "net" "os"`, `
+		l, err := net.Listen("unix", "/tmp/s")
+		fmt.Println(l.Addr(), err)
+		go func() {
+			c, _ := l.Accept()
+			io.Copy(c, c)
+			c.Close()
+			l.Close()
+		}()
+		c, err := net.Dial("unix", "/tmp/s")
+		fmt.Fprint(c, "echo")
+		c.(*net.UnixConn).CloseWrite()
+		b, err := io.ReadAll(c)
+		fmt.Println(string(b), err)
+		_, err = os.Stat("/tmp/s")
+		fmt.Println(os.IsNotExist(err))
+		_, err = net.Dial("unixgram", "@nobody")
+		fmt.Println(err)`, "/tmp/s <nil>\necho <nil>\ntrue\ndial unixgram @nobody: connect: connection refused\n"},
+	"shared mapping": {`"fmt" "os" "syscall"`, `
+		f, _ := os.Create("/tmp/f")
+		f.WriteString("before")
+		b, err := syscall.Mmap(int(f.Fd()), 0, 1<<20, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+		fmt.Println(len(b), err)
+		f.WriteAt([]byte("AFTER."), 0)
+		f.Truncate(1 << 19)
+		f.WriteAt([]byte("end"), 1<<19)
+		b[100] = '!'
+		var c [1]byte
+		f.ReadAt(c[:], 100)
+		fmt.Println(string(b[:6]), string(b[1<<19:][:3]), string(c[:]), syscall.Munmap(b))`, "1048576 <nil>\nAFTER. end ! <nil>\n"},
+	"calls that grow the stack": {`"fmt" "net" "sync"`, `
+		l, _ := net.Listen("tcp", "127.0.0.1:0")
+		var all sync.WaitGroup
+		for range 50 {
+			c, err := net.Dial("tcp", l.Addr().String())
+			if err != nil {
+				fmt.Println(err)
+			}
+			all.Go(func() { // fcntl, by an instruction of the runtime's assembly
+				f, err := c.(*net.TCPConn).File()
+				if err != nil {
+					fmt.Println(err)
+				}
+				f.Close()
+				c.Close()
+			})
+		}
+		all.Wait()
+		fmt.Println("done")`, "done\n"},
 	"random": {`"crypto/rand" "fmt"`, `
 		fmt.Println(len(rand.Text()))`, "26\n"},
 }
@@ -130,4 +179,32 @@ func TestCallGroups(t *testing.T) {
 			t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", code, stdout, want, stderr)
 		}
 	})
+}
+
+// A trace shows what the program does, and nothing of it is in an image that was
+// not built for it.
+func TestTrace(t *testing.T) {
+	xtest.NeedKVM(t)
+	stdout, stderr, code := runIn(t, ".", nil, "run", "--trace", "syscalls", "./testdata/unixcalls")
+	if code != 0 || !strings.HasPrefix(stdout, "poll 1 1\n") {
+		t.Errorf("exit code %d, stdout %q, stderr:\n%s", code, stdout, stderr)
+	}
+	for _, line := range []string{" poll(1, 1000) = 1", " mmap(0x0, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = 0x"} {
+		if !strings.Contains(stderr, line) {
+			t.Errorf("the trace has no line %q:\n%s", line, stderr)
+		}
+	}
+	img := buildImage(t, "hvt", "../../examples/hello")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"run", "--trace", "syscalls", img}, "rebuild it with: tailor build --trace syscalls"},
+		{[]string{"run", "-t", "unix", "--trace", "syscalls", "../../examples/hello"}, "strace -f"},
+		{[]string{"run", "--trace", "disk", "../../examples/hello"}, "write --trace syscalls"},
+	} {
+		if _, stderr, code := runIn(t, ".", nil, c.args...); code != 125 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%v: exit code %d, stderr:\n%s", c.args, code, stderr)
+		}
+	}
 }

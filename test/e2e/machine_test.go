@@ -130,7 +130,7 @@ func TestRuntime(t *testing.T) {
 }
 
 func TestUnsupportedCall(t *testing.T) {
-	guest(t, "unsupported").want(t, 0, []string{"function not implemented\nfunction not implemented\ntrue\n"}, nil)
+	guest(t, "unsupported").want(t, 0, []string{"operation not permitted\noperation not permitted\ntrue\n"}, nil)
 	img := buildImage(t, "hvt", guestPkg)
 	r := run(t, "run", "-v", img, "unsupported")
 	if n := strings.Count(r.stderr, "ptrace"); n != 1 {

@@ -1,5 +1,3 @@
-//go:build !tailoros
-
 package libos
 
 import (
@@ -83,22 +81,12 @@ var limits = []decision{
 
 // offered reports whether a call is carried out, as against refused as a whole.
 func offered(num uintptr) bool {
-	if num > maxCall || table[num].fn == nil {
-		return false
-	}
-	for _, group := range refusedCalls {
-		for _, n := range group.nums {
-			if uintptr(n) == num {
-				return false
-			}
-		}
-	}
-	return true
+	return num <= maxCall && table[num].fn != nil && !table[num].refused
 }
 
-// CallDoc returns docs/syscalls.md, written from the tables of this package.
-func CallDoc() string {
-	var b strings.Builder
+// callDoc returns docs/syscalls.md, written from the tables of this package.
+func callDoc() string {
+	b := new(strings.Builder)
 	b.WriteString(callDocHead)
 	b.WriteString("\n## Offered\n\n")
 	line := ""
@@ -112,11 +100,11 @@ func CallDoc() string {
 		}
 	}
 	b.WriteString(line + "\n\nWhere they do less than on Linux:\n\n")
-	writeDecisions(&b, limits)
+	writeDecisions(b, limits)
 	b.WriteString("\n## Absent by design\n\n")
-	writeDecisions(&b, byDesign)
+	writeDecisions(b, byDesign)
 	b.WriteString("\n## Missing\n\n")
-	writeDecisions(&b, missing)
+	writeDecisions(b, missing)
 	return b.String()
 }
 
@@ -136,7 +124,7 @@ more than a millisecond, how long. The calls that the runtime makes for itself
 (machine/kernel.go: its clock, its idling, its console output for a panic) are
 not the program's, and not among them.
 
-This page is written from libos/table.go and libos/decisions.go by
+This page is written from libos/table.go and libos/calldoc_test.go by
 ` + "`go test ./libos -run CallDoc -update`" + `.
 `
 
