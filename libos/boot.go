@@ -26,6 +26,7 @@ func makeRoot() {
 	for _, name := range []string{"dev", "etc", "proc", "root", "run", "tmp", "usr", "var"} {
 		fs.root.subdir(name)
 	}
+	fs.root.subdir("usr").subdir("bin")
 	fs.root.subdir("tmp").attr.Mode |= 0o1777
 	makeDevices(fs.root.subdir("dev"))
 }

@@ -507,3 +507,12 @@ func TestDup(t *testing.T) {
 	_, errno = sys(nr_dup3, fd, fd, 0)
 	want(t, errno, EINVAL)
 }
+
+func TestPollOpenTwice(t *testing.T) {
+	reset(t)
+	r, _ := testPipe(t, oNONBLOCK)
+	want(t, PollOpen(uintptr(r)), 0)
+	want(t, PollOpen(uintptr(r)), EEXIST)
+	want(t, PollClose(uintptr(r)), 0)
+	want(t, PollOpen(uintptr(r)), 0)
+}

@@ -113,7 +113,8 @@ func (d *desc) forget(fd int) {
 
 // PollOpen arms the runtime's netpoll for fd: from now on, and at once if it is
 // ready already, Hooks.PollNotify is called when fd may have become ready. It
-// returns EPERM for a file that cannot be waited for, such as a regular file.
+// returns EPERM for a file that cannot be waited for, such as a regular file, and
+// EEXIST for a descriptor that is waited for already.
 func PollOpen(fd uintptr) Errno {
 	d, errno := fds.get(int(fd))
 	if errno != 0 {
@@ -123,6 +124,11 @@ func PollOpen(fd uintptr) Errno {
 	p, ok := d.file.(Poller)
 	if !ok {
 		return EPERM
+	}
+	for _, w := range d.watch.load() {
+		if w.netpoll && w.fd == int(fd) {
+			return EEXIST
+		}
 	}
 	d.addWatcher(p, &watcher{fd: int(fd), netpoll: true, notify: func(ready uint32) {
 		if mode := pollMode(ready); mode != 0 {
