@@ -20,9 +20,9 @@ const lastCase = "500 calls, one after the other: "
 func TestGRPCServer(t *testing.T) {
 	interop := plain(t, local(t, "grpcclient"))
 	g := boot(t, interopServer(t), []string{"10000/tcp"})
-	// The connection preface, and the beginning of the server's SETTINGS frame.
+	// The client's preface and SETTINGS frame, and part of the server's.
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
-	g.answers(func() error { return exchange(g.addrs["10000/tcp"], preface, "\x00") })
+	g.answers(func() error { return exchange(g.addrs["10000/tcp"], preface, "\x04\x00\x00\x00\x00\x00") })
 	told := client(t, interop, g.addrs["10000/tcp"])
 	t.Log(told)
 	if !strings.Contains(told, lastCase) {

@@ -75,13 +75,19 @@ type guest struct {
 // boot starts a program, and publishes its ports, "80/tcp".
 func boot(t testing.TB, pkg string, ports []string, args ...string) *guest {
 	t.Helper()
+	return bootWith(t, pkg, nil, ports, args...)
+}
+
+// bootWith is boot with more flags of tailor run.
+func bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *guest {
+	t.Helper()
 	xtest.NeedKVM(t)
 	img := vmtest.Image(t, "hvt", pkg)
 	if info, err := os.Stat(img); err == nil {
 		t.Logf("the image has %.2f MB", float64(info.Size())/1e6)
 	}
 	g := &guest{t: t, addrs: map[string]string{}}
-	line := []string{"run"}
+	line := append([]string{"run"}, flags...)
 	for _, p := range ports {
 		port, network, _ := strings.Cut(p, "/")
 		addr := freePort(t, network)
@@ -168,9 +174,9 @@ func (g *guest) answersHTTP(url string) {
 	})
 }
 
-// exchange sends text over a new TCP connection, and compares the beginning of
-// what comes back.
-func exchange(addr, send, prefix string) error {
+// exchange sends text over a new TCP connection, and reads until says has come
+// back.
+func exchange(addr, send, says string) error {
 	c, err := net.Dial("tcp", addr)
 	if err != nil {
 		return err
@@ -180,12 +186,12 @@ func exchange(addr, send, prefix string) error {
 	if _, err := io.WriteString(c, send); err != nil {
 		return err
 	}
-	got := make([]byte, len(prefix))
-	if _, err := io.ReadFull(c, got); err != nil {
-		return err
-	}
-	if string(got) != prefix {
-		return fmt.Errorf("got %q", got)
+	var got []byte
+	for buf := make([]byte, 4096); !strings.Contains(string(got), says); {
+		n, err := c.Read(buf)
+		if got = append(got, buf[:n]...); err != nil {
+			return fmt.Errorf("%w after %q", err, got)
+		}
 	}
 	return nil
 }
