@@ -34,11 +34,11 @@ type listed struct {
 // install takes a group into use, over the base group: init functions of other
 // files, which may run first, do so too.
 func install(group []listed) {
-	baseOnce.Do(func() { list(baseCalls) })
-	list(group)
+	baseOnce.Do(func() { enlist(baseCalls) })
+	enlist(group)
 }
 
-func list(group []listed) {
+func enlist(group []listed) {
 	for _, c := range group {
 		table[c.num] = call{ptrs: c.ptrs, fn: c.fn}
 	}

@@ -14,6 +14,7 @@ func main() {
 	config := embed.NewConfig()
 	config.Dir = "/tmp/etcd"
 	config.LogLevel = "error"
+	config.QuotaBackendBytes = 16 << 20 // a tenth more is mapped; by default 10 GiB
 	server, err := embed.StartEtcd(config)
 	check(err)
 	<-server.Server.ReadyNotify()
