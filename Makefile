@@ -8,7 +8,7 @@ FUZZTIME ?= 20s
 # Without cgo everywhere, as the tool itself is built.
 export CGO_ENABLED = 0
 
-.PHONY: all build test check race bench fuzz deps help
+.PHONY: all build test check race bench fuzz survey deps help
 
 all: build
 
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench   virtual machines beside plain processes (BENCHFLAGS=-short: quickly),'
 	@echo '             then every benchmark of a package, or those that match BENCH='
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
+	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
 
 build:
 	$(GO) build -trimpath -o bin/tailor ./cmd/tailor
@@ -48,6 +49,10 @@ bench: deps
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh
+
+# A quarter of an hour where nothing is compiled yet.
+survey: deps
+	$(GO) test ./test/programs -run Survey -survey -v -count=1 -timeout 60m
 
 deps:
 	@tools/deps.sh

@@ -1,5 +1,7 @@
 package libos
 
+import "sync"
+
 // Pointer masks: bit n for argument n.
 const (
 	ptr0 = 1 << iota
@@ -29,14 +31,22 @@ type listed struct {
 	fn   func(a args) (uintptr, Errno)
 }
 
-// install takes a group into use.
+// install takes a group into use, over the base group: init functions of other
+// files, which may run first, do so too.
 func install(group []listed) {
+	baseOnce.Do(func() { enlist(baseCalls) })
+	enlist(group)
+}
+
+func enlist(group []listed) {
 	for _, c := range group {
 		table[c.num] = call{ptrs: c.ptrs, fn: c.fn}
 	}
 }
 
-func init() { install(baseCalls) }
+var baseOnce sync.Once
+
+func init() { install(nil) }
 
 // baseCalls are what package os needs of the standard descriptors, and what the
 // standard library asks without being asked.

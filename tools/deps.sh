@@ -4,7 +4,7 @@
 set -u
 
 # command:package
-wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk'
+wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools'
 
 missing=
 for pair in $wanted; do

@@ -7,9 +7,11 @@
 package xtest
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -21,6 +23,8 @@ const (
 	KVM  = "kvm"  // /dev/kvm can be opened
 	Root = "root" // the effective user is root
 	Tun  = "tun"  // network interfaces can be made through /dev/net/tun
+
+	Modules = "modules" // Go modules can be downloaded, see NeedModule
 )
 
 // NeedKVM skips t (or fails it, see the package comment) unless virtual
@@ -54,6 +58,31 @@ func NeedCommand(t testing.TB, name, pkg string) string {
 	path, err := exec.LookPath(name)
 	need(t, name, err, "apt-get install "+pkg)
 	return path
+}
+
+// refused matches what the go command says when a module proxy answers that it
+// does not serve a module.
+var refused = regexp.MustCompile(`\b(403 Forbidden|404 Not Found|410 Gone)\b`)
+
+// NeedModule downloads a module, MODULE@VERSION, unless it is there already. It
+// skips t (or fails it) where that is not possible. A proxy that serves others
+// and refuses this one is a matter of its own: TAILOR_CI_HAS promises such a
+// module by its path.
+func NeedModule(t testing.TB, module string) {
+	t.Helper()
+	cmd := exec.Command("go", "mod", "download", module)
+	cmd.Dir = t.TempDir() // no module's, no workspace's choice of versions
+	cmd.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := cmd.CombinedOutput()
+	feature, remedy := Modules, "go env GOPROXY must name a module proxy that can be reached"
+	if refused.Match(out) {
+		feature, _, _ = strings.Cut(module, "@")
+		remedy = "the module proxy does not serve it; choose another with GOPROXY"
+	}
+	if err != nil {
+		err = fmt.Errorf("go mod download %s: %w: %s", module, err, bytes.TrimSpace(out))
+	}
+	need(t, feature, err, remedy)
 }
 
 func canOpen(dev string) error {

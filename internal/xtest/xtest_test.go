@@ -2,6 +2,8 @@ package xtest
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"runtime"
 	"strings"
@@ -73,6 +75,31 @@ func TestMachine(t *testing.T) {
 		_, err := os.Stat(dev)
 		if r := run(f); err != nil && r.ended != "skip" {
 			t.Errorf("without %s: ended by %q, want skip", dev, r.ended)
+		}
+	}
+}
+
+// TestNeedModule asks proxies of its own.
+func TestNeedModule(t *testing.T) {
+	refusing := httptest.NewServer(http.NotFoundHandler())
+	defer refusing.Close()
+	gone := httptest.NewServer(nil)
+	gone.Close()
+	t.Setenv("GOMODCACHE", t.TempDir())
+	t.Setenv("GONOSUMDB", "*")
+	t.Setenv("CI", "1")
+	for _, tt := range []struct{ proxy, has, ended, text string }{
+		{refusing.URL, "modules", "skip", "no example.com/m here"},
+		{refusing.URL, "modules,example.com/m", "fail", "promises example.com/m"},
+		{gone.URL, "", "skip", "no modules here"},
+		{gone.URL, "modules", "fail", "promises modules"},
+		{"off", "modules", "fail", "promises modules"},
+	} {
+		t.Setenv("GOPROXY", tt.proxy)
+		t.Setenv("TAILOR_CI_HAS", tt.has)
+		r := run(func(tb testing.TB) { r := tb.(*recorder); r.TB = t; NeedModule(r, "example.com/m@v1.0.0") })
+		if r.ended != tt.ended || !strings.Contains(r.text, tt.text) {
+			t.Errorf("proxy %s, TAILOR_CI_HAS=%q: ended by %q (%s), want %q with %q", tt.proxy, tt.has, r.ended, r.text, tt.ended, tt.text)
 		}
 	}
 }
