@@ -22,8 +22,11 @@ type TestConfig struct {
 	Dir string
 	// Exec is the command that runs a test binary, nil for none.
 	Exec []string
-	// Tool tells builds of this tool apart.
+	// Go is the go command, "" for the one on PATH.
+	Go string
+	// Tool tells builds of this tool apart, Version is its version.
 	Tool     [16]byte
+	Version  string
 	CacheDir string // absolute; made when needed
 	Stderr   io.Writer
 }
@@ -34,8 +37,11 @@ type Test struct {
 	Args []string // its arguments: "test", flags, packages, arguments of the test
 	Dir  string   // where it runs
 	Env  []string // settings on top of the environment
-	// Version is the Go release, "go1.26.8", GOROOT where it is.
-	Version, GOROOT string
+	// Version is the Go release, "go1.26.8".
+	Version string
+	// GOROOT is the Go tree, Links one of links to it that Env names.
+	GOROOT, Links string
+	GOMODCACHE    string
 }
 
 // NewTest checks what cfg asks for and derives the runtime port for it. What go
@@ -53,9 +59,11 @@ func NewTest(ctx context.Context, cfg TestConfig) (*Test, error) {
 	if err := checkEnv(os.Environ(), HVT); err != nil {
 		return nil, err
 	}
-	g, err := findGo(build)
-	if err != nil {
-		return nil, err
+	g := &goCmd{path: cfg.Go, stderr: cfg.Stderr}
+	if g.path == "" {
+		if g, err = findGo(build); err != nil {
+			return nil, err
+		}
 	}
 	env, err := g.env(ctx, build.Dir, nil)
 	if err != nil {
@@ -81,7 +89,8 @@ func newTest(ctx context.Context, cfg TestConfig, build Config, g *goCmd, env Go
 	if err != nil {
 		return nil, err
 	}
-	t := &Test{Go: tc.Go, Dir: build.Dir, Env: append(slices.Clone(forced), tc.Env()...), Version: env.GOVERSION, GOROOT: env.GOROOT}
+	t := &Test{Go: tc.Go, Dir: build.Dir, Env: append(slices.Clone(forced), tc.Env()...), Version: env.GOVERSION,
+		GOROOT: env.GOROOT, Links: tc.GOROOT, GOMODCACHE: env.GOMODCACHE}
 	overlay, err := port.Prepare(ctx, port.Config{
 		Toolchain: tc, CacheDir: cfg.CacheDir,
 		Network: true, Complete: true, Diagnostics: true, Extra: flags.overlay,

@@ -1,7 +1,8 @@
 // Package gotest reads the command line of go test (and of go run), as far as
 // one must to add to it: which arguments are flags, which are packages, and
 // which belong to the test. It follows cmd/go/internal/test/testflag.go and
-// knows the flags of "go help testflag" and "go help build". It is pure.
+// knows the flags of "go help testflag" and "go help build". [NewView] decides what
+// a test sees of the host.
 package gotest
 
 import (
