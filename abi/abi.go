@@ -163,6 +163,7 @@ const (
 	DeviceBlock   = 2
 	DeviceConsole = 3
 	DeviceRNG     = 4
+	DeviceFS      = 26
 )
 
 // MaxQueues is the number of virtqueues of one device at the most.
@@ -203,10 +204,18 @@ const (
 	FVersion1 = 1 << 32 // virtio 1.x layouts
 )
 
-// Queue indexes of a network device and of a console.
+// Queue indexes of a network device, of a console and of a file system (virtio
+// 1.2 section 5.11.2, with one request queue).
 const (
 	NetQueueRX     = 0
 	NetQueueTX     = 1
 	ConsoleQueueRX = 0
 	ConsoleQueueTX = 1
+	FSQueueHiPrio  = 0
+	FSQueueRequest = 1
 )
+
+// FSTagLen is the length in bytes of a file system's tag, NUL-padded, at the
+// start of its configuration space; behind it is the number of request queues
+// as a le32 (virtio 1.2 section 5.11.4).
+const FSTagLen = 36

@@ -20,6 +20,7 @@ func init() {
 // makeRoot makes the root file system.
 func makeRoot() {
 	fs := newMemFS()
+	memBudget = fs.held
 	root := &mount{fs: fs, root: fs.root}
 	files = vfs{mounts: []*mount{root}, cwd: place{root, fs.root}, umask: 0o022}
 	for _, name := range []string{"dev", "etc", "proc", "root", "run", "tmp", "usr", "var"} {
@@ -52,7 +53,7 @@ func fillRoot(p Params) {
 	fs := files.mounts[0].fs.(*memFS)
 	fs.root.stamp(now())
 	if total, _ := Hooks.Memory(); total > 0 {
-		fs.limit = int64(total / 2)
+		fs.held.limit = int64(total / 2)
 	}
 	etc := fs.root.subdir("etc")
 	etc.write("hostname", host()+"\n")

@@ -369,7 +369,7 @@ func checkRename(from, to *lookup, flags uint32) Errno {
 		return errno
 	}
 	target, errno := to.find()
-	if errno != 0 && errno != ENOENT {
+	if errno != 0 && (errno != ENOENT || to.dir.removed()) {
 		return errno
 	}
 	exists := errno == 0

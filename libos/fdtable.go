@@ -75,13 +75,13 @@ func (d *desc) setFlags(f uint32) {
 	if p, ok := d.file.(Poller); ok && (old^now)&oNONBLOCK != 0 {
 		p.SetNonblock(now&oNONBLOCK != 0)
 	}
-	if p, ok := d.file.(appender); ok {
-		p.setAppend(now&oAPPEND != 0)
+	if p, ok := d.file.(Appender); ok {
+		p.SetAppend(now&oAPPEND != 0)
 	}
 }
 
-// An appender is a file that wants to know of O_APPEND.
-type appender interface{ setAppend(bool) }
+// An Appender is a file that wants to know when O_APPEND is set or cleared.
+type Appender interface{ SetAppend(bool) }
 
 // A slot is one descriptor.
 type slot struct {

@@ -125,42 +125,42 @@ func TestDevices(t *testing.T) {
 func TestMemoryIsReleased(t *testing.T) {
 	reset(t)
 	fs := rootFS()
-	before := fs.used
+	before := fs.held.used.Load()
 	fd := openTest(t, "/tmp/big", oRDWR|oCREAT)
 	buf := make([]byte, 1<<20)
 	for range 4 {
 		fdFile(fd).Write(buf)
 	}
 	sys(nr_pwrite64, fd, ptr(&buf[0]), 1, 1<<50) // sparse
-	if st := statTest(t, "/tmp/big"); st.size != 1<<50+1 || st.blocks*512 > 5<<20 || fs.used-before > 5<<20 {
-		t.Errorf("size %d blocks %d used %d", st.size, st.blocks, fs.used-before)
+	if st := statTest(t, "/tmp/big"); st.size != 1<<50+1 || st.blocks*512 > 5<<20 || fs.held.used.Load()-before > 5<<20 {
+		t.Errorf("size %d blocks %d used %d", st.size, st.blocks, fs.held.used.Load()-before)
 	}
 	sys(nr_ftruncate, fd, 1000)
-	if used := fs.used - before; used > 2048 {
+	if used := fs.held.used.Load() - before; used > 2048 {
 		t.Errorf("after truncation: %d bytes in use", used)
 	}
 	fdFile(fd).Write(buf)
 	sys(nr_unlink, ptr(str("/tmp/big")))
-	if used := fs.used - before; used < 1<<20 {
+	if used := fs.held.used.Load() - before; used < 1<<20 {
 		t.Errorf("an open file lost its contents: %d", used)
 	}
 	fdFile(fd).close(t)
-	if fs.used != before {
-		t.Errorf("after close: %d bytes in use", fs.used-before)
+	if fs.held.used.Load() != before {
+		t.Errorf("after close: %d bytes in use", fs.held.used.Load()-before)
 	}
 	fd = openTest(t, "/tmp/again", oRDWR|oCREAT)
 	fdFile(fd).Write(buf)
 	fdFile(fd).close(t)
 	sys(nr_open, ptr(str("/tmp/other")), oCREAT|oWRONLY, 0o600)
 	sys(nr_rename, ptr(str("/tmp/other")), ptr(str("/tmp/again")))
-	if fs.used != before {
-		t.Errorf("after rename over it: %d bytes in use", fs.used-before)
+	if fs.held.used.Load() != before {
+		t.Errorf("after rename over it: %d bytes in use", fs.held.used.Load()-before)
 	}
 }
 
 func TestFileSystemFull(t *testing.T) {
 	reset(t)
-	rootFS().limit = rootFS().used + 300<<10
+	rootFS().held.limit = rootFS().held.used.Load() + 300<<10
 	fd := openTest(t, "/tmp/f", oRDWR|oCREAT)
 	n, err := fdFile(fd).Write(make([]byte, 1<<20))
 	if err != nil || n == 0 || n > 300<<10 {
@@ -396,8 +396,11 @@ func TestMount(t *testing.T) {
 	reset(t)
 	sys(nr_mkdir, ptr(str("/tmp/m")), 0o755)
 	fdFile(openTest(t, "/tmp/m/hidden", oCREAT|oWRONLY)).close(t)
-	want(t, Mount("/tmp/none", roFS{}), ENOENT)
 	want(t, Mount("/etc/hosts", roFS{}), ENOTDIR)
+	want(t, Mount("/etc/hosts/x", roFS{}), ENOTDIR)
+	want(t, Mount("/tmp/x/y/../z/", roFS{}), 0)
+	openTest(t, "/tmp/x/z/file", oRDONLY)
+	openTest(t, "/tmp/x/y", oRDONLY|oDIRECTORY)
 	want(t, Mount("/tmp/m", roFS{}), 0)
 	openTest(t, "/tmp/m/file", oRDONLY)
 	call := func(num uintptr, expect Errno, paths ...string) {
@@ -440,7 +443,7 @@ func TestMount(t *testing.T) {
 
 func TestMemfd(t *testing.T) {
 	reset(t)
-	before := rootFS().used
+	before := rootFS().held.used.Load()
 	fd, errno := sys(nr_memfd_create, ptr(str("m")), 1)
 	want(t, errno, 0)
 	fdFile(fd).Write([]byte("abc"))
@@ -450,7 +453,7 @@ func TestMemfd(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	fdFile(fd).close(t)
-	if rootFS().used != before {
+	if rootFS().held.used.Load() != before {
 		t.Error("memory is not released")
 	}
 }

@@ -3,11 +3,13 @@ package libos
 // dirSize is what stat tells as the size of a directory, in bytes.
 const dirSize = 4096
 
-// A memEntry is a name in a directory. node is nil once it was removed.
+// A memEntry is a name in a directory. node is nil once it was removed, and
+// until it is looked up where the name is known from the directory below.
 type memEntry struct {
 	cookie int64
 	name   string
 	node   node
+	lower  lowerEntry
 }
 
 // A memDir is a directory. Its entries are in the map by name, and in order,
@@ -18,7 +20,8 @@ type memDir struct {
 	name   string // in parent; "" for the root and once removed
 	names  map[string]*memEntry
 	order  []*memEntry
-	last   int64 // greatest cookie given
+	last   int64    // greatest cookie given
+	below  lowerDir // what names may be there beside those
 }
 
 // Open implements Node.
@@ -28,10 +31,35 @@ func (d *memDir) Open(uint32) (File, Errno) { return nil, EISDIR }
 func (d *memDir) Lookup(name string) (Node, Errno) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	if e := d.names[name]; e != nil {
-		return e.node, 0
+	e, errno := d.find(name)
+	if errno != 0 {
+		return nil, errno
 	}
-	return nil, ENOENT
+	return e.node, 0
+}
+
+// find returns the entry name with its node. fs.mu is held.
+func (d *memDir) find(name string) (*memEntry, Errno) {
+	e := d.names[name]
+	if d.below.dir != nil && (e == nil || e.node == nil) {
+		return d.bringUp(name, e)
+	}
+	if e == nil {
+		return nil, ENOENT
+	}
+	return e, 0
+}
+
+// missing returns 0 if there is no entry name, else EEXIST or what went wrong.
+func (d *memDir) missing(name string) Errno {
+	_, errno := d.find(name)
+	switch errno {
+	case 0:
+		return EEXIST
+	case ENOENT:
+		return 0
+	}
+	return errno
 }
 
 // Parent implements Directory.
@@ -45,10 +73,16 @@ func (d *memDir) Parent() (Directory, string) {
 func (d *memDir) Next(after int64) (Entry, bool, Errno) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
+	if errno := d.complete(); errno != 0 {
+		return Entry{}, false, errno
+	}
 	for i := d.position(after); i < len(d.order); i++ {
-		if e := d.order[i]; e.node != nil {
+		switch e := d.order[i]; {
+		case e.node != nil:
 			a := &e.node.base().attr
 			return Entry{e.cookie, a.Ino, a.Mode & ModeFmt, e.name}, true, 0
+		case e.lower.there:
+			return Entry{e.cookie, e.lower.ino, e.lower.mode, e.name}, true, 0
 		}
 	}
 	return Entry{}, false, 0
@@ -73,18 +107,24 @@ func (d *memDir) removed() bool { return d.name == "" && d != d.fs.root }
 
 // insert adds a name for n. fs.mu is held.
 func (d *memDir) insert(name string, n node) {
-	d.last++
-	e := &memEntry{d.last, name, n}
-	if d.names == nil {
-		d.names = make(map[string]*memEntry)
-	}
-	d.names[name] = e
-	d.order = append(d.order, e)
+	d.enter(name).node = n
 	if sub, ok := n.(*memDir); ok {
 		sub.parent, sub.name = d, name
 		d.attr.Nlink++
 	}
 	d.touch()
+}
+
+// enter makes an entry.
+func (d *memDir) enter(name string) *memEntry {
+	d.last++
+	e := &memEntry{cookie: d.last, name: name}
+	if d.names == nil {
+		d.names = make(map[string]*memEntry)
+	}
+	d.names[name] = e
+	d.order = append(d.order, e)
+	return e
 }
 
 // erase removes a name, not the node. fs.mu is held.
@@ -95,6 +135,7 @@ func (d *memDir) erase(e *memEntry) {
 		d.attr.Nlink--
 	}
 	e.node = nil
+	d.below.hide(e)
 	if len(d.order) > 2*len(d.names)+8 {
 		d.compact()
 	}
@@ -105,7 +146,7 @@ func (d *memDir) erase(e *memEntry) {
 func (d *memDir) compact() {
 	keep := make([]*memEntry, 0, len(d.names))
 	for _, e := range d.order {
-		if e.node != nil {
+		if e.node != nil || e.lower.there {
 			keep = append(keep, e)
 		}
 	}
@@ -119,8 +160,8 @@ func (d *memDir) Create(name string, a *Attr, target string) (Node, Errno) {
 	if d.removed() {
 		return nil, ENOENT
 	}
-	if d.names[name] != nil {
-		return nil, EEXIST
+	if errno := d.missing(name); errno != 0 {
+		return nil, errno
 	}
 	if d.attr.Mode&modeSetGID != 0 {
 		a.GID = d.attr.GID
@@ -175,12 +216,14 @@ func (d *memDir) Link(name string, n Node) Errno {
 	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
+	if d.removed() {
+		return ENOENT
+	}
+	if errno := d.missing(name); errno != 0 {
+		return errno
+	}
 	b := m.base()
 	switch {
-	case d.removed():
-		return ENOENT
-	case d.names[name] != nil:
-		return EEXIST
 	case b.attr.Mode&ModeFmt == ModeDir:
 		return EPERM
 	case b.attr.Nlink == 0:
@@ -196,9 +239,9 @@ func (d *memDir) Link(name string, n Node) Errno {
 func (d *memDir) Unlink(name string, dir bool) Errno {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	e := d.names[name]
-	if e == nil {
-		return ENOENT
+	e, errno := d.find(name)
+	if errno != 0 {
+		return errno
 	}
 	if errno := removable(e.node, dir); errno != 0 {
 		return errno
@@ -215,10 +258,14 @@ func removable(n node, dir bool) Errno {
 		return ENOTDIR
 	case !dir && isDir:
 		return EISDIR
-	case isDir && len(sub.names) > 0:
-		return ENOTEMPTY
+	case !isDir:
+		return 0
 	}
-	return 0
+	errno := sub.complete()
+	if errno == 0 && len(sub.names) > 0 {
+		errno = ENOTEMPTY
+	}
+	return errno
 }
 
 // discard removes a name and what it stands for.
@@ -239,7 +286,14 @@ func (d *memDir) Rename(name string, to Directory, newName string, flags uint32)
 	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
-	from, old := d.names[name], dst.names[newName]
+	from, errno := d.find(name)
+	if errno != 0 {
+		return errno
+	}
+	old, errno := dst.find(newName)
+	if errno != 0 && errno != ENOENT {
+		return errno
+	}
 	if errno := renamable(d, dst, from, old, flags); errno != 0 {
 		return errno
 	}
@@ -266,8 +320,6 @@ func (d *memDir) Rename(name string, to Directory, newName string, flags uint32)
 func renamable(d, dst *memDir, from, old *memEntry, flags uint32) Errno {
 	exchange := flags&renameExchange != 0
 	switch {
-	case from == nil:
-		return ENOENT
 	case old != nil && flags&renameNoReplace != 0:
 		return EEXIST
 	case old == nil && exchange:

@@ -15,6 +15,7 @@ type memFile struct {
 	memNode
 	first  []byte           // chunk 0: most files have no other
 	rest   map[int64][]byte // the chunks behind it
+	below  lowerFile        // what a chunk that is not here may be read from
 	opens  int              // open files and mappings
 	writes int              // of them for writing
 	maps   int              // mappings that hold a copy: nobody may write
@@ -28,6 +29,9 @@ func (f *memFile) Open(flags uint32) (File, Errno) {
 	writes := flags&oACCMODE == oWRONLY || flags&oACCMODE == oRDWR
 	if writes && f.maps > 0 {
 		return nil, ETXTBSY
+	}
+	if errno := f.below.open(); errno != 0 {
+		return nil, errno
 	}
 	f.opens++
 	if writes {
@@ -53,6 +57,9 @@ func (f *memFile) SetAttr(which uint32, a *Attr) Errno {
 
 // release frees the contents when no name and no open file is left.
 func (f *memFile) release() {
+	if f.opens == 0 {
+		f.below.close()
+	}
 	if f.attr.Nlink == 0 && f.opens == 0 {
 		size := f.attr.Size
 		f.truncate(0)
@@ -71,7 +78,7 @@ func (f *memFile) chunk(i int64) []byte {
 // setChunk stores c, whose capacity counts as used; nil makes a hole.
 func (f *memFile) setChunk(i int64, c []byte) {
 	delta := int64(cap(c) - cap(f.chunk(i)))
-	f.fs.used += delta
+	f.fs.held.used.Add(delta)
 	f.attr.Blocks += delta / 512
 	switch {
 	case i == 0:
@@ -87,9 +94,9 @@ func (f *memFile) setChunk(i int64, c []byte) {
 }
 
 // readAt reads at off; 0 is the end.
-func (f *memFile) readAt(p []byte, off int64) int {
+func (f *memFile) readAt(p []byte, off int64) (int, Errno) {
 	if off >= f.attr.Size {
-		return 0
+		return 0, 0
 	}
 	p = p[:min(int64(len(p)), f.attr.Size-off)]
 	for n := 0; n < len(p); {
@@ -97,13 +104,19 @@ func (f *memFile) readAt(p []byte, off int64) int {
 		o := int(at & (chunkSize - 1))
 		part := p[n:min(len(p), n+chunkSize-o)]
 		k := 0
-		if c := f.chunk(at >> chunkShift); o < len(c) {
+		c := f.chunk(at >> chunkShift)
+		if c == nil && at < f.below.size {
+			var errno Errno
+			if k, errno = f.below.readAt(part, at); errno != 0 {
+				return n, errno
+			}
+		} else if o < len(c) {
 			k = copy(part, c[o:])
 		}
 		clear(part[k:])
 		n += len(part)
 	}
-	return len(p)
+	return len(p), 0
 }
 
 // writeAt writes at off; off+len(p) does not overflow. It stops early when
@@ -112,20 +125,24 @@ func (f *memFile) writeAt(p []byte, off int64) (int, Errno) {
 	if len(p) == 0 {
 		return 0, 0
 	}
-	n := 0
+	n, errno := 0, Errno(0)
 	for n < len(p) {
 		at := off + int64(n)
 		o := int(at & (chunkSize - 1))
 		part := p[n:min(len(p), n+chunkSize-o)]
+		if errno = f.copyUp(at>>chunkShift, o, o+len(part)); errno != 0 {
+			break
+		}
 		c, ok := f.extend(at>>chunkShift, o, o+len(part))
 		if !ok {
+			errno = ENOSPC
 			break
 		}
 		copy(c[o:], part)
 		n += len(part)
 	}
 	if n == 0 {
-		return 0, ENOSPC
+		return 0, errno
 	}
 	f.attr.Size = max(f.attr.Size, off+int64(n))
 	f.touch()
@@ -145,7 +162,7 @@ func (f *memFile) extend(i int64, start, end int) ([]byte, bool) {
 		for size < end {
 			size *= 2
 		}
-		if f.fs.limit > 0 && f.fs.used+int64(size-cap(c)) > f.fs.limit {
+		if !f.fs.held.allows(int64(size - cap(c))) {
 			return nil, false
 		}
 		grown := make([]byte, end, size)
@@ -171,6 +188,7 @@ func (f *memFile) truncate(size int64) {
 			}
 		}
 		f.cut(last, o)
+		f.attr.Blocks -= f.below.cut(size)
 	}
 	f.attr.Size = size
 }
@@ -216,8 +234,12 @@ func (o *memOpen) ReadAt(p []byte, off int64) (int, Errno) {
 		return 0, EINVAL
 	}
 	o.f.fs.mu.Lock()
+	if below, n := o.f.untouched(off, len(p)); n > 0 {
+		o.f.fs.mu.Unlock() // what waits does not make others wait
+		return below.readAt(p[:n], off)
+	}
 	defer o.f.fs.mu.Unlock()
-	return o.f.readAt(p, off), 0
+	return o.f.readAt(p, off)
 }
 
 func (o *memOpen) Write(p []byte) (int, Errno) {
@@ -303,7 +325,8 @@ func (o *memOpen) Close() Errno {
 	return 0
 }
 
-func (o *memOpen) setAppend(on bool) {
+// SetAppend implements Appender.
+func (o *memOpen) SetAppend(on bool) {
 	o.f.fs.mu.Lock()
 	defer o.f.fs.mu.Unlock()
 	o.append = on

@@ -1,23 +1,39 @@
 package libos
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
 // tmpfsMagic is TMPFS_MAGIC.
 const tmpfsMagic = 0x01021994
 
 // A memFS is a file system in memory. One lock guards all of it: nothing that
-// is done under it waits.
+// is done under it waits, but for what may lie below it (see [Overlay]).
 type memFS struct {
 	mu      sync.Mutex
 	root    *memDir
 	lastIno uint64
 	nodes   uint64
-	used    int64 // bytes held by file contents
-	limit   int64 // for used; 0 for none
+	held    *budget
+	known   map[Node]node // by the node below, where that may have more names
 }
 
+// A budget is the memory that the contents of files may take, in one file
+// system or several.
+type budget struct {
+	used  atomic.Int64 // bytes
+	limit int64        // bytes; 0 for none
+}
+
+// allows reports whether n more bytes may be used.
+func (b *budget) allows(n int64) bool { return b.limit <= 0 || b.used.Load()+n <= b.limit }
+
+// memBudget is that of the root file system and of what lies over others.
+var memBudget *budget
+
 func newMemFS() *memFS {
-	fs := new(memFS)
+	fs := &memFS{held: new(budget)}
 	fs.root = fs.create(&Attr{Mode: ModeDir | 0o755}, "").(*memDir)
 	fs.root.parent = fs.root
 	return fs
@@ -31,9 +47,9 @@ func (fs *memFS) Usage() Usage {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	u := Usage{Magic: tmpfsMagic, BlockSize: pageSize, NameLength: maxName}
-	if fs.limit > 0 {
-		u.Blocks = uint64(fs.limit) / pageSize
-		u.Free = uint64(max(fs.limit-fs.used, 0)) / pageSize
+	if limit := fs.held.limit; limit > 0 {
+		u.Blocks = uint64(limit) / pageSize
+		u.Free = uint64(max(limit-fs.held.used.Load(), 0)) / pageSize
 		u.Files = u.Blocks
 		u.FreeFiles = u.Files - min(u.Files, fs.nodes)
 	}

@@ -390,18 +390,39 @@ func names(b []byte) []byte {
 
 // TestParity runs random sequences of file operations against Linux and libos.
 func TestParity(t *testing.T) {
+	parityRuns(t, nil)
+}
+
+// TestParityOverlay does so with what a first half of the calls made lying
+// below an overlay for the second.
+func TestParityOverlay(t *testing.T) {
+	parityRuns(t, layOver)
+}
+
+// layOver puts an overlay over the root file system.
+func layOver(t testing.TB) {
+	fs, errno := Overlay(files.mounts[0].root)
+	want(t, errno, 0)
+	root := &mount{fs: fs, root: fs.Root()}
+	files.mounts, files.cwd = []*mount{root}, place{root, root.root}
+}
+
+// parityRuns runs sequences for some time. half, if it is not nil, is called
+// on libos in the middle of each, when nothing is open.
+func parityRuns(t *testing.T, half func(testing.TB)) {
 	if os.Getuid() != 0 {
 		t.Skip("libos has user 0 only: run as root to compare with Linux")
 	}
 	if *paritySeed != 0 {
-		parity(t, *paritySeed, 3000)
+		parity(t, *paritySeed, 3000, half)
 		return
 	}
+	paritySuccesses = 0
 	base := uint64(time.Now().UnixNano())
 	end := time.Now().Add(4 * time.Second)
 	n := 0
 	for i := uint64(0); time.Now().Before(end) && !t.Failed(); i++ {
-		parity(t, base+i, 1500)
+		parity(t, base+i, 1500, half)
 		n++
 	}
 	t.Logf("%d sequences of 1500 calls, %d %% of the calls succeed", n, 100*paritySuccesses/max(1500*n, 1))
@@ -414,7 +435,7 @@ func TestParity(t *testing.T) {
 var paritySuccesses int
 
 // parity runs one sequence.
-func parity(t *testing.T, seed uint64, steps int) {
+func parity(t *testing.T, seed uint64, steps int, half func(testing.TB)) {
 	reset(t)
 	old, err := os.Getwd()
 	if err != nil {
@@ -438,19 +459,34 @@ func parity(t *testing.T, seed uint64, steps int) {
 		must2(t)(sys(nr_mkdir, ptr(str(deep[:2*i+2])), 0o755))
 	}
 	must2(t)(sys(nr_chdir, ptr(str(deep))))
-	compare(t, seed, steps, parent)
+	sides := [2]*side{{enter: linuxEnter}, {enter: libosEnter}}
+	if half == nil {
+		compare(t, sides, seed, steps, parent)
+		return
+	}
+	compare(t, sides, seed, steps/2, parent)
+	sides[1].closeAll()
+	half(t)
+	must2(t)(sys(nr_chdir, ptr(str(deep))))
+	if err := os.Chdir(filepath.Join(parent, deep)); err != nil {
+		t.Fatal(err)
+	}
+	compare(t, sides, ^seed, steps/2, parent)
 }
 
-func compare(t *testing.T, seed uint64, steps int, parent string) {
-	sides := [2]*side{{enter: linuxEnter}, {enter: libosEnter}}
-	s := &script{rand.New(rand.NewPCG(seed, 1)), 8, sides[0]}
-	defer func() {
-		for _, fd := range sides[0].fds {
-			if int(fd) > 2 {
-				syscall.Close(int(fd))
-			}
+// closeAll closes all slots.
+func (x *side) closeAll() {
+	for _, fd := range x.fds {
+		if int(fd) > 2 {
+			x.enter(nr_close, &[6]uintptr{fd})
 		}
-	}()
+	}
+	x.fds = nil
+}
+
+func compare(t *testing.T, sides [2]*side, seed uint64, steps int, parent string) {
+	s := &script{rand.New(rand.NewPCG(seed, 1)), 8, sides[0]}
+	defer sides[0].closeAll()
 	for _, x := range sides {
 		for range s.slots {
 			x.fds = append(x.fds, ^uintptr(0))

@@ -146,10 +146,13 @@ type vfs struct {
 
 var files vfs
 
-// Mount makes fs visible at the directory path, covering what is there. It is
-// meant for the start of the system, before the program runs.
+// Mount makes fs visible at the directory path, covering what is there;
+// directories on the way that are missing are made. It takes the calls for
+// files into use. It is meant for the start of the system, before the program
+// runs; path is taken from the root if it is relative.
 func Mount(path string, fs FileSystem) Errno {
-	at, errno := resolve(atFDCWD, path, followLast)
+	UseFiles()
+	at, errno := makePath("/" + path)
 	if errno != 0 {
 		return errno
 	}
@@ -160,6 +163,32 @@ func Mount(path string, fs FileSystem) Errno {
 	defer files.mu.Unlock()
 	files.mounts = append(files.mounts, &mount{fs, fs.Root(), at})
 	return 0
+}
+
+// makePath returns what path names; directories that are missing are made.
+func makePath(path string) (place, Errno) {
+	for i := range path {
+		if path[i] != '/' || i == 0 {
+			continue
+		}
+		if _, errno := makeDir(path[:i]); errno != 0 {
+			return place{}, errno
+		}
+	}
+	return makeDir(path)
+}
+
+// makeDir returns what path names, made as a directory if it is missing.
+func makeDir(path string) (place, Errno) {
+	p, errno := resolve(atFDCWD, path, followLast)
+	if errno != ENOENT {
+		return p, errno
+	}
+	l, errno := parentOf(atFDCWD, path)
+	if errno != 0 {
+		return place{}, errno
+	}
+	return createAt(l, &Attr{Mode: ModeDir | 0o755}, "")
 }
 
 // root returns the root directory.

@@ -43,6 +43,9 @@ type Config struct {
 
 	Tags    string // as go build -tags
 	LDFlags string // as go build -ldflags, added to Tailor's own
+	// Shares makes an image that sees the host's folders that it is started
+	// with, as those of tests are.
+	Shares bool
 
 	Tool     string // version of this tool, for the image's note
 	CacheDir string // absolute; made when needed

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor/abi"
@@ -77,12 +78,15 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		Target: cfg.Target, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src,
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags}, src.args...), "\x00")),
 	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
 		if prog.network {
 			p.Devices = append(p.Devices, "net")
+		}
+		if cfg.Shares {
+			p.Devices = append(p.Devices, "fs")
 		}
 		if err := p.preparePort(env, flags, prog); err != nil {
 			return nil, err
@@ -117,7 +121,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Extra: flags.overlay,
 	}
 	return nil
 }

@@ -22,6 +22,8 @@ const (
 const (
 	consoleQueueSize = 64
 	netQueueSize     = 256
+	fsQueueSize      = 64
+	fsHiPrioSize     = 8
 )
 
 // ringAlign is the alignment in bytes of each part of a queue: what one side
@@ -64,6 +66,20 @@ func NetSpec(name string, mac [6]byte, mtu uint16, features uint64) Spec {
 	}
 	copy(s.Config[netConfigMAC:], mac[:])
 	binary.LittleEndian.PutUint16(s.Config[netConfigMTU:], mtu)
+	return s
+}
+
+// FSSpec describes a file system device with a tag of up to 31 bytes, by which
+// the guest knows it.
+func FSSpec(tag string) Spec {
+	s := Spec{
+		Type:       abi.DeviceFS,
+		Name:       tag,
+		Features:   abi.FVersion1 | abi.FEventIdx,
+		QueueSizes: []uint32{abi.FSQueueHiPrio: fsHiPrioSize, abi.FSQueueRequest: fsQueueSize},
+	}
+	copy(s.Config[:abi.FSTagLen], tag)
+	binary.LittleEndian.PutUint32(s.Config[abi.FSTagLen:], fsQueues-1)
 	return s
 }
 

@@ -42,7 +42,7 @@ const (
 
 // A Device is one that the image wants to be there at boot.
 type Device struct {
-	Type string `json:"type"`           // "net", "console", "block" or "rng"
+	Type string `json:"type"`           // "net", "console", "block", "rng" or "fs"
 	Name string `json:"name,omitempty"` // what it is called on the command line, less than 32 bytes
 }
 
@@ -66,6 +66,7 @@ var deviceTypes = map[string]uint32{
 	"block":   abi.DeviceBlock,
 	"console": abi.DeviceConsole,
 	"rng":     abi.DeviceRNG,
+	"fs":      abi.DeviceFS,
 }
 
 // VirtioType returns the virtio device type (abi.DeviceNet and the like) of

@@ -93,8 +93,9 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 	table := uint64(abi.BootAddr) + uint64(unsafe.Sizeof(abi.BootInfo{}))
 	table = (table + 63) &^ 63
 	params := table + uint64(len(devices))*uint64(unsafe.Sizeof(abi.Device{}))
-	if params+uint64(len(cfg.Params)) > abi.BootEnd {
-		return fmt.Errorf("boot parameters of %d bytes do not fit (at most %d)", len(cfg.Params), abi.BootEnd-params)
+	words := cfg.Params + shareParams(cfg.Shares)
+	if params+uint64(len(words)) > abi.BootEnd {
+		return fmt.Errorf("boot parameters of %d bytes do not fit (at most %d)", len(words), abi.BootEnd-params)
 	}
 	info := at[abi.BootInfo](m, abi.BootAddr)
 	*info = abi.BootInfo{
@@ -105,7 +106,7 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 		ImageEnd:   imageEnd,
 		Devices:    table,
 		Params:     params,
-		ParamsLen:  uint64(len(cfg.Params)),
+		ParamsLen:  uint64(len(words)),
 	}
 	if cfg.Verbose {
 		info.Flags |= abi.BootVerbose
@@ -116,7 +117,7 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 	for i := range devices {
 		*at[abi.Device](m, table+uint64(i)*uint64(unsafe.Sizeof(abi.Device{}))) = devices[i]
 	}
-	copy(m.mem[params:], cfg.Params)
+	copy(m.mem[params:], words)
 	return nil
 }
 

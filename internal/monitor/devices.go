@@ -1,8 +1,14 @@
 package monitor
 
 import (
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/devices"
+	"github.com/tailor-os/tailor/internal/hostfs"
 )
 
 // layoutDevices decides which devices the guest has and where their queues are.
@@ -11,11 +17,14 @@ func layoutDevices(cfg *Config) ([]abi.Device, error) {
 	if n := cfg.Net; n != nil {
 		specs = append(specs, devices.NetSpec("net", n.MAC, n.MTU, devices.Offloads))
 	}
+	for i := range cfg.Shares {
+		specs = append(specs, devices.FSSpec(shareTag(i)))
+	}
 	return devices.Layout(abi.RingAddr, abi.RingEnd, specs...)
 }
 
 // attachDevices puts the back ends behind the devices of the table.
-func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config) error {
+func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.Server) error {
 	for i := range table {
 		var err error
 		switch d := &table[i]; d.Type {
@@ -27,10 +36,74 @@ func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config) error {
 			var net *devices.Net
 			net, err = bus.AddNet(d, cfg.Net.FD)
 			cfg.Net.stats = net.Stats
+		case abi.DeviceFS:
+			err = bus.AddFS(d, shares[0])
+			shares = shares[1:]
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// shareTag is what the guest knows a share by.
+func shareTag(i int) string { return "share" + strconv.Itoa(i) }
+
+// openShares opens the folders that the guest is to see.
+func openShares(list []Share) (open []*hostfs.Server, err error) {
+	for _, s := range list {
+		if !path.IsAbs(s.Path) || path.Clean(s.Path) != s.Path || s.Path == "/" {
+			err = fmt.Errorf("share %s: %q is no absolute path to see it at", s.Dir, s.Path)
+		} else if s.Overlay && s.Mode != hostfs.ReadOnly {
+			err = fmt.Errorf("share %s: an overlay needs a share that is read-only", s.Dir)
+		}
+		var server *hostfs.Server
+		if err == nil {
+			server, err = hostfs.New(s.Share)
+		}
+		if err != nil {
+			closeShares(open)
+			return nil, err
+		}
+		open = append(open, server)
+	}
+	return open, nil
+}
+
+func closeShares(open []*hostfs.Server) {
+	for _, s := range open {
+		s.Close()
+	}
+}
+
+// shareParams tells the guest where to mount shares: mount=TAG:PATH:KIND, with
+// what is special in a boot parameter as %XX.
+func shareParams(list []Share) string {
+	var b strings.Builder
+	for i, s := range list {
+		kind := "rw"
+		switch {
+		case s.Overlay:
+			kind = "overlay"
+		case s.Mode == hostfs.ReadOnly:
+			kind = "ro"
+		}
+		fmt.Fprintf(&b, " mount=%s:%s:%s", shareTag(i), escapeParam(s.Path), kind)
+	}
+	return b.String()
+}
+
+// escapeParam writes all but letters, digits and a few others as %XX.
+func escapeParam(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', strings.IndexByte("/._-@+", c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
 }

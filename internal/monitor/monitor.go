@@ -125,6 +125,7 @@ type machine struct {
 	cpu     *vcpu
 	clock   *guestClock
 	bus     *devices.Bus
+	shares  []*hostfs.Server
 	stop    stopper
 }
 
@@ -160,6 +161,9 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 	if m.cpu, err = newVCPU(m.kvm, m.vm); err != nil {
 		return nil, err
 	}
+	if m.shares, err = openShares(cfg.Shares); err != nil {
+		return nil, err
+	}
 	table, err := layoutDevices(cfg)
 	if err != nil {
 		return nil, err
@@ -179,7 +183,7 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 
 // checkNote refuses an image that was made for something else.
 func checkNote(n image.Note) error {
-	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net"))
+	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs"))
 }
 
 // attach puts devices behind the queues of the table. They reach what the
@@ -202,13 +206,14 @@ func (m *machine) attach(table []abi.Device, memEnd uint64) error {
 		return err
 	}
 	m.stop.cpu, m.stop.bus = m.cpu, m.bus
-	return attachDevices(m.bus, table, m.cfg)
+	return attachDevices(m.bus, table, m.cfg, m.shares)
 }
 
 func (m *machine) close() {
 	if m.bus != nil {
 		m.bus.Stop()
 	}
+	closeShares(m.shares)
 	if m.cpu != nil {
 		m.cpu.close()
 	}

@@ -71,6 +71,9 @@ type Config struct {
 	// Diagnostics links what runtime/trace and runtime/metrics need of the
 	// runtime.
 	Diagnostics bool
+	// Shares links what mounts the host's folders that the starter offers, into
+	// a program that imports os.
+	Shares bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -134,7 +137,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -220,6 +223,15 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		to, _ := guestPath(network)
 		link := "package net\n\nimport _ " + strconv.Quote(to) + "\n"
 		if err := d.put("net/tailor_network.go", []byte(link)); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Shares {
+		const shares = tailor.Module + "/boot/shares"
+		roots = append(roots, shares)
+		to, _ := guestPath(shares)
+		link := "package os\n\nimport _ " + strconv.Quote(to) + "\n"
+		if err := d.put("os/tailor_shares.go", []byte(link)); err != nil {
 			return nil, err
 		}
 	}

@@ -1,0 +1,109 @@
+// Package fsdev is the driver of a virtio file system device (virtio 1.2 section
+// 5.11) whose features and queues the starter has set up already. It carries
+// requests and replies of the FUSE protocol, and does not look into them.
+//
+// The device is not trusted. What it says is checked by package queue (which
+// buffers, how many bytes); after a lie the device is broken for good: every
+// call, also of those that wait, fails with the error, and its queues are never
+// touched again. A device that never answers makes its callers wait for ever,
+// as a hung disk does.
+//
+// # Goroutines
+//
+// A device that answers while it is being notified, as Tailor's monitor does for
+// most requests, is waited for by nobody: the caller finds the reply in the ring
+// when the doorbell returns. Only when it does not, a goroutine of the driver's
+// waits for the ring, and wakes the callers whose replies have come.
+package fsdev
+
+import (
+	"errors"
+	"unsafe"
+
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/virtio/queue"
+)
+
+// Config says how a device reaches the world.
+type Config struct {
+	// Origin is where guest-physical address 0 is mapped, see queue.Config.
+	Origin unsafe.Pointer
+	// Notify rings the doorbell.
+	Notify func(value uint32)
+	// Waiter parks a goroutine until a queue has something to reap. It is given
+	// a copy of the queue's Waitable, and may return early.
+	Waiter queue.Waiter
+}
+
+// Errors for which a device is refused.
+var (
+	ErrNotFS    = errors.New("fsdev: device is not a file system device")
+	ErrQueues   = errors.New("fsdev: file system device lacks a priority or a request queue")
+	ErrVersion  = errors.New("fsdev: file system device without VIRTIO_F_VERSION_1 is not supported")
+	ErrEventIdx = errors.New("fsdev: file system device without VIRTIO_F_EVENT_IDX is not supported")
+	ErrSize     = errors.New("fsdev: file system device has queues of fewer than 4 entries")
+)
+
+// parts is how many buffers a request has at the most: header and contents, out
+// and in.
+const parts = 4
+
+// A Device is a running file system device. Its methods may be called
+// concurrently.
+type Device struct {
+	tag      string
+	waiter   queue.Waiter
+	requests line
+	priority line
+}
+
+// New takes over a device. It touches the rings only in the calls.
+func New(d *abi.Device, c Config) (*Device, error) {
+	switch {
+	case d.Type != abi.DeviceFS:
+		return nil, ErrNotFS
+	case d.NumQueues < 2:
+		return nil, ErrQueues
+	case d.Features&abi.FVersion1 == 0:
+		return nil, ErrVersion
+	case d.Features&abi.FEventIdx == 0:
+		return nil, ErrEventIdx
+	}
+	dev := &Device{tag: tagOf(d.Config[:abi.FSTagLen]), waiter: c.Waiter}
+	qc := queue.Config{Origin: c.Origin, Notify: c.Notify}
+	if err := dev.priority.init(&d.Queues[abi.FSQueueHiPrio], qc, c.Waiter); err != nil {
+		return nil, err
+	}
+	return dev, dev.requests.init(&d.Queues[abi.FSQueueRequest], qc, c.Waiter)
+}
+
+func tagOf(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}
+
+// Tag returns the device's name.
+func (d *Device) Tag() string { return d.tag }
+
+// Call sends a request, whose bytes are those of out, one buffer after the
+// other, and parks until the reply is in the buffers of in. It returns the
+// length of the reply in bytes. Empty buffers are left out; none may be on a
+// goroutine's stack. After an error the buffers of in must not be used for
+// anything else: the device may write to them yet.
+func (d *Device) Call(out, in [2][]byte) (int, error) { return d.requests.call(out, in) }
+
+// Cast leaves a request for the device, and done is called when its reply is in
+// the buffer in, or not at all when the device breaks; it must not call the
+// device. The device is not
+// notified before the next Call, unless the queue is full.
+func (d *Device) Cast(out, in []byte, done func()) error {
+	return d.requests.cast(out, in, done)
+}
+
+// Forget sends a request that has no reply by the priority queue, and notifies
+// the device. The buffer is the device's from then on.
+func (d *Device) Forget(out []byte) error { return d.priority.forget(out) }
