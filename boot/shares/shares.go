@@ -45,6 +45,12 @@ func init() {
 			println("tailor: mount="+m+":", err.Error())
 		}
 	}
+	if dir, ok := unescape(libos.BootParams().Get("cwd")); ok && dir != "" {
+		libos.UseFiles()
+		if errno := libos.ChangeDirectory(dir); errno != 0 {
+			println("tailor: cwd="+dir+": error", errno)
+		}
+	}
 }
 
 // mount mounts what one parameter says.
@@ -59,9 +65,13 @@ func mount(param string) error {
 	}
 	libos.UseFiles()
 	opts := fusefs.Options{ReadOnly: kind != "rw", Fixed: fixed}
+	var fs libos.FileSystem = fusefs.New(dev, opts)
 	errno := libos.MakeDirectories(path)
+	if errno == 0 && kind == "overlay" {
+		fs, errno = libos.Overlay(fs.Root())
+	}
 	if errno == 0 {
-		errno = libos.Mount(path, fusefs.New(dev, opts))
+		errno = libos.Mount(path, fs)
 	}
 	if errno != 0 {
 		return errors.New("error " + strconv.Itoa(int(errno)))

@@ -9,14 +9,11 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/gotest"
-	"github.com/tailor-os/tailor/internal/hint"
 )
 
 func testVerb() *verb {
@@ -87,7 +84,7 @@ func (a *app) execCommand(line gotest.Line) (self string, command []string, err 
 }
 
 func (a *app) testConfig(self string) (cfg build.TestConfig, err error) {
-	cfg = build.TestConfig{Dir: a.dir, Stderr: a.msg}
+	cfg = build.TestConfig{Dir: a.dir, Version: toolVersion(), Stderr: a.msg}
 	if cfg.CacheDir, err = build.CacheDir(); err != nil {
 		return cfg, err
 	}
@@ -98,35 +95,20 @@ func (a *app) testConfig(self string) (cfg build.TestConfig, err error) {
 // goTest runs go test and returns its exit code, or an error if a virtual
 // machine failed.
 func (a *app) goTest(t *build.Test) (int, error) {
-	dir, err := os.MkdirTemp("", "tailor-test-")
+	d, err := newTestDir(testFacts{GOROOT: []string{t.GOROOT, t.Links}, GOMODCACHE: t.GOMODCACHE, Env: userValues(t.Env)})
 	if err != nil {
 		return 0, err
 	}
-	defer os.RemoveAll(dir)
-	failures := filepath.Join(dir, "report")
+	defer d.remove()
 	cmd := exec.Command(t.Go, t.Args...)
 	cmd.Dir = t.Dir
-	cmd.Env = append(append(os.Environ(), t.Env...), reportVar+"="+failures, "PWD="+t.Dir)
+	cmd.Env = append(append(os.Environ(), t.Env...), testDirVar+"="+string(d), "PWD="+t.Dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, a.stdout, os.Stderr
 	code, err := runForeground(cmd)
 	if err != nil {
 		return 0, err
 	}
-	return code, readReport(failures)
-}
-
-// readReport returns an error if virtual machines failed, each a line of file.
-func readReport(file string) error {
-	data, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	lines := slices.Compact(strings.Split(strings.TrimSpace(string(data)), "\n"))
-	return hint.Errorf("see the lines \"tailor: error:\" above; tailor doctor checks this machine",
-		"not the tests failed but tailor: %s", strings.Join(lines, "; "))
+	return code, d.failures()
 }
 
 // runForeground runs a command that gets the terminal's signals itself, as a

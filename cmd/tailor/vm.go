@@ -32,6 +32,8 @@ type vmConfig struct {
 	Net     cli.Net
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
+	Shares  []monitor.Share
+	Params  string // further boot parameters
 	Log     *cli.Printer
 }
 
@@ -62,7 +64,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	var stats monitor.Stats
 	exit, err := monitor.Run(ctx, monitor.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
-		Params: wire.addrs.params(), Verbose: c.Verbose,
+		Params: wire.addrs.params() + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stats: &stats,
 	})

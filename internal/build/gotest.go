@@ -93,7 +93,7 @@ func newTest(ctx context.Context, cfg TestConfig, build Config, g *goCmd, env Go
 		GOROOT: env.GOROOT, Links: tc.GOROOT, GOMODCACHE: env.GOMODCACHE}
 	overlay, err := port.Prepare(ctx, port.Config{
 		Toolchain: tc, CacheDir: cfg.CacheDir,
-		Network: true, Complete: true, Diagnostics: true, Extra: flags.overlay,
+		Network: true, Complete: true, Diagnostics: true, Shares: true, Extra: flags.overlay,
 	})
 	if err != nil {
 		return nil, err

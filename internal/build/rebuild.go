@@ -46,6 +46,9 @@ func FindParent(pid int) (Parent, error) {
 type Rebuilt struct {
 	Path string // the file
 	Test bool   // it is a test binary linked as an image, and has no note
+	// GOROOT is the Go tree and links to it.
+	GOROOT     []string
+	GOMODCACHE string
 }
 
 // Rebuild builds once more, as an image, what the binary was built from. The
@@ -64,17 +67,16 @@ func Rebuild(ctx context.Context, cfg TestConfig, parent Parent, binary, dir str
 	if parent.Verb == "run" {
 		return rebuildMain(ctx, cfg, line, info.Path)
 	}
-	out := filepath.Join(dir, filepath.Base(binary))
-	return Rebuilt{out, true}, rebuildTest(ctx, cfg, line, info.Path, out)
+	return rebuildTest(ctx, cfg, line, info.Path, filepath.Join(dir, filepath.Base(binary)))
 }
 
 // nobody is the import path of a package of named files.
 const nobody = "command-line-arguments"
 
-func rebuildTest(ctx context.Context, cfg TestConfig, line gotest.Line, path, out string) error {
+func rebuildTest(ctx context.Context, cfg TestConfig, line gotest.Line, path, out string) (Rebuilt, error) {
 	pkg, ok := strings.CutSuffix(path, ".test")
 	if !ok {
-		return fmt.Errorf("%s is no test", path)
+		return Rebuilt{}, fmt.Errorf("%s is no test", path)
 	}
 	what := []string{pkg}
 	if pkg == nobody {
@@ -84,20 +86,20 @@ func rebuildTest(ctx context.Context, cfg TestConfig, line gotest.Line, path, ou
 	cfg.Line = gotest.Parse(append(args, what...))
 	t, err := NewTest(ctx, cfg)
 	if err != nil {
-		return err
+		return Rebuilt{}, err
 	}
 	c := command{path: t.Go, args: t.Args, dir: t.Dir, env: t.Env, stdout: cfg.Stderr, stderr: cfg.Stderr}
 	if err := c.run(ctx, nil); err != nil {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return Rebuilt{}, context.Cause(ctx)
 		}
-		return fmt.Errorf("%w: the test of %s (%v)", ErrFailed, pkg, err)
+		return Rebuilt{}, fmt.Errorf("%w: the test of %s (%v)", ErrFailed, pkg, err)
 	}
-	return nil
+	return Rebuilt{out, true, []string{t.GOROOT, t.Links}, t.GOMODCACHE}, nil
 }
 
 func rebuildMain(ctx context.Context, cfg TestConfig, line gotest.Line, path string) (Rebuilt, error) {
-	b := Config{Target: HVT, Dir: cfg.Dir, Args: []string{path}, Tool: cfg.Version, CacheDir: cfg.CacheDir, Stderr: cfg.Stderr}
+	b := Config{Target: HVT, Dir: cfg.Dir, Args: []string{path}, Tool: cfg.Version, Shares: true, CacheDir: cfg.CacheDir, Stderr: cfg.Stderr}
 	if path == nobody {
 		b.Args = slices.Collect(goFiles(line.Packages))
 	} else if len(line.Packages) > 0 && strings.Contains(line.Packages[0], "@") {
@@ -113,7 +115,8 @@ func rebuildMain(ctx context.Context, cfg TestConfig, line gotest.Line, path str
 	if err != nil {
 		return Rebuilt{}, err
 	}
-	return Rebuilt{Path: r.Image}, nil
+	env, err := ReadGoEnv(ctx, cfg.Go, cfg.Dir)
+	return Rebuilt{Path: r.Image, GOROOT: []string{env.GOROOT}, GOMODCACHE: env.GOMODCACHE}, err
 }
 
 // goFiles yields the names of Go files that a command line begins with.

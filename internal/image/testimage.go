@@ -95,9 +95,10 @@ func openTest(f *os.File, path string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
+	m.Note.Devices = []Device{{Type: "fs"}}
 	found, err := m.contains(networkSymbol)
 	if found {
-		m.Note.Devices = []Device{{Type: "net"}}
+		m.Note.Devices = append(m.Note.Devices, Device{Type: "net"})
 	}
 	return m, err
 }

@@ -89,13 +89,14 @@ func shareParams(list []Share) string {
 		case s.Mode == hostfs.ReadOnly:
 			kind = "ro"
 		}
-		fmt.Fprintf(&b, " mount=%s:%s:%s", shareTag(i), escapeParam(s.Path), kind)
+		fmt.Fprintf(&b, " mount=%s:%s:%s", shareTag(i), EscapeParam(s.Path), kind)
 	}
 	return b.String()
 }
 
-// escapeParam writes all but letters, digits and a few others as %XX.
-func escapeParam(s string) string {
+// EscapeParam writes all but letters, digits and a few others as %XX, as boot
+// parameters that are paths are read.
+func EscapeParam(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
 		switch c := s[i]; {
