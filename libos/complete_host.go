@@ -2,7 +2,10 @@
 
 package libos
 
-func init() { UseAll() }
+func init() {
+	install(baseCalls)
+	UseAll()
+}
 
 // usePoll arms the runtime's netpoll, which is in images only.
 func usePoll() {}

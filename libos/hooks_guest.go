@@ -86,6 +86,7 @@ func init() {
 	info := tailorBootInfo()
 	Boot(Params(unsafe.String((*byte)(unsafe.Pointer(uintptr(info.Params))), int(info.ParamsLen))))
 	tailorSetEnter(Enter)
+	install(baseCalls)
 	if complete {
 		UseAll()
 	}

@@ -36,8 +36,6 @@ func install(group []listed) {
 	}
 }
 
-func init() { install(baseCalls) }
-
 // baseCalls are what package os needs of the standard descriptors, and what the
 // standard library asks without being asked.
 var baseCalls = []listed{
