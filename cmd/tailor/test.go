@@ -25,6 +25,10 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
+"tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
+in virtual machines, -short unless -short=false, and writes what differs to
+docs/conformance.md; its exit code is 1 if a difference has no explanation.
+
 -race, -msan, -asan, -fuzz and -exec are refused. A failure of tailor's, as
 against one of the test, is a line "tailor: error:" in the test's output and
 exit code 125.`,
@@ -40,6 +44,9 @@ exit code 125.`,
 
 func (a *app) test(ctx context.Context, args []string) (int, error) {
 	line := gotest.Parse(args, "m")
+	if len(line.Packages) == 1 && line.Packages[0] == "std" {
+		return a.testStd(ctx, line)
+	}
 	self, command, err := a.execCommand(line)
 	if err != nil {
 		return 0, err
@@ -95,7 +102,7 @@ func (a *app) testConfig(self string) (cfg build.TestConfig, err error) {
 // goTest runs go test and returns its exit code, or an error if a virtual
 // machine failed.
 func (a *app) goTest(t *build.Test) (int, error) {
-	d, err := newTestDir(testFacts{GOROOT: []string{t.GOROOT, t.Links}, GOMODCACHE: t.GOMODCACHE, Env: userValues(t.Env)})
+	d, err := newTestDir(factsOf(t))
 	if err != nil {
 		return 0, err
 	}
@@ -109,6 +116,11 @@ func (a *app) goTest(t *build.Test) (int, error) {
 		return 0, err
 	}
 	return code, d.failures()
+}
+
+// factsOf is what exec may know of t.
+func factsOf(t *build.Test) testFacts {
+	return testFacts{GOROOT: []string{t.GOROOT, t.Links}, GOMODCACHE: t.GOMODCACHE, Env: userValues(t.Env)}
 }
 
 // runForeground runs a command that gets the terminal's signals itself, as a

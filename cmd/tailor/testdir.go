@@ -44,7 +44,11 @@ func newTestDir(facts testFacts) (testDir, error) {
 	return testDir(dir), nil
 }
 
-func (d testDir) remove() { os.RemoveAll(string(d)) }
+func (d testDir) remove() {
+	if d != "" {
+		os.RemoveAll(string(d))
+	}
+}
 
 // facts reads what test knows; nothing if there is no test.
 func (d testDir) facts() (f testFacts, err error) {
