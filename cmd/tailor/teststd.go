@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 // How long the tests of one package may take.
 const (
 	linuxTimeout = 10 * time.Minute
-	vmTimeout    = 4 * time.Minute
+	vmTimeout    = 3 * time.Minute
 )
 
 // stdMemory is the memory of a virtual machine that runs tests of the standard
@@ -51,11 +52,11 @@ func (a *app) testStd(ctx context.Context, line gotest.Line) (int, error) {
 	s := &stdRun{a: a, line: line, dir: dir, flags: []string{"-vet=off", "-short=true"}}
 	for _, f := range line.Flags {
 		switch f.Name {
-		case "short", "run", "skip":
+		case "short", "run":
 			s.flags = append(s.flags, "-"+f.Name+"="+f.Value)
 		case "m":
 		default:
-			return 0, hint.Errorf("use -short=false, -run, -skip or -m, or name packages: tailor test $(go list std)",
+			return 0, hint.Errorf("use -short=false, -run or -m, or name packages: tailor test $(go list std)",
 				"-%s has no effect on tailor test std, which compares the standard library's tests with Linux", f.Name)
 		}
 	}
@@ -89,12 +90,13 @@ func (s *stdRun) compare(ctx context.Context) (*conformance.Report, conformance.
 	began := time.Now()
 	s.a.msg.Infof("running the tests of %d packages in virtual machines", len(s.pkgs))
 	vm.Done = s.progress("virtual machine")
-	got, err := vm.Run(ctx, s.pkgs, s.flags...)
+	flags := append(slices.Clone(s.flags), reasons.Skip()...)
+	got, err := vm.Run(ctx, s.pkgs, flags...)
 	if err != nil {
 		return nil, about, err
 	}
 	vm.Done = nil
-	if err := vm.Complete(ctx, linux, got, s.flags...); err != nil {
+	if err := vm.Complete(ctx, linux, got, flags...); err != nil {
 		return nil, about, err
 	}
 	about.Minutes = time.Since(began).Minutes()

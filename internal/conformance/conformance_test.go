@@ -83,7 +83,7 @@ func TestCompare(t *testing.T) {
 	if !slices.Equal(r.Left, []string{"broken"}) {
 		t.Errorf("left out: %q", r.Left)
 	}
-	if got := missing(linux["p"], vm["p"]); !slices.Equal(got, []string{"TestB", "TestC"}) {
+	if got := missing(linux["p"], vm["p"]); !slices.Equal(got, []string{"TestC"}) {
 		t.Errorf("to be run again: %q", got)
 	}
 	page := r.Page(About{Go: "go1", Command: "c", Machine: "m"})
@@ -115,6 +115,16 @@ func TestReasonsBad(t *testing.T) {
 	}
 	if _, err := Known(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSkip(t *testing.T) {
+	list, err := ParseReasons("p TestA: bug: x\np TestB hangs: by design: y\np TestC hangs \"z\": bug: z\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := list.Skip(); !slices.Equal(got, []string{"-skip", "^(TestB|TestC)$"}) || list[:1].Skip() != nil {
+		t.Errorf("flags %q", got)
 	}
 }
 
@@ -154,6 +164,7 @@ func TestB(t *testing.T) { crash(t) }
 func TestC(t *testing.T) {}
 func TestD(t *testing.T) { t.Run("sub", crash) }
 func TestE(t *testing.T) {}
+func TestF(t *testing.T) { t.Parallel() }
 `)
 	r := Runner{Go: "go", Args: []string{"test", "-vet=off"}, Dir: dir, Timeout: time.Minute, Stderr: os.Stderr}
 	ctx := context.Background()
@@ -169,7 +180,7 @@ func TestE(t *testing.T) {}
 	if err := r.Complete(ctx, want, got); err != nil {
 		t.Fatal(err)
 	}
-	states := map[string]Status{"TestA": Pass, "TestB": Cut, "TestC": Pass, "TestD": Cut, "TestD/sub": Cut, "TestE": Pass}
+	states := map[string]Status{"TestA": Pass, "TestB": Cut, "TestC": Pass, "TestD": Cut, "TestD/sub": Cut, "TestE": Pass, "TestF": Pass}
 	for name, status := range states {
 		if test := got["m"].Tests[name]; test == nil || test.Status != status {
 			t.Errorf("%s: %+v, want %s", name, test, status)

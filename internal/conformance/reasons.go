@@ -14,6 +14,7 @@ var reasonsText string
 type reason struct {
 	pkg, test string // patterns
 	output    string // text that is in the output, "" for any
+	hangs     bool   // the test takes all of its package's time
 	text      string
 }
 
@@ -25,7 +26,7 @@ func Known() (Reasons, error) { return ParseReasons(reasonsText) }
 
 // ParseReasons reads reasons, each a line
 //
-//	PACKAGE TEST ["OUTPUT"]: REASON
+//	PACKAGE TEST [hangs] ["OUTPUT"]: REASON
 //
 // with patterns as for [path.Match]; a pattern of a test matches its subtests
 // too, and "..." any package or test. REASON begins with "by design: " or
@@ -47,15 +48,15 @@ func ParseReasons(text string) (Reasons, error) {
 
 func parseReason(line string) (r reason, err error) {
 	head, text, ok := strings.Cut(line, ": ")
-	if head, quoted, found := strings.Cut(head, ` "`); found {
+	head, quoted, found := strings.Cut(head, ` "`)
+	if found {
 		r.output = strings.TrimSuffix(quoted, `"`)
 		if len(r.output) == len(quoted) || r.output == "" {
 			return r, fmt.Errorf("%q does not end", quoted)
 		}
-		r.pkg, r.test, _ = strings.Cut(head, " ")
-	} else {
-		r.pkg, r.test, _ = strings.Cut(head, " ")
 	}
+	head, r.hangs = strings.CutSuffix(head, " hangs")
+	r.pkg, r.test, _ = strings.Cut(head, " ")
 	r.text = text
 	_, err1 := path.Match(r.pkg, "")
 	_, err2 := path.Match(r.test, "")
@@ -101,4 +102,18 @@ func matchTest(pattern, name string) bool {
 		}
 		name = name[:i]
 	}
+}
+
+// Skip returns the flags of go test that leave out the tests that hang.
+func (list Reasons) Skip() []string {
+	var names []string
+	for _, r := range list {
+		if r.hangs {
+			names = append(names, r.test)
+		}
+	}
+	if names == nil {
+		return nil
+	}
+	return []string{"-skip", exactly(names)}
 }

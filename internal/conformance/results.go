@@ -131,14 +131,11 @@ func (p *Package) finish() {
 	}
 }
 
-// CutTests returns the names of the top-level tests that did not end.
-func (p *Package) CutTests() (names []string) {
-	for name, t := range p.Tests {
-		if t.Status == Cut && !strings.Contains(name, "/") {
-			names = append(names, name)
-		}
-	}
-	return names
+// paused reports whether the test had stopped to wait for others that run in
+// parallel (testing.T.Parallel).
+func (t *Test) paused() bool {
+	lines := strings.Split(strings.TrimSpace(t.Output), "\n")
+	return strings.HasPrefix(lines[len(lines)-1], "=== PAUSE")
 }
 
 // Merge adds the tests of another run of the same package, which left some out;

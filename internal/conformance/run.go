@@ -87,55 +87,42 @@ func (w *watcher) look() {
 }
 
 // maxRounds bounds how often [Runner.Complete] runs the rest of a package.
-const maxRounds = 4
+const maxRounds = 5
 
-// Complete runs once more, for each package, the tests that want has and that
-// were cut off in got or did not begin, because another one had ended the
-// program. In the last round each has a program of its own.
+// Complete runs once more, for each package, the tests that pass in want and
+// did not begin in got, or were waiting for their turn, because another one had
+// ended the program.
 func (r Runner) Complete(ctx context.Context, want, got Results, flags ...string) error {
 	for _, pkg := range sortedKeys(got) {
-		for round := 1; round <= maxRounds; round++ {
+		for range maxRounds {
 			rest := missing(want[pkg], got[pkg])
 			if len(rest) == 0 {
 				break
 			}
-			groups := [][]string{rest}
-			if round == maxRounds {
-				groups = slices.Collect(slices.Chunk(rest[:min(len(rest), maxAlone)], 1))
-			}
-			seen := len(got[pkg].Tests)
-			if err := r.runGroups(ctx, pkg, got[pkg], groups, flags); err != nil {
+			res, err := r.Run(ctx, []string{pkg}, append(slices.Clone(flags), "-run", exactly(rest))...)
+			if err != nil {
 				return err
 			}
-			if len(got[pkg].Tests) == seen && round == 1 && got[pkg].Status == Cut {
+			if res[pkg] == nil || len(res[pkg].Tests) == 0 {
 				break // it does not even start
 			}
+			got[pkg].Merge(res[pkg])
 		}
 	}
 	return nil
 }
 
-// maxAlone bounds how many tests have a program of their own.
-const maxAlone = 12
-
-func (r Runner) runGroups(ctx context.Context, pkg string, into *Package, groups [][]string, flags []string) error {
-	for _, names := range groups {
-		quoted := make([]string, len(names))
-		for i, n := range names {
-			quoted[i] = regexp.QuoteMeta(n)
-		}
-		res, err := r.Run(ctx, []string{pkg}, append(slices.Clone(flags), "-run", "^("+strings.Join(quoted, "|")+")$")...)
-		if err != nil {
-			return err
-		}
-		if p := res[pkg]; p != nil {
-			into.Merge(p)
-		}
+// exactly returns a pattern for -run and -skip that matches these tests.
+func exactly(names []string) string {
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = regexp.QuoteMeta(n)
 	}
-	return nil
+	return "^(" + strings.Join(quoted, "|") + ")$"
 }
 
-// missing returns the top-level tests that pass in want and did not end in got.
+// missing returns the top-level tests that pass in want and, in got, neither
+// ended nor were running when the program was ended.
 func missing(want, got *Package) (names []string) {
 	if want == nil || got.Status == Pass {
 		return nil
@@ -144,7 +131,7 @@ func missing(want, got *Package) (names []string) {
 		if t.Status != Pass || strings.Contains(name, "/") {
 			continue
 		}
-		if g := got.Tests[name]; g == nil || g.Status == Cut {
+		if g := got.Tests[name]; g == nil || g.Status == Cut && g.paused() {
 			names = append(names, name)
 		}
 	}
