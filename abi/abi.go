@@ -66,7 +66,8 @@ const (
 	BellExit = 0x00
 	// BellIdle parks the vCPU until a device notifies, a signal is pending or
 	// the deadline passes: the value is in nanoseconds of the guest's monotonic
-	// clock, all ones for none. It may return early.
+	// clock, all ones for none. It may return early. It also is a notification
+	// of each network queue that may need one.
 	BellIdle = 0x08
 	// BellNotify tells the device side that the virtqueue whose
 	// [Queue.Notify] is the value has new buffers.

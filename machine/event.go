@@ -5,6 +5,7 @@ package runtime
 import (
 	"Tailor/abi"
 	"internal/runtime/atomic"
+	"internal/runtime/sys"
 	"unsafe"
 )
 
@@ -69,6 +70,8 @@ func tailor_irqWait(n int, seen uint16, foreground bool) {
 	}
 	if foreground {
 		netpollAdjustWaiters(1)
+	} else {
+		tailor_worker()
 	}
 	gopark(tailorIRQCommit, unsafe.Pointer(q), waitReasonIOWait, traceBlockNet, 1)
 	if foreground {
@@ -167,8 +170,67 @@ func netpollarm(pd *pollDesc, mode int) {
 // netpollBreak interrupts a netpoll that waits; with one thread there is none.
 func netpollBreak() {}
 
+// tailorWorkers are the goroutines of the network and its drivers, by number.
+// They do not compute, so a doorbell of theirs need not ring before they park:
+// if nothing else can run then, going idle tells the device as well, and one
+// exit does for both.
+var tailorWorkers struct {
+	ids [8]uint64
+	n   int
+}
+
+// tailor_worker makes the calling goroutine one of tailorWorkers, if there is
+// room.
+//
+//go:linkname tailor_worker
+func tailor_worker() {
+	w := &tailorWorkers
+	if w.n < len(w.ids) && !tailorIsWorker() {
+		w.ids[w.n] = getg().goid
+		w.n++
+	}
+}
+
+func tailorIsWorker() bool {
+	w := &tailorWorkers
+	for _, id := range w.ids[:w.n] {
+		if id == getg().goid {
+			return true
+		}
+	}
+	return false
+}
+
+// tailorBells has bit n set for a queue whose notify value is n, which is to be
+// notified before another goroutine runs.
+var tailorBells uint64
+
+//go:linkname tailor_bellNotify
+func tailor_bellNotify(queue uint32) {
+	if queue < 64 && tailorIsWorker() {
+		tailorBells |= 1 << queue
+		return
+	}
+	tailorBell(abi.BellNotify, uintptr(queue))
+}
+
+// tailorRing notifies the queues of tailorBells, unless nothing can run: then
+// netpoll is about to go idle.
+func tailorRing() {
+	pp := getg().m.p.ptr()
+	if runqempty(pp) && sched.runq.empty() && gcBlackenEnabled == 0 {
+		return
+	}
+	for tailorBells != 0 {
+		queue := sys.TrailingZeros64(tailorBells)
+		tailorBells &^= 1 << queue
+		tailorBell(abi.BellNotify, uintptr(queue))
+	}
+}
+
 // tailorPoll is the event loop's turn: it makes runnable what devices and
-// signals have been waited for. findRunnable calls it each time, with a P.
+// signals have been waited for. findRunnable calls it each time, with a P, after
+// the timers.
 func tailorPoll() {
 	ctl := tailorControl()
 	ctl.LoopCount++
@@ -188,6 +250,9 @@ func tailorPoll() {
 			w.gp = 0
 			ready(gp, 0, true)
 		}
+	}
+	if tailorBells != 0 {
+		tailorRing()
 	}
 }
 
@@ -216,7 +281,7 @@ func netpoll(delay int64) (gList, int32) {
 	if delay > 0 {
 		deadline = uintptr(begin + delay)
 	}
-	if tailorSpinning(begin, deadline) {
+	if tailorBells == 0 && tailorSpinning(begin, deadline) {
 		return gList{}, 0
 	}
 	for i := range tailorIRQs[:tailorNumIRQs] {
@@ -228,6 +293,7 @@ func netpoll(delay int64) (gList, int32) {
 	// keeps our store before our load of that index.
 	atomic.Xchg(&tailorFence, 1)
 	if !tailorPending() {
+		tailorBells = 0 // the device looks at its queues when the vCPU goes idle
 		tailorBell(abi.BellIdle, deadline)
 	}
 	tailorWaited += (tailorMono() - begin - tailorWaited) / 8

@@ -99,9 +99,6 @@ func tailorRDRAND() (uint64, bool)
 //go:linkname tailor_device
 func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) }
 
-//go:linkname tailor_bellNotify
-func tailor_bellNotify(queue uint32) { tailorBell(abi.BellNotify, uintptr(queue)) }
-
 //go:linkname tailor_yield
 func tailor_yield() { Gosched() }
 

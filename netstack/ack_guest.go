@@ -4,7 +4,6 @@ package netstack
 
 import (
 	"runtime"
-	"sync"
 
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -20,16 +19,11 @@ import (
 const ackAtOnce = 2 * 1440
 
 // acks are the connections whose acknowledgement waits.
-var acks struct {
-	mu   sync.Mutex
-	due  []*tcp.Endpoint
-	wake chan struct{}
-}
+var acks = newLater()
 
 func init() {
-	acks.wake = make(chan struct{}, 1)
 	tcp.TailorDelayAck = delayAck
-	go sendAcks()
+	go acks.run(runtime.Gosched, (*tcp.Endpoint).TailorAck) // behind all that can run
 }
 
 // delayAck takes over the acknowledgement of unacked bytes, or leaves it to the
@@ -38,27 +32,6 @@ func delayAck(e *tcp.Endpoint, unacked seqnum.Size) bool {
 	if unacked >= ackAtOnce {
 		return false
 	}
-	acks.mu.Lock()
-	acks.due = append(acks.due, e)
-	first := len(acks.due) == 1
-	acks.mu.Unlock()
-	if first {
-		acks.wake <- struct{}{} // there is room: it was taken with the last list
-	}
+	acks.add(e)
 	return true
-}
-
-// sendAcks sends what no answer has carried.
-func sendAcks() {
-	var list []*tcp.Endpoint
-	for range acks.wake {
-		runtime.Gosched() // behind all that can run
-		acks.mu.Lock()
-		list, acks.due = acks.due, list[:0]
-		acks.mu.Unlock()
-		for i, e := range list {
-			e.TailorAck()
-			list[i] = nil
-		}
-	}
 }

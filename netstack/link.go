@@ -22,6 +22,8 @@ type Device interface {
 	TSO() bool
 	// Send transmits a packet without blocking; false if it was dropped.
 	Send(netdev.Packet) bool
+	// Backlog returns how many packets were sent that are not on their way yet.
+	Backlog() int
 	// Run starts to receive.
 	Run(netdev.Receiver) error
 }

@@ -37,6 +37,7 @@ func (s *Stack) Start(dev Device, params string) error {
 	if err := s.configure(c); err != nil {
 		return err
 	}
+	holdBehind(dev.Backlog)
 	return dev.Run(l.receive)
 }
 

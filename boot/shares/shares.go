@@ -6,7 +6,8 @@
 //
 // Boot parameters say where: mount=TAG:PATH:KIND for the device with that tag,
 // with what is special in PATH as %XX, and KIND "ro" (every change fails with
-// EROFS) or "rw" (the host decides).
+// EROFS), "overlay" (changes stay in the guest's memory) or "rw" (the host
+// decides). cwd=PATH makes that the working directory.
 package shares
 
 import (
@@ -45,7 +46,7 @@ func init() {
 			println("tailor: mount="+m+":", err.Error())
 		}
 	}
-	if dir, ok := unescape(libos.BootParams().Get("cwd")); ok && dir != "" {
+	if dir, ok := fusefs.Unescape(libos.BootParams().Get("cwd")); ok && dir != "" {
 		libos.UseFiles()
 		if errno := libos.ChangeDirectory(dir); errno != 0 {
 			println("tailor: cwd="+dir+": error", errno)
@@ -55,7 +56,7 @@ func init() {
 
 // mount mounts what one parameter says.
 func mount(param string) error {
-	tag, path, kind, ok := parse(param)
+	tag, path, kind, ok := fusefs.ParseMount(param)
 	if !ok {
 		return errors.New("not of the form TAG:PATH:KIND")
 	}
@@ -64,8 +65,7 @@ func mount(param string) error {
 		return err
 	}
 	libos.UseFiles()
-	opts := fusefs.Options{ReadOnly: kind != "rw", Fixed: fixed}
-	var fs libos.FileSystem = fusefs.New(dev, opts)
+	var fs libos.FileSystem = fusefs.New(dev, fusefs.Options{ReadOnly: kind != "rw", Fixed: fixed})
 	errno := libos.MakeDirectories(path)
 	if errno == 0 && kind == "overlay" {
 		fs, errno = libos.Overlay(fs.Root())

@@ -125,6 +125,9 @@ func (c *vmConfig) look(dir, binary string, facts testFacts, args []string) {
 		c.Params += ` exe="` + binary + `"`
 	}
 	c.Env = mergeEnv(c.Env, []string{"PWD=" + dir})
+	if len(facts.GOROOT) > 1 {
+		c.Env = mergeEnv([]string{"GOROOT=" + facts.GOROOT[0]}, c.Env) // not the links
+	}
 }
 
 // realRoot returns where dir is in the Go tree, the first of goroot, if it is

@@ -20,6 +20,11 @@
 //     nobody enters the kernel to tell the other, until both have been quiet
 //     for a while; then it arms the notifications, looks once more, and sleeps.
 //
+// Where the whole process has one processor, polling would only take it from the
+// guest. There the I/O thread looks at the rings now and then, with the
+// notifications off all the same, and the rest is done when the guest goes idle:
+// each side works through what the other has left, in turns of many packets.
+//
 // The kernel makes the choice for arriving packets: both threads wait on the
 // descriptor with epoll's EPOLLEXCLUSIVE, the vCPU thread's first in line, and
 // an event goes to the first one that is waiting. It is edge-triggered: who

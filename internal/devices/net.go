@@ -20,6 +20,9 @@ const (
 	// spinTime is how long the I/O thread polls rings and descriptor after the
 	// last packet. Sleeping costs two thread switches, about as much.
 	spinTime = 50 * time.Microsecond
+	// dozeTime is how long the I/O thread sleeps between two looks where guest
+	// and monitor have one processor.
+	dozeTime = 500 * time.Microsecond
 	// bellGap and bellStreak: so many doorbells in a row, none longer after the
 	// one before it, make the I/O thread take over.
 	bellGap    = 100 * time.Microsecond
@@ -63,6 +66,7 @@ type Net struct {
 	rx       receiver
 	io       *park
 	stopping atomic.Bool
+	solo     bool // guest and monitor share one processor
 	done     chan struct{}
 
 	// The vCPU thread's own.
@@ -115,6 +119,7 @@ func (b *Bus) AddNet(d *abi.Device, fd int) (*Net, error) {
 		return nil, err
 	}
 	n.tx.q = tx
+	n.solo = oneProcessor()
 	rx.Quiet() // a guest that posts buffers need not say so until we are out of them
 	n.rx.init(rx, rxNeed(d))
 	if err := n.open(); err != nil {
@@ -311,18 +316,33 @@ func (n *Net) poll() {
 
 // spin polls until nothing has happened for spinTime.
 func (n *Net) spin() {
+	patience := spinTime
+	if n.solo {
+		patience = 4 * dozeTime
+	}
 	last := time.Now()
 	for !n.stopping.Load() {
-		if n.transmit(ioBatch)+n.receive(ioBatch) > 0 {
-			last = time.Now()
-			continue
+		moved := n.transmit(ioBatch) + n.receive(ioBatch)
+		switch {
+		case n.solo:
+			n.doze()
+		case moved == 0:
+			// Whoever else wants this processor may have it.
+			unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
-		if time.Since(last) > spinTime || n.tx.waits() {
+		if now := time.Now(); moved > 0 {
+			last = now
+		} else if now.Sub(last) > patience || n.tx.waits() {
 			return
 		}
-		// Whoever else wants this processor may have it.
-		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 	}
+}
+
+// doze leaves the one processor to the guest, which tells what it has when it
+// goes idle.
+func (n *Net) doze() {
+	ts := unix.NsecToTimespec(int64(dozeTime))
+	unix.Nanosleep(&ts, nil)
 }
 
 // nap waits for a guest that is short of buffers, and reports whether things go
@@ -348,4 +368,11 @@ func (n *Net) waitRoom() {
 	if err := unix.EpollCtl(n.io.ep, unix.EPOLL_CTL_MOD, n.out, &ev); err != nil {
 		n.fail(fmt.Errorf("devices: %s: wait for room to send: %w", n.name, err))
 	}
+}
+
+// oneProcessor reports whether this process may use one processor only. Tests
+// replace it.
+var oneProcessor = func() bool {
+	var set unix.CPUSet
+	return unix.SchedGetaffinity(0, &set) == nil && set.Count() == 1
 }

@@ -27,6 +27,7 @@ type receiver struct {
 	iovs    [maxIovs + 1]unix.Iovec
 
 	starved atomic.Bool // the last look found too few buffers
+	taken   int         // buffers filled since there were enough again
 	// enough is set while the guest is idle and has posted all the buffers it
 	// is going to, unless it has got or is to get more than enough-1 packets
 	// since the start. What does not fit then is dropped.
@@ -63,13 +64,18 @@ func (n *Net) readSome(limit int) (got int) {
 			return got
 		}
 		starved := have == 0 || have < len(r.waiting)
-		r.starved.Store(starved)
+		if r.starved.Swap(starved) && !starved {
+			r.taken = 0
+		}
 		switch {
 		case starved && r.waiting != nil && n.hopeless():
 			r.waiting = nil
 			n.stats.rxDropped.Add(1)
 		case starved:
-			if r.polled.Load() || !r.q.Arm() {
+			// A guest that is busy with what it has rings when it has posted
+			// half of that again; one that goes idle is looked at in any case.
+			enough := max(1, r.taken/2)
+			if r.polled.Load() || !r.q.ArmAfter(enough) {
 				return got
 			}
 		case r.waiting != nil:
@@ -123,6 +129,7 @@ func (n *Net) deliver(length int) {
 	count := r.win.Count(length)
 	r.win.Put(10, []byte{byte(count), byte(count >> 8)})
 	r.win.Commit(length)
+	r.taken += count
 	n.stats.rxPackets.Add(1)
 	// For each packet: the guest starts with it while the next one is read.
 	if r.q.Flush() {

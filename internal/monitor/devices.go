@@ -50,8 +50,14 @@ func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*
 // shareTag is what the guest knows a share by.
 func shareTag(i int) string { return "share" + strconv.Itoa(i) }
 
+// maxShares bounds the shares of one guest, whose event loop waits for 64 queues.
+const maxShares = 24
+
 // openShares opens the folders that the guest is to see.
 func openShares(list []Share) (open []*hostfs.Server, err error) {
+	if len(list) > maxShares {
+		return nil, fmt.Errorf("%d shares are too many (at most %d)", len(list), maxShares)
+	}
 	for _, s := range list {
 		if !path.IsAbs(s.Path) || path.Clean(s.Path) != s.Path || s.Path == "/" {
 			err = fmt.Errorf("share %s: %q is no absolute path to see it at", s.Dir, s.Path)

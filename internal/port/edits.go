@@ -240,7 +240,7 @@ var Edits = []Edit{
 	{
 		File: "runtime/proc.go",
 		Old:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
-		New:  "\ttailorPoll()\n\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
+		New:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n\ttailorPoll()\n",
 		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
 	},
 
@@ -368,6 +368,30 @@ var ModuleEdits = []Edit{
 			"\tif e.EndpointState().connected() && e.rcv.RcvNxt != e.snd.MaxSentAck {\n\t\te.snd.sendAck()\n\t}\n" +
 			"\te.UnlockUser()\n}\n\n" +
 			"// handleSegment handles a given segment and notifies the worker goroutine if\n",
+		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/dispatcher.go",
+		Old:  "func (p *processor) start(wg *sync.WaitGroup) {\n",
+		New:  "// TailorWorker is called on the goroutines that process segments.\nvar TailorWorker func()\n\nfunc (p *processor) start(wg *sync.WaitGroup) {\n\tTailorWorker()\n",
+		Why:  "The event loop rings for these goroutines when they park, if at all: machine/event.go.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/snd.go",
+		Old:  "\t\t\t\t// With TCP_CORK, hold back until minimum of the available\n",
+		New:  "\t\t\t\tif TailorHold != nil && TailorHold(s.ep) {\n\t\t\t\t\treturn false\n\t\t\t\t}\n\t\t\t\t// With TCP_CORK, hold back until minimum of the available\n",
+		Why:  "A segment that is not full may wait for more from the same goroutine: netstack/hold_guest.go.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/snd.go",
+		Old:  "// sendData sends new data segments. It is called when data becomes available or\n",
+		New: "// TailorHold reports whether a segment that is not full is to wait for TailorPush.\n" +
+			"var TailorHold func(e *Endpoint) bool\n\n" +
+			"// TailorPush sends what was held back.\n" +
+			"func (e *Endpoint) TailorPush() {\n\te.LockUser()\n" +
+			"\tif e.snd != nil && !e.EndpointState().closed() {\n\t\te.sendData(nil)\n\t}\n" +
+			"\te.UnlockUser()\n}\n\n" +
+			"// sendData sends new data segments. It is called when data becomes available or\n",
 		Why: "See above.",
 	},
 	{

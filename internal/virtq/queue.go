@@ -193,6 +193,17 @@ func (q *Queue) Arm() (pending bool) {
 	return q.Pending()
 }
 
+// ArmAfter is Arm for a caller who is content to be notified when n more chains
+// than are known of are available; n is not more than the size of the queue.
+func (q *Queue) ArmAfter(n int) (pending bool) {
+	if q.err != nil {
+		return false
+	}
+	event := q.next + uint16(n) - 1
+	q.storeAvailEvent(event)
+	return virtio.NeedEvent(event, q.loadAvailIdx(), q.next)
+}
+
 // Quiet asks the guest for no notification, as it stands in a queue that was
 // armed and is not yet worked on: a new one, whose zeroed rings ask for one at
 // the first chain.

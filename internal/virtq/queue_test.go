@@ -193,6 +193,30 @@ func TestArm(t *testing.T) {
 	}
 }
 
+func TestArmAfter(t *testing.T) {
+	r := newRig(t, 8, Both)
+	for i := range 8 {
+		r.setDesc(i, heapAt, 1, 0, 0)
+	}
+	r.setAvail(2, 0, 1, 2, 3, 4, 5, 6, 7)
+	if r.ArmAfter(3) || r.availEvent() != 2 {
+		t.Errorf("2 of 3 are enough; avail_event %d, want 2", r.availEvent())
+	}
+	r.setAvail(3, 0, 1, 2, 3, 4, 5, 6, 7)
+	if !r.ArmAfter(3) {
+		t.Error("3 of 3 are not enough")
+	}
+	var c Chain
+	for range 3 {
+		if ok, err := r.Pop(&c); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+	}
+	if r.ArmAfter(5) || r.availEvent() != 7 {
+		t.Errorf("avail_event %d, want 7", r.availEvent())
+	}
+}
+
 func TestFlushEvent(t *testing.T) {
 	r := newRig(t, 4, Both)
 	for i := range 4 {

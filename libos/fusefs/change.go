@@ -79,6 +79,10 @@ func (d *rwDirectory) Link(name string, n libos.Node) libos.Errno {
 		from = &n.inode
 	case *rwLink:
 		from = &n.inode
+	case *rwDirectory:
+		if n.fs == d.fs {
+			return libos.EPERM
+		}
 	}
 	if from == nil || from.fs != d.fs {
 		return libos.EXDEV

@@ -60,7 +60,8 @@ type FS struct {
 	unique atomic.Uint64
 
 	mu      sync.Mutex
-	nodes   nodeTable
+	nodes   nodeTable // by the server's numbers
+	linked  nodeTable // files with several links, by the file's number
 	recent  recentNames
 	forgets []ticket    // to be told
 	spare   []*exchange // not in use
@@ -68,7 +69,7 @@ type FS struct {
 
 // New returns a file system on a connection that nobody else uses.
 func New(c Conn, o Options) *FS {
-	fs := &FS{conn: c, opts: o, nodes: nodeTable{}}
+	fs := &FS{conn: c, opts: o, nodes: nodeTable{}, linked: nodeTable{}}
 	n := newNode(fs, fuse.RootNode, nil, "", libos.ModeDir)
 	fs.root = n.self.(libos.Directory)
 	return fs

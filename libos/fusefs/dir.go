@@ -40,19 +40,19 @@ func (r *recentNames) add(e *nameEntry) {
 	*r = append((*r)[:copy(*r, (*r)[n:])], e)
 }
 
-// note remembers that n has its name in d for some time. fs.mu is held.
-func (d *directory) note(n *inode, valid int64) {
+// note remembers that a name in d stands for n for some time. fs.mu is held.
+func (d *directory) note(name string, n *inode, valid int64) {
 	if d.names == nil {
 		d.names = map[string]*nameEntry{}
 	}
 	e := &nameEntry{id: n.id, node: n, expiry: now() + valid}
-	if old := d.names[n.name]; old != nil {
+	if old := d.names[name]; old != nil {
 		if old.id != n.id {
 			d.fs.replaced(old)
 		}
 		old.node = nil
 	}
-	d.names[n.name] = e
+	d.names[name] = e
 	d.fs.recent.add(e)
 }
 
@@ -161,6 +161,9 @@ func (d *directory) Next(after int64) (libos.Entry, bool, libos.Errno) {
 	return list[i], true, 0
 }
 
+// maxNames bounds the names of one directory.
+const maxNames = 1 << 20
+
 // readAll reads all names.
 func (d *directory) readAll() ([]libos.Entry, libos.Errno) {
 	fh, errno := d.opendir()
@@ -177,7 +180,9 @@ func (d *directory) readAll() ([]libos.Entry, libos.Errno) {
 		if len(more) == 0 {
 			break
 		}
-		list, off = append(list, more...), next
+		if list, off = append(list, more...), next; len(list) > maxNames {
+			return nil, libos.EIO
+		}
 	}
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()

@@ -15,7 +15,6 @@ type open struct {
 
 	mu     sync.Mutex // orders the users of pos, as Linux does
 	pos    int64
-	atEnd  bool // pos is the end, as it was when last written to
 	append bool
 	wrote  bool
 }
@@ -132,28 +131,16 @@ func (o *open) Sync() libos.Errno {
 func (o *open) Read(p []byte) (int, libos.Errno) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if errno := o.place(); errno != 0 {
-		return 0, errno
-	}
 	n, errno := o.ReadAt(p, o.pos)
 	o.pos += int64(n)
 	return n, errno
 }
 
-// place finds out where the position is after something was appended.
-func (o *open) place() libos.Errno {
-	if !o.atEnd {
-		return 0
-	}
-	a, errno := o.n.ask()
-	if errno == 0 {
-		o.pos, o.atEnd = a.Size, false
-	}
-	return errno
-}
-
 // ReadAt implements libos.SeekFile.
 func (o *open) ReadAt(p []byte, off int64) (int, libos.Errno) {
+	if o.n.endsBefore(off) {
+		return 0, 0
+	}
 	return o.pieces(p, off, o.readPiece)
 }
 
@@ -211,17 +198,23 @@ func (o *open) readPiece(p []byte, off int64, fixed bool) (int, libos.Errno) {
 func (o *open) Write(p []byte) (int, libos.Errno) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.append {
-		n, errno := o.write(p, 0, true)
-		o.atEnd = o.atEnd || n > 0
-		return n, errno
+	n, errno := o.write(p, o.pos, o.append)
+	if !o.append {
+		o.pos += int64(n)
+	} else if n > 0 {
+		errno = o.toEnd()
 	}
-	if errno := o.place(); errno != 0 {
-		return 0, errno
-	}
-	n, errno := o.write(p, o.pos, false)
-	o.pos += int64(n)
 	return n, errno
+}
+
+// toEnd moves the position behind what was just appended. A reply does not tell
+// where that is; others who append at the same time may have moved it on.
+func (o *open) toEnd() libos.Errno {
+	a, errno := o.n.ask()
+	if errno == 0 {
+		o.pos = a.Size
+	}
+	return errno
 }
 
 // WriteAt implements libos.SeekFile.
@@ -273,11 +266,7 @@ func (o *open) SeekTo(off int64, whence int) (int64, libos.Errno) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	size := int64(0)
-	if whence == 1 {
-		if errno := o.place(); errno != 0 {
-			return 0, errno
-		}
-	} else if whence > 1 {
+	if whence > 1 {
 		a, errno := o.n.ask()
 		if errno != 0 {
 			return 0, errno
@@ -286,7 +275,7 @@ func (o *open) SeekTo(off int64, whence int) (int64, libos.Errno) {
 	}
 	pos, errno := libos.Seek(off, whence, o.pos, size)
 	if errno == 0 {
-		o.pos, o.atEnd = pos, false
+		o.pos = pos
 	}
 	return pos, errno
 }

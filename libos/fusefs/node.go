@@ -24,13 +24,14 @@ type inode struct {
 	kept   *keeper
 }
 
-// A ticket counts how often the server told us of a node.
-type ticket struct{ id, count uint64 }
+// A ticket counts how often the server told us of a node. linked is the number
+// of the file, if it is in FS.linked.
+type ticket struct{ id, count, linked uint64 }
 
-// nodeTable finds the nodes that are in use by their numbers.
+// nodeTable finds the nodes that are in use by a number.
 type nodeTable map[uint64]weak.Pointer[inode]
 
-// get returns the node with a number, nil if there is none.
+// get returns a node, nil if there is none.
 func (t nodeTable) get(id uint64) *inode { return t[id].Value() }
 
 // The kinds of nodes. A writable one is an AttrSetter besides.
@@ -82,6 +83,9 @@ func (fs *FS) collected(t *ticket) {
 	if fs.nodes.get(t.id) == nil {
 		delete(fs.nodes, t.id)
 	}
+	if t.linked != 0 && fs.linked.get(t.linked) == nil {
+		delete(fs.linked, t.linked)
+	}
 	fs.forgets = append(fs.forgets, *t)
 	var list []ticket
 	if len(fs.forgets) >= forgetBatch {
@@ -113,24 +117,43 @@ func (fs *FS) forget(list []ticket) {
 // what it told. It returns nil if that cannot be.
 func (fs *FS) learn(d *directory, name string, e *fuse.Entry) *inode {
 	typ := e.Attr.Mode & libos.ModeFmt
-	if e.Node == 0 || e.Node == fuse.RootNode || typ == 0 {
+	if e.Node == 0 || e.Node == fuse.RootNode || typ == 0 || int64(e.Attr.Size) < 0 {
 		return nil
 	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	n := fs.nodes.get(e.Node)
-	if n == nil || n.typ != typ || n.parent != d || n.name != name {
-		if n != nil && n.typ != typ {
-			return nil // a number stands for one node
-		}
-		if n == nil {
-			n = newNode(fs, e.Node, d, name, typ)
-		}
+	switch {
+	case n != nil && n.typ != typ:
+		return nil // a number stands for one node
+	case n != nil:
 		n.parent, n.name = d, name
+		n.told.count++
+	default:
+		n = fs.newcomer(d, name, e, typ)
 	}
-	n.told.count++
 	n.believe(&e.Attr, e.Valid)
-	d.note(n, e.Valid)
+	d.note(name, n, e.Valid)
+	return n
+}
+
+// newcomer returns the node for a number that is not in use. A file with several
+// links has one node for all, where nobody changes names: what covers a
+// read-only tree relies on it. fs.mu is held.
+func (fs *FS) newcomer(d *directory, name string, e *fuse.Entry, typ uint32) *inode {
+	several := fs.opts.ReadOnly && typ == libos.ModeReg && e.Attr.Nlink > 1 && e.Attr.Ino != 0
+	if several {
+		if n := fs.linked.get(e.Attr.Ino); n != nil {
+			fs.forgets = append(fs.forgets, ticket{id: e.Node, count: 1})
+			return n
+		}
+	}
+	n := newNode(fs, e.Node, d, name, typ)
+	n.told.count = 1
+	if several {
+		n.told.linked = e.Attr.Ino
+		fs.linked[e.Attr.Ino] = weak.Make(n)
+	}
 	return n
 }
 
@@ -156,6 +179,14 @@ func (n *inode) doubt() {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
 	n.expiry = 0
+}
+
+// endsBefore reports whether attributes that may be believed say that there is
+// nothing at an offset: who reads a whole file asks at its end once more.
+func (n *inode) endsBefore(off int64) bool {
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	return off >= n.attr.Size && n.attr.Size > 0 && now() < n.expiry
 }
 
 // Attr implements libos.Node.

@@ -1,11 +1,12 @@
 package fuse
 
-import "encoding/binary"
+// Package os imports this one, and the tests of encoding/binary, which are in
+// that package itself, import os: so it is not used here.
 
 // U32 appends integers of 32 bits.
 func U32(b []byte, v ...uint32) []byte {
 	for _, v := range v {
-		b = binary.LittleEndian.AppendUint32(b, v)
+		b = append(b, byte(v), byte(v>>8), byte(v>>16), byte(v>>24))
 	}
 	return b
 }
@@ -13,7 +14,7 @@ func U32(b []byte, v ...uint32) []byte {
 // U64 appends integers of 64 bits.
 func U64(b []byte, v ...uint64) []byte {
 	for _, v := range v {
-		b = binary.LittleEndian.AppendUint64(b, v)
+		b = U32(b, uint32(v), uint32(v>>32))
 	}
 	return b
 }
@@ -55,15 +56,16 @@ func (d *Decoder) Skip(n int) { d.Bytes(n) }
 // U32 takes an integer of 32 bits.
 func (d *Decoder) U32() uint32 {
 	if p := d.Bytes(4); p != nil {
-		return binary.LittleEndian.Uint32(p)
+		return uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16 | uint32(p[3])<<24
 	}
 	return 0
 }
 
 // U64 takes an integer of 64 bits.
 func (d *Decoder) U64() uint64 {
-	if p := d.Bytes(8); p != nil {
-		return binary.LittleEndian.Uint64(p)
+	if p := (Decoder{b: d.Bytes(8)}); p.b != nil {
+		low, high := p.U32(), p.U32()
+		return uint64(low) | uint64(high)<<32
 	}
 	return 0
 }

@@ -19,7 +19,7 @@ const (
 	// once, up to maxReceive, so that little memory is touched at boot and
 	// pinned by an idle guest.
 	firstReceive = 64
-	maxReceive   = 256
+	maxReceive   = 1024
 	// The same bounds where each buffer must hold 64 KiB.
 	firstBigReceive = 4
 	maxBigReceive   = 32
@@ -93,6 +93,7 @@ func (r *receiver) resupply(token uint32) error {
 func (d *Device) receive(deliver Receiver) {
 	var done [batch]queue.Completion
 	for {
+		ready := d.rx.q.Ready()
 		n, err := d.rx.q.Reap(done[:])
 		for i := range n {
 			if e := d.rx.take(done[i], deliver); e != nil {
@@ -104,7 +105,7 @@ func (d *Device) receive(deliver Receiver) {
 			d.fail(err)
 			return
 		}
-		if 2*n >= len(d.rx.bufs) {
+		if 2*ready >= len(d.rx.bufs) {
 			if err := d.rx.grow(2 * len(d.rx.bufs)); err != nil {
 				d.fail(err)
 				return

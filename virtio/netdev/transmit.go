@@ -70,6 +70,14 @@ func (d *Device) Send(p Packet) bool {
 	return ok
 }
 
+// Backlog returns how many packets the device is not through with.
+func (d *Device) Backlog() int {
+	t := &d.tx
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.q.Backlog() + len(t.waiting)
+}
+
 // signal wakes the draining goroutine, which may be awake.
 func (t *transmitter) signal() {
 	select {

@@ -142,6 +142,18 @@ func (q *Queue) Free() int { return q.free }
 // Outstanding returns the number of chains that were published and not reaped.
 func (q *Queue) Outstanding() int { return int(q.published - q.wait.Seen) }
 
+// Ready returns the number of chains that the device has used and that were not
+// reaped, as it says: the number is not checked.
+func (q *Queue) Ready() int {
+	return int(uint16(atomic.LoadUint32(q.usedHead)>>16) - q.wait.Seen)
+}
+
+// Backlog returns the number of chains that were published and that the device
+// has not used, as it says: the number is not checked.
+func (q *Queue) Backlog() int {
+	return int(q.published - uint16(atomic.LoadUint32(q.usedHead)>>16))
+}
+
 // Err returns what broke the queue, nil if it works.
 func (q *Queue) Err() error { return q.err }
 

@@ -162,6 +162,31 @@ func TestReap(t *testing.T) {
 	}
 }
 
+func TestReadyBacklog(t *testing.T) {
+	r := newRig(t, 4)
+	want := func(ready, backlog int) {
+		t.Helper()
+		if r.Ready() != ready || r.Backlog() != backlog {
+			t.Errorf("ready %d, backlog %d; want %d, %d", r.Ready(), r.Backlog(), ready, backlog)
+		}
+	}
+	for range 3 {
+		if err := r.Add([][]byte{r.buf(8)}, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want(0, 0) // not published yet
+	r.Publish()
+	want(0, 3)
+	r.use(0, 0)
+	r.use(1, 0)
+	want(2, 1)
+	if n, err := r.Reap(make([]Completion, 4)); n != 2 || err != nil {
+		t.Fatal(n, err)
+	}
+	want(0, 1)
+}
+
 func TestAddErrors(t *testing.T) {
 	r := newRig(t, 4)
 	b := r.buf(16)

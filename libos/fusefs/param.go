@@ -1,17 +1,18 @@
-package shares
+package fusefs
 
 import "strings"
 
-// parse takes a parameter apart.
-func parse(param string) (tag, path, kind string, ok bool) {
+// ParseMount takes apart what a boot parameter mount= says: TAG:PATH:KIND, with
+// what is special in PATH as %XX. ok is false if it is not of that form.
+func ParseMount(param string) (tag, path, kind string, ok bool) {
 	tag, rest, ok1 := strings.Cut(param, ":")
 	path, kind, ok2 := strings.Cut(rest, ":")
-	path, ok3 := unescape(path)
+	path, ok3 := Unescape(path)
 	return tag, path, kind, ok1 && ok2 && ok3 && tag != "" && path != "" && path[0] == '/'
 }
 
-// unescape replaces %XX by the byte with that number.
-func unescape(s string) (string, bool) {
+// Unescape replaces each %XX by the byte with that number.
+func Unescape(s string) (string, bool) {
 	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		c := s[i]

@@ -1,0 +1,21 @@
+package fusefs
+
+import "testing"
+
+func TestParseMount(t *testing.T) {
+	for _, tt := range []struct{ param, tag, path, kind string }{
+		{"share0:/a/b:ro", "share0", "/a/b", "ro"},
+		{"s:/with%20space%2C%25%3A:rw", "s", "/with space,%:", "rw"},
+		{"s:/%FF:overlay", "s", "/\xff", "overlay"},
+	} {
+		tag, path, kind, ok := ParseMount(tt.param)
+		if !ok || tag != tt.tag || path != tt.path || kind != tt.kind {
+			t.Errorf("%s: %q %q %q %v", tt.param, tag, path, kind, ok)
+		}
+	}
+	for _, bad := range []string{"", "s", "s:/a", ":/a:ro", "s:a:ro", "s::ro", "s:/a%:ro", "s:/a%2:ro", "s:/%GG:ro", "s:/%2c:ro"} {
+		if tag, path, kind, ok := ParseMount(bad); ok {
+			t.Errorf("%q: %q %q %q", bad, tag, path, kind)
+		}
+	}
+}
