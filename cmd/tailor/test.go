@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"github.com/tailor-os/tailor/internal/build"
@@ -123,9 +124,14 @@ func factsOf(t *build.Test) testFacts {
 	return testFacts{GOROOT: []string{t.GOROOT, t.Links}, GOMODCACHE: t.GOMODCACHE, Env: userValues(t.Env)}
 }
 
-// runForeground runs a command that gets the terminal's signals itself, as a
-// member of our process group; one that is sent to us alone is passed on.
+// runForeground runs a command in a process group of its own, and passes signals
+// on to all of it: go test leaves an interrupt to the tests that it runs. Like a
+// terminal, it does not tell who sent them.
 func runForeground(cmd *exec.Cmd) (int, error) {
+	// The death signal comes when the thread that started the child ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	ch := make(chan os.Signal, 4)
 	signal.Notify(ch, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(ch)
@@ -137,8 +143,8 @@ func runForeground(cmd *exec.Cmd) (int, error) {
 	for {
 		select {
 		case s := <-ch:
-			if s != syscall.SIGQUIT && !cli.IsTerminal(0) || s == syscall.SIGTERM {
-				cmd.Process.Signal(s)
+			if n, ok := s.(syscall.Signal); ok {
+				syscall.Kill(-cmd.Process.Pid, n)
 			}
 		case err := <-done:
 			var exit *exec.ExitError

@@ -48,10 +48,9 @@ func ParseReasons(text string) (Reasons, error) {
 
 func parseReason(line string) (r reason, err error) {
 	head, text, ok := strings.Cut(line, ": ")
-	head, quoted, found := strings.Cut(head, ` "`)
-	if found {
-		r.output = strings.TrimSuffix(quoted, `"`)
-		if len(r.output) == len(quoted) || r.output == "" {
+	if before, quoted, found := strings.Cut(line, ` "`); found && len(before) < len(head) {
+		head = before
+		if r.output, text, ok = strings.Cut(quoted, `": `); !ok || r.output == "" {
 			return r, fmt.Errorf("%q does not end", quoted)
 		}
 	}
