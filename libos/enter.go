@@ -89,8 +89,16 @@ func pointerMask(num, a1, a2 uintptr) uint8 {
 	return table[num].ptrs
 }
 
-// dispatch calls the handler of num. From here on the stack may grow.
+// dispatch carries out call num. From here on the stack may grow.
 func dispatch(num uintptr, a args) (uintptr, Errno) {
+	if tracing && traceOn {
+		return traced(num, a)
+	}
+	return perform(num, a)
+}
+
+// perform calls the handler of num.
+func perform(num uintptr, a args) (uintptr, Errno) {
 	if num < uintptr(len(table)) {
 		if fn := table[num].fn; fn != nil {
 			return fn(a)

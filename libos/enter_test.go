@@ -17,6 +17,7 @@ func reset(t testing.TB) {
 	locks.held = nil
 	mapped.list = nil
 	network = nil
+	unixNet.bound, unixNet.abstract, unixNet.auto, unixNet.inFlight = nil, nil, 0, 0
 	install(baseCalls)
 	install(fileCalls)
 	for i := range reported {
@@ -221,10 +222,10 @@ func must2(t testing.TB) func(uintptr, Errno) uintptr {
 // deepNetwork makes sockets that grow the stack before they touch the parts.
 type deepNetwork struct{}
 
-type deepSocket struct{ *pairSocket }
+type deepSocket struct{ *unixSocket }
 
 func (deepNetwork) Socket(_, _, _ int) (Socket, Errno) {
-	x, _ := newSocketPair()
+	x, _ := newSocketPair(sockStream)
 	return deepSocket{x}, 0
 }
 

@@ -191,6 +191,7 @@ const (
 	ioTCGETS     = 0x5401
 	ioTIOCGWINSZ = 0x5413
 	ioFIONREAD   = 0x541b
+	ioTIOCOUTQ   = 0x5411
 	ioFIONBIO    = 0x5421
 	ioFIONCLEX   = 0x5450
 	ioFIOCLEX    = 0x5451
@@ -201,13 +202,14 @@ const (
 //go:nosplit
 func ioctlMask(cmd uintptr) uint8 {
 	switch cmd {
-	case ioTCGETS, ioTIOCGWINSZ, ioFIONREAD, ioFIONBIO:
+	case ioTCGETS, ioTIOCGWINSZ, ioFIONREAD, ioTIOCOUTQ, ioFIONBIO:
 		return ptr2
 	}
 	return 0
 }
 
-// A sizer is a file that knows how many bytes can be read (FIONREAD).
+// A sizer is a file that knows how many bytes can be read (FIONREAD), -1 if it is
+// of a kind that has none.
 type sizer interface{ unread() int }
 
 func sysIoctl(a args) (uintptr, Errno) {
@@ -232,7 +234,15 @@ func sysIoctl(a args) (uintptr, Errno) {
 		return 0, errno
 	case ioFIONREAD:
 		if s, ok := d.file.(sizer); ok {
-			return 0, put(a.p[2], int32(min(s.unread(), 1<<31-1)))
+			n := s.unread()
+			if n < 0 {
+				return 0, EINVAL
+			}
+			return 0, put(a.p[2], int32(min(n, 1<<31-1)))
+		}
+	case ioTIOCOUTQ:
+		if s, ok := d.file.(*unixSocket); ok {
+			return 0, put(a.p[2], int32(s.unsent()))
 		}
 	}
 	return 0, ENOTTY

@@ -330,35 +330,6 @@ func TestMmap(t *testing.T) {
 	}
 }
 
-func TestMmapFile(t *testing.T) {
-	reset(t)
-	w := openTest(t, "/tmp/f", oRDWR|oCREAT)
-	fdFile(w).Write([]byte(strings.Repeat("x", 5000) + "tail"))
-	r := openTest(t, "/tmp/f", oRDONLY)
-	shared := func() (uintptr, Errno) { return sys(nr_mmap, 0, 6000, protRead, mapShared, r, pageSize) }
-	_, errno := shared()
-	want(t, errno, ENODEV) // somebody may write
-	p, errno := sys(nr_mmap, 0, 6000, protRead|protWrite, mapPrivate, r, 0)
-	want(t, errno, 0)
-	sys(nr_munmap, p, 6000)
-	fdFile(w).close(t)
-	p, errno = shared()
-	want(t, errno, 0)
-	mem := unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), 6000)
-	if string(mem[5000-pageSize:][:5]) != "tail\x00" {
-		t.Errorf("mapped %q", mem[5000-pageSize:][:5])
-	}
-	_, errno = sys(nr_openat, cwd, ptr(str("/tmp/f")), oWRONLY)
-	want(t, errno, ETXTBSY)
-	_, errno = sys(nr_truncate, ptr(str("/tmp/f")), 0)
-	want(t, errno, ETXTBSY)
-	sys(nr_munmap, p, pageSize)
-	_, errno = sys(nr_openat, cwd, ptr(str("/tmp/f")), oWRONLY)
-	want(t, errno, ETXTBSY)
-	sys(nr_munmap, p+pageSize, pageSize)
-	openTest(t, "/tmp/f", oWRONLY)
-}
-
 // roFS is a read-only file system with one file, for mounts.
 type roFS struct{}
 

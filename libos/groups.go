@@ -28,19 +28,20 @@ func UsePipes() {
 // UseMappings takes mmap and its kin into use.
 func UseMappings() { mapsOnce.Do(func() { install(mapCalls) }) }
 
-// useSockets takes the calls into use that a network answers.
+// useSockets takes the calls of sockets into use.
 func useSockets() {
 	install(socketCalls)
 	usePoll()
 }
 
-// UseAll takes all calls into use, but those that need a network.
+// UseAll takes all calls into use; sockets of AF_INET need a network.
 func UseAll() {
 	UseFiles()
 	UsePipes()
 	UseMappings()
 	othersOnce.Do(func() {
 		install(otherCalls)
-		usePoll()
+		installRefused()
+		useSockets()
 	})
 }

@@ -85,6 +85,9 @@ func init() {
 	}
 	info := tailorBootInfo()
 	Boot(Params(unsafe.String((*byte)(unsafe.Pointer(uintptr(info.Params))), int(info.ParamsLen))))
+	if tracing {
+		traceOn = bootParams.Get("trace") == "syscalls"
+	}
 	tailorSetEnter(Enter)
 	install(baseCalls)
 	if complete {

@@ -240,6 +240,21 @@ func sysGetaffinity(a args) (uintptr, Errno) {
 	return 8, put(a.p[2], uint64(1))
 }
 
+// sysSetaffinity takes any set with the one processor in it.
+func sysSetaffinity(a args) (uintptr, Errno) {
+	if pid := a.int(0); pid != 0 && pid != processID {
+		return 0, ESRCH
+	}
+	set, errno := buffer(a.p[2], min(a.i[1], pageSize))
+	if errno == 0 && (len(set) == 0 || set[0]&1 == 0) {
+		errno = EINVAL
+	}
+	return 0, errno
+}
+
+// sysGetpriority tells of the ordinary priority, as 20 minus the nice value.
+func sysGetpriority(args) (uintptr, Errno) { return 20, 0 }
+
 func sysYield(args) (uintptr, Errno) {
 	Hooks.Yield()
 	return 0, 0

@@ -11,7 +11,7 @@ const (
 	protWrite = 2
 	protExec  = 4
 
-	mapShared    = 1
+	mapTheFile   = 1 // MAP_SHARED
 	mapPrivate   = 2
 	mapValidate  = 3 // MAP_SHARED_VALIDATE
 	mapTypes     = 0xf
@@ -31,6 +31,7 @@ type region struct {
 type regionOwner struct {
 	parts     int
 	anonymous bool   // no file was copied into it
+	file      shared // the part of a file that it is, if it is one
 	close     func() // called when no part is left, may be nil
 }
 
@@ -64,7 +65,7 @@ func allocPages(n uintptr) unsafe.Pointer {
 }
 
 func freePages(r *region, addr, size uintptr) {
-	if Hooks.Free != nil && r.mem != nil {
+	if Hooks.Free != nil && r.mem != nil && r.shared.file.f == nil {
 		// SAFETY: addr lies in the region that begins at r.addr.
 		Hooks.Free(unsafe.Add(r.mem, addr-r.addr), size)
 	}
@@ -80,7 +81,7 @@ func sysMmap(a args) (uintptr, Errno) {
 		return 0, EINVAL
 	case size < a.i[1]:
 		return 0, ENOMEM
-	case flags&mapTypes != mapShared && flags&mapTypes != mapPrivate && flags&mapTypes != mapValidate:
+	case flags&mapTypes != mapTheFile && flags&mapTypes != mapPrivate && flags&mapTypes != mapValidate:
 		return 0, EINVAL
 	case prot&protExec != 0:
 		return 0, EACCES // no memory is both written and executed
@@ -112,9 +113,10 @@ func mapRegion(size uintptr, fill func(b []byte), close func()) (uintptr, Errno)
 	return uintptr(p), 0
 }
 
-// mapFile maps a file as a copy. That is all MAP_PRIVATE asks for; a shared
-// mapping is given only where nobody can see the difference: read-only, of a
-// file that nobody writes to for as long.
+// mapFile maps a file: shared the file itself, if it is one in memory, else a
+// copy. That is all MAP_PRIVATE asks for; of other files a shared mapping is
+// given only where nobody can see the difference: read-only, of one that cannot
+// be written to.
 func mapFile(a *args, size uintptr) (uintptr, Errno) {
 	d, errno := fds.get(a.fd(4))
 	if errno != 0 {
@@ -131,43 +133,22 @@ func mapFile(a *args, size uintptr) (uintptr, Errno) {
 	if t, errno := d.at.node.Attr(); errno != 0 || t.Mode&ModeFmt != ModeReg {
 		return 0, ENODEV
 	}
-	var close func()
+	off := int64(a.i[5])
+	if off < 0 || off > maxInt64-int64(size) {
+		return 0, EOVERFLOW
+	}
 	if a.i[3]&mapTypes != mapPrivate {
-		if a.i[2]&protWrite != 0 {
+		if a.i[2]&protWrite != 0 && !d.writable() {
+			return 0, EACCES
+		}
+		if f, ok := d.at.node.(*memFile); ok {
+			return mapShared(shared{f, off, int64(size)})
+		}
+		if _, writable := d.at.node.(AttrSetter); writable || a.i[2]&protWrite != 0 {
 			return 0, ENODEV
 		}
-		if close, errno = freeze(d.at.node); errno != 0 {
-			return 0, errno
-		}
 	}
-	off := int64(a.i[5])
-	return mapRegion(size, func(b []byte) { readFull(f, b, off) }, close)
-}
-
-// freeze keeps a file from being written to until the function it returns is
-// called. A node without writers needs nothing.
-func freeze(n Node) (thaw func(), errno Errno) {
-	f, ok := n.(*memFile)
-	if !ok {
-		if _, writable := n.(AttrSetter); writable {
-			return nil, ENODEV
-		}
-		return nil, 0
-	}
-	f.fs.mu.Lock()
-	defer f.fs.mu.Unlock()
-	if f.writes > 0 {
-		return nil, ENODEV
-	}
-	f.maps++
-	f.opens++
-	return func() {
-		f.fs.mu.Lock()
-		defer f.fs.mu.Unlock()
-		f.maps--
-		f.opens--
-		f.release()
-	}, 0
+	return mapRegion(size, func(b []byte) { readFull(f, b, off) }, nil)
 }
 
 // readFull reads from off until b is full or the file ends.

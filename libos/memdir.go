@@ -187,6 +187,8 @@ func (fs *memFS) create(a *Attr, target string) node {
 		n = new(memDir)
 	case ModeLink:
 		n = &memLink{target: target}
+	case ModeSocket:
+		n = new(memNode)
 	default:
 		return nil
 	}

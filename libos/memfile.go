@@ -13,31 +13,22 @@ const (
 // A memFile is a regular file. fs.mu guards all of it.
 type memFile struct {
 	memNode
-	first  []byte           // chunk 0: most files have no other
-	rest   map[int64][]byte // the chunks behind it
-	below  lowerFile        // what a chunk that is not here may be read from
-	opens  int              // open files and mappings
-	writes int              // of them for writing
-	maps   int              // mappings that hold a copy: nobody may write
+	first []byte           // chunk 0: most files have no other
+	rest  map[int64][]byte // the chunks behind it
+	below lowerFile        // what a chunk that is not here may be read from
+	opens int              // open files and mappings
+	pins  map[int64]int    // mappings of a chunk, which must stay where it is
 }
 
-// Open implements Node. While the contents are mapped, opening for writing
-// fails with ETXTBSY: a mapping is a copy that would not see the writes.
+// Open implements Node.
 func (f *memFile) Open(flags uint32) (File, Errno) {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
-	writes := flags&oACCMODE == oWRONLY || flags&oACCMODE == oRDWR
-	if writes && f.maps > 0 {
-		return nil, ETXTBSY
-	}
 	if errno := f.below.open(); errno != 0 {
 		return nil, errno
 	}
 	f.opens++
-	if writes {
-		f.writes++
-	}
-	return &memOpen{f: f, writes: writes, append: flags&oAPPEND != 0}, 0
+	return &memOpen{f: f, append: flags&oAPPEND != 0}, 0
 }
 
 // SetAttr implements AttrSetter.
@@ -45,9 +36,6 @@ func (f *memFile) SetAttr(which uint32, a *Attr) Errno {
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	if which&SetSize != 0 {
-		if f.maps > 0 {
-			return ETXTBSY
-		}
 		f.truncate(a.Size)
 		f.touch()
 	}
@@ -184,7 +172,7 @@ func (f *memFile) truncate(size int64) {
 		last, o := size>>chunkShift, int(size&(chunkSize-1))
 		for i := range f.rest {
 			if i > last {
-				f.setChunk(i, nil)
+				f.cut(i, 0)
 			}
 		}
 		f.cut(last, o)
@@ -193,11 +181,13 @@ func (f *memFile) truncate(size int64) {
 	f.attr.Size = size
 }
 
-// cut shortens chunk i to n bytes.
+// cut shortens chunk i to n bytes. One that is mapped is made zero instead.
 func (f *memFile) cut(i int64, n int) {
 	c := f.chunk(i)
 	switch {
 	case len(c) <= n:
+	case f.pins[i] > 0:
+		clear(c[n:])
 	case n == 0:
 		f.setChunk(i, nil)
 	case cap(c) > 4*n && cap(c) > minChunk:
@@ -214,7 +204,6 @@ func (f *memFile) cut(i int64, n int) {
 // A memOpen is an open regular file.
 type memOpen struct {
 	f      *memFile
-	writes bool
 	mu     sync.Mutex // orders the users of pos, as Linux does
 	pos    int64
 	append bool // guarded by f.fs.mu
@@ -318,9 +307,6 @@ func (o *memOpen) Close() Errno {
 	o.f.fs.mu.Lock()
 	defer o.f.fs.mu.Unlock()
 	o.f.opens--
-	if o.writes {
-		o.f.writes--
-	}
 	o.f.release()
 	return 0
 }

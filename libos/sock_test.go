@@ -12,7 +12,7 @@ import (
 type echoNetwork struct{ last *echoSocket }
 
 type echoSocket struct {
-	*pairSocket
+	*unixSocket
 	addr, to, oob, option []byte
 	sent                  [][]byte
 	reply                 []byte
@@ -23,8 +23,8 @@ func (n *echoNetwork) Socket(domain, typ, protocol int) (Socket, Errno) {
 	if domain == 99 {
 		return nil, EAFNOSUPPORT
 	}
-	x, _ := newSocketPair()
-	n.last = &echoSocket{pairSocket: x, addr: []byte{byte(domain), 0, byte(typ), byte(protocol)}}
+	x, _ := newSocketPair(sockStream)
+	n.last = &echoSocket{unixSocket: x, addr: []byte{byte(domain), 0, byte(typ), byte(protocol)}}
 	return n.last, 0
 }
 
@@ -33,7 +33,7 @@ func (s *echoSocket) LocalAddr() ([]byte, Errno) { return s.addr, 0 }
 func (s *echoSocket) Listen(backlog int) Errno   { s.flags = backlog; return 0 }
 func (s *echoSocket) Shutdown(how int) Errno     { s.flags = how; return 0 }
 func (s *echoSocket) Accept() (Socket, []byte, Errno) {
-	x, _ := newSocketPair()
+	x, _ := newSocketPair(sockStream)
 	return x, []byte("peeraddress"), 0
 }
 func (s *echoSocket) SetOption(level, name int, v []byte) Errno {

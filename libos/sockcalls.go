@@ -4,11 +4,14 @@ import "unsafe"
 
 // Values of include/linux/net.h and socket.h.
 const (
-	afUnix      = 1
-	sockStream  = 1
-	sockTypes   = 0xf
-	sockNonbl   = oNONBLOCK
-	sockCloexec = oCLOEXEC
+	afUnix        = 1
+	sockStream    = 1
+	sockDgram     = 2
+	sockRaw       = 3
+	sockSeqpacket = 5
+	sockTypes     = 0xf
+	sockNonbl     = oNONBLOCK
+	sockCloexec   = oCLOEXEC
 
 	// maxSockaddr is the size of struct sockaddr_storage.
 	maxSockaddr = 128
@@ -57,11 +60,26 @@ func sysSocket(a args) (uintptr, Errno) {
 	if typ&^(sockTypes|sockNonbl|sockCloexec) != 0 {
 		return 0, EINVAL
 	}
-	s, errno := network.Socket(a.int(0), int(typ&sockTypes), a.int(2))
+	s, errno := socketFor(a.int(0), int(typ&sockTypes), a.int(2))
 	if errno != 0 {
 		return 0, errno
 	}
 	return addSocket(s, typ)
+}
+
+// socketFor makes a socket: one of AF_UNIX here, others in the network.
+func socketFor(domain, typ, protocol int) (Socket, Errno) {
+	if domain == afUnix {
+		s, errno := unixSocketOf(typ, protocol)
+		if errno != 0 {
+			return nil, errno
+		}
+		return s, 0
+	}
+	if network == nil {
+		return nil, EAFNOSUPPORT
+	}
+	return network.Socket(domain, typ, protocol)
 }
 
 func sysSocketpair(a args) (uintptr, Errno) {
@@ -71,14 +89,14 @@ func sysSocketpair(a args) (uintptr, Errno) {
 		return 0, EINVAL
 	case a.int(0) != afUnix:
 		return 0, EOPNOTSUPP
-	case typ&sockTypes != sockStream:
-		return 0, ESOCKTNOSUPPORT
-	case a.int(2) != 0 && a.int(2) != afUnix:
-		return 0, EPROTONOSUPPORT
 	case a.p[3] == nil:
 		return 0, EFAULT
 	}
-	x, y := newSocketPair()
+	s, errno := unixSocketOf(int(typ&sockTypes), a.int(2))
+	if errno != 0 {
+		return 0, errno
+	}
+	x, y := newSocketPair(s.typ)
 	flags := oRDWR | typ&sockNonbl
 	pair, errno := addPair(newDesc(x, flags), newDesc(y, flags), typ&sockCloexec != 0)
 	if errno != 0 {

@@ -220,6 +220,9 @@ var socketCalls = []listed{
 // program calls package syscall itself.
 var otherCalls = []listed{
 	{nr_close_range, 0, sysCloseRange},
+	{nr_mremap, 0, sysMremap},
+	{nr_mlockall, 0, nothing},
+	{nr_munlockall, 0, nothing},
 	{nr_readv, ptr1, sysReadv},
 	{nr_writev, ptr1, sysWritev},
 	{nr_preadv, ptr1, sysPreadv},
@@ -278,6 +281,48 @@ var otherCalls = []listed{
 	{nr_clock_nanosleep, ptr2 | ptr3, sysClockNanosleep},
 	{nr_mlock2, 0, nothing},
 	{nr_tkill, 0, sysTkill},
+	{nr_getpriority, 0, sysGetpriority},
+	{nr_setpriority, 0, nothing},
+	{nr_personality, 0, returnZero},
+	{nr_sched_getscheduler, 0, returnZero},
+	{nr_sched_get_priority_max, 0, returnZero},
+	{nr_sched_get_priority_min, 0, returnZero},
+	{nr_sched_setaffinity, ptr2, sysSetaffinity},
+	{nr_sync_file_range, 0, sysFsync},
+	{nr_set_robust_list, 0, nothing},
+}
+
+// refusedCalls are those whose answer is not ENOSYS, by design: what only a
+// kernel can give, and attributes that no file here has. docs/syscalls.md has
+// the reasons.
+var refusedCalls = []struct {
+	fn   func(a args) (uintptr, Errno)
+	nums []uint16
+}{
+	{notPermitted, []uint16{
+		nr_ptrace, nr_process_vm_readv, nr_process_vm_writev, nr_setns, nr_unshare, nr_mount, nr_umount2, nr_pivot_root,
+		nr_chroot, nr_swapon, nr_swapoff, nr_reboot, nr_kexec_load, nr_kexec_file_load, nr_init_module, nr_finit_module,
+		nr_delete_module, nr_bpf, nr_perf_event_open, nr_fanotify_init, nr_open_by_handle_at, nr_settimeofday,
+		nr_clock_settime, nr_adjtimex, nr_clock_adjtime, nr_setdomainname, nr_iopl, nr_ioperm, nr_acct, nr_quotactl,
+		nr_quotactl_fd, nr_vhangup, nr_syslog, nr_capset, nr_sched_setscheduler, nr_sched_setparam, nr_sched_setattr,
+	}},
+	{noAttributes, []uint16{
+		nr_setxattr, nr_lsetxattr, nr_fsetxattr, nr_getxattr, nr_lgetxattr, nr_fgetxattr, nr_listxattr, nr_llistxattr,
+		nr_flistxattr, nr_removexattr, nr_lremovexattr, nr_fremovexattr, nr_setxattrat, nr_getxattrat, nr_listxattrat,
+		nr_removexattrat, nr_name_to_handle_at,
+	}},
+}
+
+func notPermitted(args) (uintptr, Errno) { return 0, EPERM }
+func noAttributes(args) (uintptr, Errno) { return 0, EOPNOTSUPP }
+
+// installRefused takes the calls into use that are refused.
+func installRefused() {
+	for _, group := range refusedCalls {
+		for _, num := range group.nums {
+			table[num] = call{0, group.fn}
+		}
+	}
 }
 
 // noSeek and its kin answer calls on descriptors while there are no files.

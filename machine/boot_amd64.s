@@ -2,6 +2,7 @@
 
 #include "go_asm.h"
 #include "go_tls.h"
+#include "funcdata.h"
 #include "textflag.h"
 
 // The starter enters here in ring 3 with the stack that Linux gives a new
@@ -32,10 +33,41 @@ GLOBL tailorKernelStack<>(SB), NOPTR, $4096
 // instruction changes too, only R12 is relied on by a caller (rawVforkSyscall).
 // The thread pointer is set here, because Go code needs it to run. The calls
 // of Go code are indirect because the linker adds up the stack of direct ones.
+//
+// The frame is one that the runtime can walk, because the library OS grows the
+// stack: it is tailorOnKernelStack that changes SP.
 TEXT ·tailorCall(SB),NOSPLIT,$80-0
+	NO_LOCAL_POINTERS
 	CMPQ	AX, $SYS_arch_prctl
 	JEQ	setfs
 	MOVQ	R12, 72(SP)
+	MOVQ	AX, 0(SP)	// for tailorLibrary
+	MOVQ	DI, 8(SP)
+	MOVQ	SI, 16(SP)
+	MOVQ	DX, 24(SP)
+	MOVQ	R10, 32(SP)
+	MOVQ	R8, 40(SP)
+	MOVQ	R9, 48(SP)
+	CALL	tailorOnKernelStack<>(SB)
+	TESTB	R11, R11
+	JEQ	library
+	MOVQ	72(SP), R12
+	RET
+library:
+	// Not one of the runtime's: the same arguments, on the caller's stack.
+	LEAQ	·tailorLibrary(SB), AX
+	CALL	AX
+	MOVQ	56(SP), AX
+	MOVQ	72(SP), R12
+	RET
+setfs:
+	WRFSBASEQ SI
+	XORL	AX, AX
+	RET
+
+// tailorOnKernelStack calls tailorKernel with the registers of tailorCall, and
+// returns its result in AX and whether there is one in R11; it clobbers R12.
+TEXT tailorOnKernelStack<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SP, R12
 	LEAQ	tailorKernelStack<>+(4096-88)(SB), R11
 	MOVQ	R11, SP
@@ -50,37 +82,8 @@ TEXT ·tailorCall(SB),NOSPLIT,$80-0
 	LEAQ	·tailorKernel(SB), AX
 	CALL	AX
 	MOVQ	56(SP), AX
-	CMPB	64(SP), $0
-	JEQ	library
+	MOVBLZX	64(SP), R11
 	MOVQ	80(SP), SP
-	MOVQ	72(SP), R12
-	RET
-library:
-	// Not one of the runtime's: the same arguments, on the caller's stack.
-	MOVQ	SP, R11
-	MOVQ	80(SP), SP
-	MOVQ	0(R11), AX
-	MOVQ	AX, 0(SP)
-	MOVQ	8(R11), AX
-	MOVQ	AX, 8(SP)
-	MOVQ	16(R11), AX
-	MOVQ	AX, 16(SP)
-	MOVQ	24(R11), AX
-	MOVQ	AX, 24(SP)
-	MOVQ	32(R11), AX
-	MOVQ	AX, 32(SP)
-	MOVQ	40(R11), AX
-	MOVQ	AX, 40(SP)
-	MOVQ	48(R11), AX
-	MOVQ	AX, 48(SP)
-	LEAQ	·tailorLibrary(SB), AX
-	CALL	AX
-	MOVQ	56(SP), AX
-	MOVQ	72(SP), R12
-	RET
-setfs:
-	WRFSBASEQ SI
-	XORL	AX, AX
 	RET
 
 // tailorNano leaves the time of the clock whose Linux number is in DI in AX

@@ -214,11 +214,38 @@ func tailor_bellNotify(queue uint32) {
 	tailorBell(abi.BellNotify, uintptr(queue))
 }
 
+// tailorQuiet is the goroutine that waits for a moment when no other can run.
+var tailorQuiet struct {
+	gp    guintptr
+	since uint64 // Control.LoopCount when it began to wait
+}
+
+// tailorQuietLoops is for how many turns of the event loop it waits at most.
+const tailorQuietLoops = 1000
+
+// tailor_quiet parks the calling goroutine until no other can run, or for a
+// while if there always is one.
+//
+//go:linkname tailor_quiet
+func tailor_quiet() {
+	tailorQuiet.since = tailorControl().LoopCount
+	gopark(tailorQuietCommit, nil, waitReasonZero, traceBlockGeneric, 1)
+}
+
+func tailorQuietCommit(gp *g, _ unsafe.Pointer) bool {
+	tailorQuiet.gp.set(gp)
+	return true
+}
+
+// tailorRunnable reports whether a goroutine can run.
+func tailorRunnable() bool {
+	return !runqempty(getg().m.p.ptr()) || !sched.runq.empty()
+}
+
 // tailorRing notifies the queues of tailorBells, unless nothing can run: then
 // netpoll is about to go idle.
 func tailorRing() {
-	pp := getg().m.p.ptr()
-	if runqempty(pp) && sched.runq.empty() && gcBlackenEnabled == 0 {
+	if !tailorRunnable() && gcBlackenEnabled == 0 {
 		return
 	}
 	for tailorBells != 0 {
@@ -250,6 +277,11 @@ func tailorPoll() {
 			w.gp = 0
 			ready(gp, 0, true)
 		}
+	}
+	if q := &tailorQuiet; q.gp != 0 && (!tailorRunnable() || ctl.LoopCount-q.since >= tailorQuietLoops) {
+		gp := q.gp.ptr()
+		q.gp = 0
+		ready(gp, 0, true)
 	}
 	if tailorBells != 0 {
 		tailorRing()

@@ -3,7 +3,7 @@
 package netstack
 
 import (
-	"runtime"
+	_ "unsafe" // for go:linkname
 
 	"gvisor.dev/gvisor/pkg/tcpip/seqnum"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -18,12 +18,17 @@ import (
 // ackAtOnce is how many bytes are acknowledged without a delay: two segments.
 const ackAtOnce = 2 * 1440
 
+// quiet parks the calling goroutine until no other can run.
+//
+//go:linkname quiet runtime.tailor_quiet
+func quiet()
+
 // acks are the connections whose acknowledgement waits.
 var acks = newLater()
 
 func init() {
 	tcp.TailorDelayAck = delayAck
-	go acks.run(runtime.Gosched, (*tcp.Endpoint).TailorAck) // behind all that can run
+	go acks.run(quiet, (*tcp.Endpoint).TailorAck)
 }
 
 // delayAck takes over the acknowledgement of unacked bytes, or leaves it to the

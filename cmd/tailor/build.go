@@ -11,6 +11,7 @@ import (
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
 )
 
 // buildOptions are the flags that build and run share.
@@ -20,6 +21,7 @@ type buildOptions struct {
 	ldflags string
 	verbose bool
 	dryRun  bool
+	trace   string // "syscalls" or ""
 }
 
 func (o *buildOptions) flags(targetHelp string) []cli.Flag {
@@ -27,6 +29,7 @@ func (o *buildOptions) flags(targetHelp string) []cli.Flag {
 		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parseTarget),
 		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
+		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
 	}
@@ -93,13 +96,16 @@ func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON b
 }
 
 func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
+	if o.trace != "" && o.target == build.Unix {
+		return build.Config{}, errTraceUnix()
+	}
 	cache, err := build.CacheDir()
 	if err != nil {
 		return build.Config{}, err
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags,
+		Tags: o.tags, LDFlags: o.ldflags, TraceCalls: o.trace != "",
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	if o.verbose {
@@ -135,4 +141,27 @@ func parseTarget(s string) (string, error) {
 		help = "did you mean " + near + "?"
 	}
 	return "", hint.Errorf(help, "unknown target")
+}
+
+// parseTrace refuses what cannot be traced.
+func parseTrace(s string) (string, error) {
+	if s != "syscalls" {
+		return "", hint.Errorf("write --trace syscalls", "cannot trace that")
+	}
+	return s, nil
+}
+
+// errTraceUnix refuses --trace for a plain process, whose system calls are the
+// host's.
+func errTraceUnix() error {
+	return hint.Errorf("strace -f shows those of a plain program, or use -t hvt",
+		"--trace syscalls shows the calls that a virtual machine's program makes")
+}
+
+// checkTrace refuses --trace for an image without the tracer.
+func checkTrace(o buildOptions, path string, n image.Note) error {
+	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
+		return nil
+	}
+	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Main, "%s has no tracer", path)
 }

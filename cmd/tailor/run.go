@@ -61,6 +61,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run -p 8080:80 ./examples/website      curl http://localhost:8080/
   tailor run -t unix ./examples/hello           as a plain process
   tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
+  tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
@@ -162,6 +163,9 @@ func (o *runOptions) checkNet() error {
 // checkUnix says which flags mean nothing to a plain process: those that would
 // have kept it apart from the host are refused, the others warned about.
 func (a *app) checkUnix(o runOptions) error {
+	if o.trace != "" {
+		return errTraceUnix()
+	}
 	if o.net.Kind != "user" || len(o.ip)+len(o.gateways)+len(o.dns) > 0 {
 		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
 			"a plain process (target unix) has the host's own network")
@@ -243,6 +247,9 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := image.CheckTarget(img.Note, o.target); err != nil {
 		return 0, err
 	}
+	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
+		return 0, err
+	}
 	return a.start(ctx, o, path, args, img)
 }
 
@@ -257,7 +264,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	}
 	return startVM(ctx, vmConfig{
 		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose,
-		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg,
+		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 	})
 }
 

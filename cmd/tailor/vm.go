@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -35,6 +36,7 @@ type vmConfig struct {
 	Shares  []monitor.Share
 	Params  string // further boot parameters
 	Log     *cli.Printer
+	Trace   string // what to trace, "" for nothing
 }
 
 // checkVM reports whether virtual machines can be run here.
@@ -64,7 +66,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	var stats monitor.Stats
 	exit, err := monitor.Run(ctx, monitor.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
-		Params: wire.addrs.params() + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
+		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stats: &stats,
 	})
@@ -80,6 +82,15 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		}
 	}
 	return exit, err
+}
+
+// params are the guest's boot parameters.
+func (c *vmConfig) params(w wire) string {
+	p := w.addrs.params()
+	if c.Trace != "" {
+		p = strings.TrimSpace(p + " trace=" + c.Trace)
+	}
+	return p
 }
 
 // checkMemory refuses more memory than the host has. The monitor knows the

@@ -47,6 +47,10 @@ type Config struct {
 	// with, as those of tests are.
 	Shares bool
 
+	// TraceCalls links the tracer of system calls, which `tailor run --trace
+	// syscalls` turns on. It is for images only.
+	TraceCalls bool
+
 	Tool     string // version of this tool, for the image's note
 	CacheDir string // absolute; made when needed
 

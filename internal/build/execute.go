@@ -182,6 +182,9 @@ func (p *Plan) note() image.Note {
 		Go:     p.Go,
 		Main:   p.Package,
 	}
+	if p.cfg.TraceCalls {
+		n.Trace = []string{"syscalls"}
+	}
 	for _, d := range p.Devices {
 		n.Devices = append(n.Devices, image.Device{Type: d})
 	}

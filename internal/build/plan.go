@@ -78,7 +78,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		Target: cfg.Target, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src,
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, strconv.FormatBool(cfg.Shares), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
 	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
@@ -109,6 +109,14 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	return p, nil
 }
 
+// traced tells builds with and without the tracer apart.
+func traced(cfg Config) string {
+	if cfg.TraceCalls {
+		return "trace"
+	}
+	return ""
+}
+
 // preparePort decides what the runtime port is derived from.
 func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	tc := port.Toolchain{Go: p.g.path, GOROOT: env.GOROOT, Version: env.GOVERSION}
@@ -121,7 +129,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Extra: flags.overlay,
 	}
 	return nil
 }

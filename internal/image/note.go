@@ -58,6 +58,7 @@ type Note struct {
 	Main      string   `json:"main"`       // import path of package main
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
+	Trace     []string `json:"trace,omitempty"` // what run --trace can show: "syscalls"
 }
 
 // deviceTypes are the virtio device types by the name that a note gives them.

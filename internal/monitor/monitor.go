@@ -10,10 +10,12 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -130,7 +132,7 @@ type machine struct {
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
-	if err := checkNote(cfg.Image.Note); err != nil {
+	if err := cmp.Or(checkNote(cfg.Image.Note), checkShares(cfg)); err != nil {
 		return nil, err
 	}
 	m := &machine{cfg: cfg, kvm: -1, vm: -1}
@@ -184,6 +186,15 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 // checkNote refuses an image that was made for something else.
 func checkNote(n image.Note) error {
 	return cmp.Or(image.CheckTarget(n, "hvt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs"))
+}
+
+// checkShares refuses shares that the image would not look at.
+func checkShares(cfg *Config) error {
+	sees := slices.ContainsFunc(cfg.Image.Note.Devices, func(d image.Device) bool { return d.Type == "fs" })
+	if len(cfg.Shares) > 0 && !sees {
+		return errors.New("the image was not built to see folders of the host")
+	}
+	return nil
 }
 
 // attach puts devices behind the queues of the table. They reach what the

@@ -87,4 +87,5 @@ const kindsText = `## What depends on the program
   package syscall brings (libos/groups.go, and the edits above).
 - A program with runtime/trace or runtime/metrics has what they record in the
   runtime (machine/diagnostics.go).
+- An image built with --trace syscalls has the tracer (libos/tracing.go).
 `

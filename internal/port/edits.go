@@ -43,11 +43,6 @@ var Edits = []Edit{
 		Why: "The same for the calls that the runtime makes from Go.",
 	},
 	{
-		File: "internal/runtime/syscall/linux/asm_linux_amd64.s",
-		Old:  "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$0\n", New: "TEXT ·Syscall6<ABIInternal>(SB),NOSPLIT,$8\n",
-		Why: "It now calls, so it needs a frame.",
-	},
-	{
 		File: "syscall/asm_linux_amd64.s", Old: syscallInstr, New: syscallCall, Count: 3,
 		Why: "fork fails with ENOSYS; getuid and the like reach the library OS.",
 	},
@@ -393,6 +388,15 @@ var ModuleEdits = []Edit{
 			"\te.UnlockUser()\n}\n\n" +
 			"// sendData sends new data segments. It is called when data becomes available or\n",
 		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/transport/tcp/endpoint.go",
+		Old:  "\t// Add data to the send queue.\n\tsize := int(buf.Size())\n",
+		New: "\t// Add data to the send queue.\n\tsize := int(buf.Size())\n" +
+			"\tif last := e.snd.writeList.Back(); last != nil && !e.snd.isAssignedSequenceNumber(last) && last.payloadSize()+size <= 1024 {\n" +
+			"\t\tlast.pkt.Data().AppendView(buffer.NewViewWithData(buf.Flatten()))\n\t\tbuf.Release()\n" +
+			"\t\tlast.dataMemSize = last.pkt.MemSize()\n\t\te.sndQueueInfo.SndBufUsed += size\n\t\treturn last, size, nil\n\t}\n",
+		Why: "Small writes that wait to be sent share a segment, as on Linux: a segment costs some 700 bytes that the limit of the send buffer does not count, so that writes of a byte each filled the memory.",
 	},
 	{
 		File: "gvisor.dev/gvisor/pkg/sync/fence.go",

@@ -74,6 +74,8 @@ type Config struct {
 	// Shares links what mounts the host's folders that the starter offers, into
 	// a program that imports os.
 	Shares bool
+	// Trace links the tracer of system calls.
+	Trace bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -137,7 +139,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -230,9 +232,12 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		const shares = tailor.Module + "/boot/shares"
 		roots = append(roots, shares)
 		to, _ := guestPath(shares)
-		link := "package os\n\nimport _ " + strconv.Quote(to) + "\n"
-		if err := d.put("os/tailor_shares.go", []byte(link)); err != nil {
-			return nil, err
+		// Package time reads zones without os, and its tests do so early.
+		for _, pkg := range []string{"os", "time"} {
+			link := "package " + pkg + "\n\nimport _ " + strconv.Quote(to) + "\n"
+			if err := d.put(pkg+"/tailor_shares.go", []byte(link)); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if err := d.packages(roots); err != nil {
@@ -240,6 +245,11 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	if cfg.Complete {
 		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Trace {
+		if err := d.enable("libos/tracing.go", Prefix+"libos/tracing.go", "tracing"); err != nil {
 			return nil, err
 		}
 	}

@@ -17,7 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/internal/hostfs"
+	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 func readBack(t *testing.T, path, want string) {
@@ -255,5 +257,31 @@ func TestShareErrors(t *testing.T) {
 		if r := v.start(context.Background(), t, "ls:/")(); r.code != 125 || !strings.Contains(r.stderr, want) {
 			t.Errorf("code %d, %q; want %q", r.code, r.stderr, want)
 		}
+	}
+	many := &vm{}
+	for i := range 25 {
+		many.shares = append(many.shares, share(dir, fmt.Sprint("/w", i), hostfs.ReadOnly))
+	}
+	if r := many.start(context.Background(), t, "ls:/")(); r.code != 125 || !strings.Contains(r.stderr, "too many") {
+		t.Errorf("25 shares: code %d, %q", r.code, r.stderr)
+	}
+	many.shares = many.shares[:24]
+	wantLines(t, many.run(t, "ls:/w23", "ls:/w0"), "ls /w23: file", "ls /w0: file")
+}
+
+// A program that was not built for it is not given folders it cannot see.
+func TestShareUnseen(t *testing.T) {
+	xtest.NeedKVM(t)
+	img, err := image.Open(buildImage(t, "hvt", guestPkg))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	_, err = monitor.Run(context.Background(), monitor.Config{
+		Image: img, Args: []string{"guest"}, Memory: 64 << 20, Stdout: io.Discard, Stderr: io.Discard,
+		Shares: []monitor.Share{share(t.TempDir(), "/w", hostfs.ReadOnly)},
+	})
+	if err == nil || !strings.Contains(err.Error(), "not built to see folders") {
+		t.Errorf("error %v", err)
 	}
 }

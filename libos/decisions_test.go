@@ -1,0 +1,72 @@
+package libos
+
+import (
+	"flag"
+	"os"
+	"strings"
+	"testing"
+)
+
+var updateDoc = flag.Bool("update", false, "rewrite docs/syscalls.md")
+
+const callDocFile = "../docs/syscalls.md"
+
+func TestCallDoc(t *testing.T) {
+	reset(t)
+	UseAll()
+	if *updateDoc {
+		if err := os.WriteFile(callDocFile, []byte(CallDoc()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(callDocFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != CallDoc() {
+		t.Error("docs/syscalls.md is not what the tables say; run: go test ./libos -run CallDoc -update")
+	}
+}
+
+// TestDecisions checks that each call is offered, absent or missing, and no two
+// of these, and that what is not offered fails with the errno that is promised.
+func TestDecisions(t *testing.T) {
+	reset(t)
+	numbers := map[string]uintptr{}
+	for num := range uintptr(maxCall + 1) {
+		if name := CallName(num); name != "" {
+			numbers[name] = num
+		}
+	}
+	decided := map[string]bool{}
+	for _, d := range append(append([]decision(nil), byDesign...), missing...) {
+		for _, name := range strings.Fields(d.calls) {
+			num, known := numbers[name]
+			switch {
+			case !known:
+				t.Errorf("%s: no such call", name)
+				continue
+			case decided[name]:
+				t.Errorf("%s is decided twice", name)
+			case offered(num):
+				t.Errorf("%s is offered", name)
+			}
+			decided[name] = true
+			if _, errno := sys(num); errno != d.errno {
+				t.Errorf("%s: errno %d, want %d", name, errno, d.errno)
+			}
+		}
+	}
+	for name, num := range numbers {
+		if !offered(num) && !decided[name] {
+			t.Errorf("%s is neither offered nor decided", name)
+		}
+	}
+	for _, d := range limits {
+		for _, name := range strings.Fields(d.calls) {
+			if !offered(numbers[name]) {
+				t.Errorf("limits has %s, which is not offered", name)
+			}
+		}
+	}
+}

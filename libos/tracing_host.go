@@ -1,0 +1,5 @@
+//go:build !tailoros
+
+package libos
+
+const tracing = false
