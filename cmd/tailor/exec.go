@@ -47,7 +47,7 @@ built from is built once more as an image: tailor test is faster, and caches
 the results of tests.`,
 		flags: []cli.Flag{
 			cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest (default 1G; only what is used\nis taken)", cli.ParseSize),
-			cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges) or none", cli.ParseNet),
+			cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host) or none", cli.ParseNet),
 			cli.BoolFlag(&o.verbose, "verbose", 'v', "say what the guest asks for and has not"),
 		},
 		examples: `  go test -exec "tailor exec" ./...
