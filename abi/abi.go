@@ -24,6 +24,7 @@
 //	0x100000 guard      unmapped
 //	0x110000 image      per ELF segment    R-X, R--, RW-; never W and X
 //	         heap       guest RW-          up to BootInfo.MemEnd
+//	         files      guest R--          at BootInfo.Files: [FilesHead]
 //
 // # Versions
 //
@@ -76,6 +77,13 @@ const (
 	// handed to the guest's own handler (one inside the stubs, or before a
 	// handler is set); the value is the vector. The monitor stops the guest.
 	BellTrap = 0x18
+	// BellProfile asks for a SIGPROF interrupt each time the guest has run for
+	// as many nanoseconds as the value says; zero ends that. The monitor may
+	// take a longer period than a very short one. Offered with BootInterrupts.
+	BellProfile = 0x20
+	// BellResume ends the handling of an interrupt: the guest continues with the
+	// registers in [Control.Interrupt]. Offered with BootInterrupts.
+	BellResume = 0x28
 )
 
 // Clock is the page that lets the guest compute time from its time stamp
@@ -119,7 +127,21 @@ type Control struct {
 	// Trap is what the stubs saved of the interrupted code. Trap.Busy is set
 	// by the stubs and cleared by the guest when it has copied the frame.
 	Trap TrapFrame
+	// InterruptEntry is where an interrupt continues in ring 3, with the stack
+	// pointer at TrapStack. Zero means that the guest takes none: only a starter
+	// that says BootInterrupts makes any.
+	InterruptEntry uint64
+	// Masked are ranges of stack addresses: while the guest's stack pointer is
+	// in one of them, an interrupt is put off.
+	Masked [2]Range
+	// Interrupt is what the monitor saved of the interrupted code, in the order
+	// of a trap: Vector is the signal's number, Error its si_code and CR2 an
+	// argument. The guest writes what BellResume shall continue with.
+	Interrupt TrapFrame
 }
+
+// Range is the addresses from Low up to, but not including, High.
+type Range struct{ Low, High uint64 }
 
 // TrapFrame is the state of ring 3 at an exception. The general registers are
 // in the order of Linux's sigcontext, so that the guest can copy them as one.
@@ -150,12 +172,19 @@ type BootInfo struct {
 	Seed [32]byte
 	// Flags is a set of Boot* bits.
 	Flags uint64
+	// Files is the address of the image's files, on a page of its own above
+	// the guest's memory, and FilesLen their bytes. Both are zero if the image
+	// has none.
+	Files, FilesLen uint64
 }
 
 // Bits of [BootInfo.Flags].
 const (
 	// BootVerbose asks the guest to report what it does not support (-v).
 	BootVerbose = 1 << 0
+	// BootInterrupts says that the starter interrupts a running guest
+	// ([Control.InterruptEntry]) and answers BellProfile and BellResume.
+	BootInterrupts = 1 << 1
 )
 
 // Virtio device types, virtio 1.2 section 5.

@@ -32,6 +32,7 @@ type regionOwner struct {
 	parts     int
 	anonymous bool   // no file was copied into it
 	file      shared // the part of a file that it is, if it is one
+	inPlace   bool   // it is a file's own memory, read-only
 	close     func() // called when no part is left, may be nil
 }
 
@@ -65,7 +66,7 @@ func allocPages(n uintptr) unsafe.Pointer {
 }
 
 func freePages(r *region, addr, size uintptr) {
-	if Hooks.Free != nil && r.mem != nil && r.shared.file.f == nil {
+	if Hooks.Free != nil && r.mem != nil && r.shared.file.f == nil && !r.shared.inPlace {
 		// SAFETY: addr lies in the region that begins at r.addr.
 		Hooks.Free(unsafe.Add(r.mem, addr-r.addr), size)
 	}
@@ -148,7 +149,21 @@ func mapFile(a *args, size uintptr) (uintptr, Errno) {
 			return 0, ENODEV
 		}
 	}
+	if m, ok := f.(Mappable); ok && a.i[2]&protWrite == 0 {
+		if p := m.Pages(off, size); p != nil {
+			return mapInPlace(p, size), 0
+		}
+	}
 	return mapRegion(size, func(b []byte) { readFull(f, b, off) }, nil)
+}
+
+// mapInPlace makes a region of memory that stays where it is.
+func mapInPlace(p unsafe.Pointer, size uintptr) uintptr {
+	mapped.mu.Lock()
+	defer mapped.mu.Unlock()
+	owner := &regionOwner{parts: 1, inPlace: true}
+	mapped.list = append(mapped.list, region{addr: uintptr(p), size: size, mem: p, shared: owner})
+	return uintptr(p)
 }
 
 // readFull reads from off until b is full or the file ends.
@@ -242,8 +257,24 @@ func sysMprotect(a args) (uintptr, Errno) {
 	}
 	if a.i[2]&protWrite == 0 {
 		reportUnsupported(nr_mprotect)
+		return 0, 0
+	}
+	if mapped.readOnly(a.i[0], roundPage(a.i[1])) {
+		return 0, EACCES
 	}
 	return 0, 0
+}
+
+// readOnly reports whether a page from addr on can never be written.
+func (m *mappings) readOnly(addr, size uintptr) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range m.list {
+		if r := &m.list[i]; r.shared.inPlace && addr < r.addr+r.size && r.addr < addr+size {
+			return true
+		}
+	}
+	return false
 }
 
 // adviseDontneed is MADV_DONTNEED, after which anonymous memory reads as zeros.

@@ -182,3 +182,8 @@ func sysOpenat2(a args) (uintptr, Errno) {
 	}
 	return openPath(&a, a.fd(0), 1, uint32(how.flags), uint32(mode))
 }
+
+// Writes reports whether flags of open(2) ask for a file that can be written.
+func Writes(flags uint32) bool {
+	return flags&oACCMODE == oWRONLY || flags&oACCMODE == oRDWR
+}

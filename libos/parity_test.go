@@ -401,7 +401,7 @@ func TestParityOverlay(t *testing.T) {
 
 // layOver puts an overlay over the root file system.
 func layOver(t testing.TB) {
-	fs, errno := Overlay(files.mounts[0].root)
+	fs, errno := Overlay(files.mounts[0].root.(Directory))
 	want(t, errno, 0)
 	root := &mount{fs: fs, root: fs.Root()}
 	files.mounts, files.cwd = []*mount{root}, place{root, root.root}

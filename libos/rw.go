@@ -15,6 +15,16 @@ type SeekFile interface {
 	SeekTo(off int64, whence int) (int64, Errno)
 }
 
+// A Mappable is a SeekFile whose contents lie in memory that is read-only and
+// never changes.
+type Mappable interface {
+	SeekFile
+	// Pages returns the memory of the n bytes at off, which is aligned to a
+	// page, or nil if it is not there as whole pages. What lies behind the end
+	// of the file, up to the end of its last page, is zero.
+	Pages(off int64, n uintptr) unsafe.Pointer
+}
+
 func sysRead(a args) (uintptr, Errno) {
 	d, errno := fds.get(a.fd(0))
 	if errno != 0 {

@@ -126,7 +126,7 @@ type Usage struct {
 // A mount is a file system at its place in the tree.
 type mount struct {
 	fs   FileSystem
-	root Directory
+	root Node  // a directory but for MountNode
 	on   place // what it covers; zero for the root
 }
 
@@ -151,35 +151,41 @@ var files vfs
 // files into use. It is meant for the start of the system, before the program
 // runs; path is taken from the root if it is relative.
 func Mount(path string, fs FileSystem) Errno {
+	return MountNode(path, fs, fs.Root())
+}
+
+// MountNode makes one node of fs visible at path, as [Mount] does the root. A
+// file covers a file, which is made if it is missing.
+func MountNode(path string, fs FileSystem, n Node) Errno {
 	UseFiles()
-	at, errno := makePath("/" + path)
+	_, dir := n.(Directory)
+	at, errno := makePlace("/"+path, dir)
 	if errno != 0 {
 		return errno
 	}
-	if _, ok := at.node.(Directory); !ok {
+	if _, ok := at.node.(Directory); ok && !dir {
+		return EISDIR
+	} else if !ok && dir {
 		return ENOTDIR
 	}
 	files.mu.Lock()
 	defer files.mu.Unlock()
-	files.mounts = append(files.mounts, &mount{fs, fs.Root(), at})
+	files.mounts = append(files.mounts, &mount{fs, n, at})
 	return 0
 }
 
-// makePath returns what path names; directories that are missing are made.
-func makePath(path string) (place, Errno) {
-	for i := range path {
-		if path[i] != '/' || i == 0 {
-			continue
-		}
-		if _, errno := makeDir(path[:i]); errno != 0 {
+// makePlace returns what path names, made as a directory or as a file if it is
+// missing; so are the directories on the way.
+func makePlace(path string, dir bool) (place, Errno) {
+	if dir {
+		if errno := MakeDirectories(path); errno != 0 {
 			return place{}, errno
 		}
+		return resolve(atFDCWD, path, followLast)
 	}
-	return makeDir(path)
-}
-
-// makeDir returns what path names, made as a directory if it is missing.
-func makeDir(path string) (place, Errno) {
+	if errno := MakeDirectories(parentPath(path)); errno != 0 {
+		return place{}, errno
+	}
 	p, errno := resolve(atFDCWD, path, followLast)
 	if errno != ENOENT {
 		return p, errno
@@ -188,7 +194,17 @@ func makeDir(path string) (place, Errno) {
 	if errno != 0 {
 		return place{}, errno
 	}
-	return createAt(l, &Attr{Mode: ModeDir | 0o755}, "")
+	return createAt(l, &Attr{Mode: ModeReg | 0o644}, "")
+}
+
+// parentPath returns path without its last component.
+func parentPath(path string) string {
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] == '/' {
+			return path[:i]
+		}
+	}
+	return "/"
 }
 
 // root returns the root directory.
@@ -225,7 +241,7 @@ func (v *vfs) covered(p place) place {
 
 // up returns the directory above p. The root is above itself.
 func (p place) up() place {
-	for p.mnt.on.node != nil && p.node == Node(p.mnt.root) {
+	for p.mnt.on.node != nil && p.node == p.mnt.root {
 		p = p.mnt.on
 	}
 	parent, _ := p.node.(Directory).Parent()
@@ -236,7 +252,7 @@ func (p place) up() place {
 func (v *vfs) pathTo(p place) (string, Errno) {
 	root, path := v.root(), ""
 	for p != root {
-		for p.mnt.on.node != nil && p.node == Node(p.mnt.root) {
+		for p.mnt.on.node != nil && p.node == p.mnt.root {
 			p = p.mnt.on
 		}
 		parent, name := p.node.(Directory).Parent()

@@ -149,7 +149,7 @@ func (p place) tooLong() Errno {
 // removed reports whether directory p was removed.
 func (p place) removed() bool {
 	_, name := p.node.(Directory).Parent()
-	return name == "" && p.node != Node(p.mnt.root)
+	return name == "" && p.node != p.mnt.root
 }
 
 // step goes through one component in the middle of a path.

@@ -86,6 +86,12 @@ TEXT tailorOnKernelStack<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	80(SP), SP
 	RET
 
+// func tailorKernelStackTop() uintptr
+TEXT ·tailorKernelStackTop(SB),NOSPLIT,$0-8
+	LEAQ	tailorKernelStack<>+4096(SB), AX
+	MOVQ	AX, ret+0(FP)
+	RET
+
 // tailorNano leaves the time of the clock whose Linux number is in DI in AX
 // (seconds) and DX (nanoseconds); it clobbers CX, R8 and R9. abi.Clock says how
 // time is computed.

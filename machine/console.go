@@ -95,6 +95,36 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	return int(n)
 }
 
+// tailorCrash collects a line of what the runtime prints on its way down. It
+// prints word by word, and a write is a VM exit: a thousand goroutines' traces
+// would take many seconds.
+var tailorCrash struct {
+	buf [512]byte
+	n   uintptr
+}
+
+//go:nosplit
+//go:nowritebarrierrec
+func tailorCrashWrite(p, n uintptr) uintptr {
+	c := &tailorCrash
+	for i := uintptr(0); i < n; i++ {
+		b := *(*byte)(unsafe.Pointer(p + i))
+		c.buf[c.n] = b
+		if c.n++; b == '\n' || c.n == uintptr(len(c.buf)) {
+			tailorCrashFlush()
+		}
+	}
+	return n
+}
+
+//go:nosplit
+//go:nowritebarrierrec
+func tailorCrashFlush() {
+	n := tailorCrash.n
+	tailorCrash.n = 0
+	tailorConsoleWrite(2, uintptr(unsafe.Pointer(&tailorCrash.buf)), n)
+}
+
 // tailorInput is the driver of the console's receive queue: one buffer, posted
 // when a program first reads.
 var tailorInput struct {

@@ -261,6 +261,9 @@ func tailorRing() {
 func tailorPoll() {
 	ctl := tailorControl()
 	ctl.LoopCount++
+	if tailorStalled != 0 {
+		tailorStallOver()
+	}
 	for i := range tailorIRQs[:tailorNumIRQs] {
 		q := &tailorIRQs[i]
 		if q.gp != 0 && q.fired() {

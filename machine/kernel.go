@@ -89,13 +89,16 @@ func tailorCall()
 func tailorKernel(num, a1, a2, a3, a4, a5, a6 uintptr) (r uintptr, ok bool) {
 	switch num {
 	case tailorSysWrite:
+		if a1 == 2 && panicking.Load() != 0 {
+			return tailorCrashWrite(a2, a3), true
+		}
 		return uintptr(tailorConsoleWrite(a1, a2, a3)), true
 	case tailorSysExit, tailorSysExitGroup:
-		tailorBell(abi.BellExit, a1&0xff)
+		tailorEnd(a1 & 0xff)
 	case tailorSysKill:
-		tailorBell(abi.BellExit, 128+a2&0x7f)
+		tailorEnd(128 + a2&0x7f)
 	case tailorSysTgkill:
-		tailorBell(abi.BellExit, 128+a3&0x7f)
+		tailorEnd(128 + a3&0x7f)
 	case tailorSysFutex:
 		return tailorFutex((*uint32)(unsafe.Pointer(a1)), a2, uint32(a3), (*timespec)(unsafe.Pointer(a4))), true
 	case tailorSysNanosleep:
@@ -122,14 +125,25 @@ func tailorKernel(num, a1, a2, a3, a4, a5, a6 uintptr) (r uintptr, ok bool) {
 		return 0o22, true
 	case tailorSysGetppid, tailorSysGetuid, tailorSysGeteuid, tailorSysGetgid, tailorSysGetegid:
 		// Zero: root, and nobody's child.
-	case tailorSysSchedYield, tailorSysMadvise, tailorSysSetitimer:
-		// Nothing to do: one thread, fixed memory, no interval timer.
+	case tailorSysSetitimer:
+		tailorProfile(a1, (*itimerval)(unsafe.Pointer(a2)))
+	case tailorSysSchedYield, tailorSysMadvise:
+		// Nothing to do: one thread, fixed memory.
 	case tailorSysOpenat:
 		return ^uintptr(tailorENOENT - 1), true
 	default:
 		return 0, false
 	}
 	return 0, true
+}
+
+// tailorEnd ends the guest.
+//
+//go:nosplit
+//go:nowritebarrierrec
+func tailorEnd(status uintptr) {
+	tailorCrashFlush()
+	tailorBell(abi.BellExit, status)
 }
 
 // tailorEnter is libos.Enter. It is a variable because the runtime cannot

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"Tailor/abi"
+	"internal/cpu"
 	"unsafe"
 )
 
@@ -32,4 +33,16 @@ const (
 	tailorUcontextSize = unsafe.Sizeof(ucontext{})
 	tailorUcontextRegs = unsafe.Offsetof(ucontext{}.uc_mcontext)
 	tailorSiginfoSize  = unsafe.Sizeof(siginfo{})
+
+	tailorBellResume       = abi.BellResume
+	tailorControlInterrupt = unsafe.Offsetof(abi.Control{}.Interrupt)
+	tailorHasOSXSAVE       = unsafe.Offsetof(cpu.X86.HasOSXSAVE)
+
+	// What an interrupt saves of the vector registers lies above siginfo and
+	// ucontext. The standard form of XSAVE with the components of
+	// tailorXSaveMask (x87, SSE, AVX, AVX-512: what Go code uses) takes 2,688
+	// bytes (Intel SDM volume 1, section 13.4), FXSAVE 512.
+	tailorXSaveOffset = (tailorSiginfoSize + tailorUcontextSize + 63) &^ 63
+	tailorXSaveSize   = 2688
+	tailorXSaveMask   = 0xe7
 )

@@ -38,6 +38,21 @@ func tailorMemoryLimit() int64 {
 	return int64(info.MemEnd-info.ImageEnd) / 10 * 9
 }
 
+// tailorRunway is how many bytes the heap may grow between two collections at
+// the least: a part of what the memory limit leaves over. test is set for a
+// pacer under test, which is upstream's.
+func tailorRunway(test bool) uint64 {
+	if test {
+		return 0
+	}
+	info := tailorBootInfo()
+	return (info.MemEnd - info.ImageEnd) / 40
+}
+
+// tailorMaxCredit is how many bytes a goroutine may allocate at the most before
+// it helps the collector again.
+const tailorMaxCredit = 256 << 10
+
 // tailorMaxStack is the limit of one goroutine's stack: a stack doubles by
 // copying, so that the old one, of half the size, must fit beside the new.
 func tailorMaxStack() uintptr {

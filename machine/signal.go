@@ -84,6 +84,7 @@ func tailorSignals(ctl *abi.Control) {
 
 // tailorQuit is what SIGQUIT does to a program that does not catch it.
 func tailorQuit() {
+	panicking.Add(1) // for tailorCrashWrite
 	print("SIGQUIT: quit\n\n")
 	tracebackothers(getg())
 	exit(2)
@@ -105,6 +106,7 @@ func tailorSigaltstack(new, old *stackt) {
 		ctl.TrapStack = uint64(uintptr(unsafe.Pointer(new.ss_sp)) + new.ss_size)
 		ctl.TrapLow = uint64(uintptr(unsafe.Pointer(new.ss_sp)))
 		ctl.TrapEntry = uint64(tailorTrapEntry())
+		tailorTakeInterrupts(ctl)
 	}
 }
 

@@ -73,14 +73,17 @@ deliver:
 	CALL	runtime·sigtramp(SB)
 	// 4. Go on where the handler says, which sigpanic may have changed. The
 	// flags and the address are popped off the interrupted stack itself, so
-	// that no privileged return is needed.
+	// that no privileged return is needed; SI too, because once SP has left
+	// the signal stack, an interrupt may use that anew.
 	LEAQ	const_tailorUcontextRegs(R13), SI
 resume:
 	MOVQ	(15*8)(SI), CX			// RSP
-	SUBQ	$16, CX
+	SUBQ	$24, CX
 	MOVQ	(16*8)(SI), AX			// RIP
-	MOVQ	AX, 8(CX)
+	MOVQ	AX, 16(CX)
 	MOVQ	(17*8)(SI), AX			// RFLAGS
+	MOVQ	AX, 8(CX)
+	MOVQ	(9*8)(SI), AX			// RSI
 	MOVQ	AX, 0(CX)
 	MOVQ	CX, (15*8)(SI)
 	MOVQ	(0*8)(SI), R8
@@ -98,8 +101,8 @@ resume:
 	MOVQ	(13*8)(SI), AX
 	MOVQ	(14*8)(SI), CX
 	MOVQ	(15*8)(SI), SP
-	MOVQ	(9*8)(SI), SI
-	BYTE	$0x9d				// POPFQ, which the assembler would count
+	BYTE	$0x5e				// POPQ SI and POPFQ, which the
+	BYTE	$0x9d				// assembler would count
 	RET
 
 undefined:

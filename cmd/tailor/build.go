@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tailor-os/tailor/internal/archive"
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
@@ -19,6 +20,7 @@ type buildOptions struct {
 	target  string
 	tags    string
 	ldflags string
+	files   []string // SRC:DST
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
@@ -29,6 +31,7 @@ func (o *buildOptions) flags(targetHelp string) []cli.Flag {
 		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parseTarget),
 		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
+		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
@@ -56,6 +59,7 @@ On failure no file is left behind. Exit code 125 is a failure.`,
 		examples: `  tailor build ./examples/hello
   tailor build -o server.img --ldflags '-X main.version=1.2' ./cmd/server
   tailor build -t unix -o server ./cmd/server
+  tailor build --file ./static:/srv/static ./cmd/server
   tailor build -n ./examples/hello
   tailor run $(tailor build -o /tmp/ ./examples/hello)
 `,
@@ -108,6 +112,13 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 		Tags: o.tags, LDFlags: o.ldflags, TraceCalls: o.trace != "",
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
+	for _, arg := range o.files {
+		m, err := archive.Parse(arg, a.dir)
+		if err != nil {
+			return cfg, err
+		}
+		cfg.Files = append(cfg.Files, m)
+	}
 	if o.verbose {
 		cfg.Trace = func(line string) { fmt.Fprintln(a.msg, line) }
 	}
@@ -125,6 +136,9 @@ func (a *app) planAndBuild(ctx context.Context, cfg build.Config, dry bool) (*bu
 	result, err := plan.Run(ctx)
 	return plan, result, err
 }
+
+// asIs parses a value that is looked at later.
+func asIs(s string) (string, error) { return s, nil }
 
 func isFile(path string) bool {
 	info, err := os.Stat(path)

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
@@ -28,12 +29,13 @@ type runOptions struct {
 	gateways []netip.Addr
 	dns      []netip.Addr
 	env      []string
+	stall    time.Duration
 
 	addrs addresses // ip, gateways and dns by family
 }
 
 func runVerb() *verb {
-	var o runOptions
+	o := runOptions{stall: time.Second}
 	flags := slices.Concat([]cli.Flag{
 		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),
@@ -42,6 +44,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
+		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
 	return &verb{
 		name:    "run",
@@ -229,6 +232,9 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 // runImage runs an image file, or with -t unix a program that build -t unix
 // made.
 func (a *app) runImage(ctx context.Context, o runOptions, path string, args []string) (int, error) {
+	if len(o.files) > 0 {
+		return 0, hint.Errorf("give --file to tailor build, or run the package", "--file %s: %s is built already", o.files[0], path)
+	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
 		if err := a.checkUnix(o); err != nil {
@@ -263,7 +269,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		return 0, execute(path, args, o.env)
 	}
 	return startVM(ctx, vmConfig{
-		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose,
+		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 	})
 }

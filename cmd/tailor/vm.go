@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -30,6 +31,7 @@ type vmConfig struct {
 	Env     []string
 	Memory  uint64 // bytes, 0 for the default
 	Verbose bool
+	Stall   time.Duration // what a guest is warned about, 0 for nothing
 	Net     cli.Net
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
@@ -44,7 +46,7 @@ func checkVM() error { return monitor.Check() }
 
 // guestSignals are passed on to the guest's program.
 var guestSignals = []os.Signal{
-	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2,
+	unix.SIGINT, unix.SIGTERM, unix.SIGHUP, unix.SIGQUIT, unix.SIGABRT, unix.SIGUSR1, unix.SIGUSR2,
 }
 
 // startVM runs a virtual machine and returns the program's exit code.
@@ -68,7 +70,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Net: wire.device, Signals: signals, Stats: &stats,
+		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
 	})
 	if stats.OutOfMemory > 0 {
 		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))

@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"github.com/tailor-os/tailor/internal/archive"
 )
 
 // The targets a package can be built for.
@@ -51,6 +53,9 @@ type Config struct {
 	// syscalls` turns on. It is for images only.
 	TraceCalls bool
 
+	// Files are the files and folders that go into the image.
+	Files []archive.Mapping
+
 	Tool     string // version of this tool, for the image's note
 	CacheDir string // absolute; made when needed
 
@@ -81,6 +86,10 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err := checkEnv(os.Environ(), cfg.Target); err != nil {
 		return nil, err
 	}
+	files, err := readFiles(cfg)
+	if err != nil {
+		return nil, err
+	}
 	g, err := findGo(cfg)
 	if err != nil {
 		return nil, err
@@ -105,7 +114,7 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return makePlan(cfg, g, src, env, flags, info)
+	return makePlan(cfg, g, src, env, flags, info, files)
 }
 
 // Build makes the plan for cfg and runs it.

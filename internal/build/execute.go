@@ -42,7 +42,7 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 		case KindCompile:
 			err = p.compile(ctx, e, a, overlay)
 		case KindNote:
-			err = p.addNote(a)
+			err = p.addNote(ctx, a)
 		case KindCopy:
 			err = copyFile(a.Inputs[0], a.Outputs[0])
 		}
@@ -128,8 +128,19 @@ func checkWhole(file string) error {
 }
 
 // addNote makes the image of the linker's output.
-func (p *Plan) addNote(a Action) error {
-	img, err := p.noted(a.Inputs[0])
+func (p *Plan) addNote(ctx context.Context, a Action) error {
+	elf, err := os.ReadFile(a.Inputs[0])
+	if err != nil {
+		return err
+	}
+	if p.files != nil {
+		return replaceFile(a.Outputs[0], 0o666, func(w io.Writer) error {
+			return image.Write(w, elf, p.note(), p.files.Bytes(), func(w io.Writer) error {
+				return p.files.Write(ctx, w)
+			})
+		})
+	}
+	img, err := image.AddNote(elf, p.note())
 	if err != nil {
 		return err
 	}
@@ -137,14 +148,6 @@ func (p *Plan) addNote(a Action) error {
 		_, err := io.Copy(w, bytes.NewReader(img))
 		return err
 	})
-}
-
-func (p *Plan) noted(raw string) ([]byte, error) {
-	elf, err := os.ReadFile(raw)
-	if err != nil {
-		return nil, err
-	}
-	return image.AddNote(elf, p.note())
 }
 
 func copyFile(from, to string) error {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/archive"
 	"github.com/tailor-os/tailor/internal/port"
 )
 
@@ -68,15 +69,17 @@ type Plan struct {
 	src  source
 	key  string // of the cache entry
 	port port.Config
+
+	files *archive.Archive // nil for none
 }
 
 // Name returns what the program is called: the output's name without suffix.
 func (p *Plan) Name() string { return strings.TrimSuffix(filepath.Base(p.Output), ".img") }
 
-func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program) (*Plan, error) {
+func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program, files *archive.Archive) (*Plan, error) {
 	p := &Plan{
 		Target: cfg.Target, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
-		Devices: []string{}, cfg: cfg, g: g, src: src,
+		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
 	}
@@ -129,7 +132,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Extra: flags.overlay,
 	}
 	return nil
 }
@@ -160,13 +163,21 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 	if p.port.Network {
 		what = "with the network"
 	}
+	note := Action{
+		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s", p.Target, deviceList(p.Devices), p.Output),
+		Inputs: []string{raw}, Outputs: []string{p.Output},
+	}
+	if p.files != nil {
+		note.Doc = fmt.Sprintf("add the note (target %s, devices: %s) and %d files of --file (%d bytes), and write %s",
+			p.Target, deviceList(p.Devices), p.files.Files(), p.files.Bytes(), p.Output)
+		for _, f := range p.cfg.Files {
+			note.Inputs = append(note.Inputs, f.Src)
+		}
+	}
 	return []Action{{
 		Kind: KindOverlay, Doc: fmt.Sprintf("derive the runtime port %s from %s: %s", what, p.port.Toolchain.GOROOT, overlayVar),
 		Outputs: []string{overlayVar},
-	}, compile, {
-		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s", p.Target, deviceList(p.Devices), p.Output),
-		Inputs: []string{raw}, Outputs: []string{p.Output},
-	}}
+	}, compile, note}
 }
 
 // goPath is the go command that compiles.

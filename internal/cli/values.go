@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/tailor-os/tailor/internal/hint"
 )
@@ -33,6 +34,19 @@ func ParseSize(s string) (uint64, error) {
 		return 0, errors.New("too large")
 	}
 	return n << shift, nil
+}
+
+// ParseDuration reads a length of time, which is not negative. Only zero needs no
+// unit.
+func ParseDuration(s string) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	switch {
+	case err != nil:
+		return 0, hint.Errorf("write a number and a unit, such as 500ms, 1s or 2m", "not a length of time")
+	case d < 0:
+		return 0, errors.New("less than nothing")
+	}
+	return d, nil
 }
 
 // unitShift returns the power of two of a unit.

@@ -4,15 +4,46 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
+	"io"
 	"slices"
 )
 
 // AddNote returns file, an executable that Go's linker made, with note n: the
 // note's bytes at the end and a program header that points to them. A note of
-// Tailor's that is there already is replaced. n.Format is not read: the note is
-// in format [FormatVersion]. The same input gives the same bytes, and what is
+// Tailor's that is there already is replaced. n.Format is not read, and n.Files
+// is for [Write] to set. The same input gives the same bytes, and what is
 // returned passes [Parse].
 func AddNote(file []byte, n Note) ([]byte, error) {
+	n.Files = nil
+	return addNote(file, n)
+}
+
+// Write writes an image with files: what [AddNote] makes of file and n, then,
+// on a page of its own, the size bytes that files writes, which are a multiple
+// of abi.PageSize. The same input gives the same bytes.
+func Write(w io.Writer, file []byte, n Note, size uint64, files func(io.Writer) error) error {
+	n.Files = &Files{Offset: pageUp(uint64(len(file))), Size: size}
+	var out []byte
+	for {
+		var err error
+		if out, err = addNote(file, n); err != nil {
+			return err
+		}
+		// The note tells the place of what follows it.
+		if end := pageUp(uint64(len(out))); end > n.Files.Offset {
+			n.Files.Offset = end
+			continue
+		}
+		break
+	}
+	out = append(out, make([]byte, n.Files.Offset-uint64(len(out)))...)
+	if _, err := w.Write(out); err != nil {
+		return err
+	}
+	return files(w)
+}
+
+func addNote(file []byte, n Note) ([]byte, error) {
 	note, err := n.encode()
 	if err != nil {
 		return nil, err
@@ -34,7 +65,11 @@ func AddNote(file []byte, n Note) ([]byte, error) {
 	if err := e.put(note); err != nil {
 		return nil, err
 	}
-	if _, err := Parse(e.out); err != nil {
+	size := uint64(len(e.out))
+	if n.Files != nil {
+		size = max(size, n.Files.Offset+n.Files.Size) // they come after it
+	}
+	if _, err := parse(bytes.NewReader(e.out), size, (*reader).note); err != nil {
 		return nil, err
 	}
 	return e.out, nil

@@ -80,6 +80,11 @@ func parse(r io.ReaderAt, size uint64, readNote noteReader) (*Image, error) {
 	if err := checkHeader(hdr, m.Note); err != nil {
 		return nil, err
 	}
+	if files := m.Note.Files; files != nil {
+		if err := files.check(size); err != nil {
+			return nil, err
+		}
+	}
 	if m.Segments, err = segments(progs); err != nil {
 		return nil, err
 	}

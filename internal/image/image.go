@@ -167,4 +167,21 @@ func (m *Image) LoadSegment(i int, dst []byte) error {
 	return openError(m.path, err)
 }
 
+// MapFiles maps the files of an image that Open made, read-only and shared with
+// the host's page cache; nil if it has none. The caller unmaps them.
+func (m *Image) MapFiles() ([]byte, error) {
+	f := m.Note.Files
+	if f == nil {
+		return nil, nil
+	}
+	if m.file == nil {
+		return nil, fmt.Errorf("image: the files of an image without a file cannot be mapped")
+	}
+	b, err := syscall.Mmap(int(m.file.Fd()), int64(f.Offset), int(f.Size), syscall.PROT_READ, syscall.MAP_SHARED|syscall.MAP_NORESERVE)
+	if err != nil {
+		return nil, openError(m.path, fmt.Errorf("map its files: %w", err))
+	}
+	return b, nil
+}
+
 func pageUp(v uint64) uint64 { return (v + abi.PageSize - 1) &^ (abi.PageSize - 1) }

@@ -23,7 +23,7 @@ import (
 // testNote is a note with a value in every field.
 func testNote() Note {
 	return Note{
-		Format:    FormatVersion,
+		Format:    1,
 		Tailor:    "v0.1.0",
 		ABI:       abi.Version,
 		Target:    "hvt",

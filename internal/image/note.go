@@ -13,10 +13,12 @@ import (
 	"github.com/tailor-os/tailor/abi"
 )
 
-// FormatVersion is the version of the note's format and of the rules that an
-// image follows. It is incremented when an older tailor would misread an
-// image; a field that an older one may ignore does not need that.
-const FormatVersion = 1
+// FormatVersion is the newest version of the note's format, and of the rules
+// that an image follows, that this package reads. It is incremented when an
+// older tailor would misread an image; a field that an older one may ignore does
+// not need that. What is written is the oldest version that says all there is to
+// say: 2 for an image with files, else 1.
+const FormatVersion = 2
 
 // The note as ELF sees it: one note in a PT_NOTE segment of its own, outside
 // of what is loaded.
@@ -59,6 +61,37 @@ type Note struct {
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
 	Trace     []string `json:"trace,omitempty"` // what run --trace can show: "syscalls"
+	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
+}
+
+// Files says where in an image its files are (abi.FilesHead): both numbers are
+// in bytes and multiples of abi.PageSize.
+type Files struct {
+	Offset uint64 `json:"offset"`
+	Size   uint64 `json:"size"`
+}
+
+// maxFiles bounds the files of an image, in bytes: they have addresses above the
+// guest's memory.
+const maxFiles = 1 << 40
+
+// check makes sure that the files are pages of the image, whose size is size.
+func (f *Files) check(size uint64) error {
+	switch {
+	case f.Offset%abi.PageSize != 0 || f.Size%abi.PageSize != 0 || f.Size == 0 || f.Size > maxFiles:
+		return badNote("files of %d bytes at byte %d, which are not whole pages or too many", f.Size, f.Offset)
+	case f.Offset > size || f.Size > size-f.Offset:
+		return truncated(size, f.Offset+f.Size, "the files")
+	}
+	return nil
+}
+
+// format is the version of the format that n needs.
+func (n *Note) format() uint32 {
+	if n.Files != nil {
+		return 2
+	}
+	return 1
 }
 
 // deviceTypes are the virtio device types by the name that a note gives them.
@@ -180,7 +213,7 @@ func (n *Note) encode() ([]byte, error) {
 	}
 	le := binary.LittleEndian
 	var desc [headLen]byte
-	le.PutUint32(desc[headFormat:], FormatVersion)
+	le.PutUint32(desc[headFormat:], n.format())
 	le.PutUint32(desc[headJSONLen:], uint32(len(text)))
 	copy(desc[headTool:], n.Tailor)
 

@@ -22,7 +22,7 @@ func load(m *guestMemory, cfg *Config, devices []abi.Device) (sp, cr3 uint64, er
 	img := cfg.Image
 	size := uint64(len(m.mem))
 	imageEnd := img.End
-	pages := tablePages(size, imageEnd+2*hugePage)
+	pages := tablePages(m.filesAddr()+uint64(len(m.files)), imageEnd+3*hugePage)
 	memEnd := size - pages*abi.PageSize
 	if imageEnd+(1<<20) > memEnd || memEnd > size {
 		return 0, 0, &memoryError{cfg.Memory, imageEnd + pages*abi.PageSize + 1<<20}
@@ -36,6 +36,10 @@ func load(m *guestMemory, cfg *Config, devices []abi.Device) (sp, cr3 uint64, er
 	copy(m.mem[stubAddr:trapStackLow], trapStubs())
 	tables := newPageTable(m.mem, memEnd, pages)
 	if err := mapGuest(tables, img, memEnd); err != nil {
+		return 0, 0, err
+	}
+	files := m.filesAddr()
+	if err := tables.mapRange(files, files+uint64(len(m.files)), mapR); err != nil {
 		return 0, 0, err
 	}
 	if err := writeBootInfo(m, cfg, devices, memEnd, imageEnd); err != nil {
@@ -107,6 +111,10 @@ func writeBootInfo(m *guestMemory, cfg *Config, devices []abi.Device, memEnd, im
 		Devices:    table,
 		Params:     params,
 		ParamsLen:  uint64(len(words)),
+		Flags:      abi.BootInterrupts,
+	}
+	if len(m.files) > 0 {
+		info.Files, info.FilesLen = m.filesAddr(), uint64(len(m.files))
 	}
 	if cfg.Verbose {
 		info.Flags |= abi.BootVerbose

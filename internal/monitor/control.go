@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,17 +42,17 @@ func (s *stopper) end(status int, err error) {
 		return
 	}
 	s.stopped, s.status, s.err = true, status, err
-	s.cpu.interrupt()
-	if s.tid != 0 {
-		// SIGURG is what Go's scheduler sends its own threads: it makes
-		// KVM_RUN return and does nothing else.
-		unix.Tgkill(os.Getpid(), s.tid, unix.SIGURG)
-	}
+	s.kickLocked()
 	s.bus.Wake()
 }
 
-// quitGrace is how long a guest that computes may take to notice SIGQUIT.
-const quitGrace = 2 * time.Second
+const (
+	// noticeTime is how long a guest may take to notice a signal before it is
+	// interrupted for it: its event loop runs, unless it computes.
+	noticeTime = 20 * time.Millisecond
+	// quitGrace is how long it may take to print its goroutines then.
+	quitGrace = 10 * time.Second
+)
 
 // control starts what stops the guest from outside: the end of ctx and
 // signals. The returned function ends it and must be called.
@@ -87,7 +86,7 @@ func (m *machine) control(ctx context.Context) (end func()) {
 		close(done)
 		wg.Wait()
 		m.stop.mu.Lock()
-		m.stop.tid = 0
+		m.stop.tid, m.stop.stopped = 0, true
 		m.stop.mu.Unlock()
 	}
 }
@@ -96,19 +95,34 @@ func (m *machine) control(ctx context.Context) (end func()) {
 // the signal, or on SIGINT or SIGTERM if it was sent one before.
 func (m *machine) signal(sig unix.Signal, sent int) {
 	ctl := at[abi.Control](m.mem, abi.ControlAddr)
-	bit := uint64(1) << (sig - 1)
-	caught := atomic.LoadUint64(&ctl.SigCaught)&bit != 0
+	caught := atomic.LoadUint64(&ctl.SigCaught)&bit(sig) != 0
 	again := sent > 0 && (sig == unix.SIGINT || sig == unix.SIGTERM)
 	if again {
 		fmt.Fprintln(m.cfg.Stderr, "tailor: second signal: the guest was stopped at once")
 	}
-	if again || !caught && sig != unix.SIGQUIT {
+	if again || !caught && sig != unix.SIGQUIT && sig != unix.SIGABRT {
 		m.stop.end(128+int(sig), nil)
 		return
 	}
-	atomic.OrUint64(&ctl.SigPending, bit)
+	atomic.OrUint64(&ctl.SigPending, bit(sig))
 	m.bus.Wake()
-	if sig == unix.SIGQUIT && !caught {
-		time.AfterFunc(quitGrace, func() { m.stop.end(2, nil) })
+	if !caught {
+		time.AfterFunc(noticeTime, func() { m.insist(sig) })
 	}
+}
+
+// insist interrupts a guest that has not noticed a signal that shall end it, and
+// in the end stops it.
+func (m *machine) insist(sig unix.Signal) {
+	m.stop.mu.Lock()
+	defer m.stop.mu.Unlock()
+	if m.stop.tid == 0 {
+		return // it has ended, and its memory is gone
+	}
+	ctl := at[abi.Control](m.mem, abi.ControlAddr)
+	if atomic.AndUint64(&ctl.SigPending, ^bit(sig))&bit(sig) != 0 {
+		m.ints.posted.Or(bit(sig))
+		m.stop.kickLocked()
+	}
+	time.AfterFunc(quitGrace, func() { m.stop.end(2, nil) })
 }

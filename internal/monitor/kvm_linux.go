@@ -23,11 +23,14 @@ const (
 	kvmGetSregs            = 0x8138ae83
 	kvmSetSregs            = 0x4138ae84
 	kvmGetMSRs             = 0xc008ae88
+	kvmGetVCPUEvents       = 0x8040ae9f
 	kvmSetCPUID2           = 0x4008ae90
 	kvmSetXCRs             = 0x4188aea7
 	kvmGetTSCKHz           = 0xaea3
 
 	kvmAPIVersion = 12
+
+	kvmMemReadonly = 1 << 1 // flag of a memory region
 
 	capUserMemory    = 3
 	capImmediateExit = 136

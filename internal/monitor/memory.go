@@ -21,6 +21,8 @@ type guestMemory struct {
 	mem []byte
 	all []byte // mem with the slack that aligns it
 	fd  int    // of the memfd, -1 for anonymous memory
+
+	files []byte // the image's files, nil if there are none
 }
 
 // newGuestMemory makes size bytes of zeroed guest memory, mapped at a 2 MiB
@@ -78,7 +80,16 @@ func (m *guestMemory) mapAligned(size uint64, flags int) error {
 	return nil
 }
 
+// filesAddr is the guest-physical address of the image's files: the first large
+// page above memory.
+func (m *guestMemory) filesAddr() uint64 {
+	return (uint64(len(m.mem)) + hugePage - 1) &^ (hugePage - 1)
+}
+
 func (m *guestMemory) close() {
+	if m.files != nil {
+		unix.Munmap(m.files)
+	}
 	if m.all != nil {
 		unix.Munmap(m.all)
 		m.all, m.mem = nil, nil
@@ -89,14 +100,23 @@ func (m *guestMemory) close() {
 }
 
 // slots are the memory regions to give to KVM: all but the addresses that have
-// nothing behind them, split where large pages can begin.
+// nothing behind them, split where large pages can begin; and the files, which
+// the guest cannot write even with page tables of its own.
 func (m *guestMemory) slots() []kvmMemoryRegion {
 	// SAFETY: the address of a mapping that stays until KVM has let go of it.
 	base := uint64(uintptr(unsafe.Pointer(&m.mem[0])))
-	return []kvmMemoryRegion{
+	slots := []kvmMemoryRegion{
 		{Slot: 0, GuestPhysAddr: abi.ClockAddr, MemorySize: hugePage - abi.ClockAddr, UserspaceAddr: base + abi.ClockAddr},
 		{Slot: 1, GuestPhysAddr: hugePage, MemorySize: uint64(len(m.mem)) - hugePage, UserspaceAddr: base + hugePage},
 	}
+	if m.files != nil {
+		// SAFETY: as above.
+		at := uint64(uintptr(unsafe.Pointer(&m.files[0])))
+		slots = append(slots, kvmMemoryRegion{
+			Slot: 2, Flags: kvmMemReadonly, GuestPhysAddr: m.filesAddr(), MemorySize: uint64(len(m.files)), UserspaceAddr: at,
+		})
+	}
+	return slots
 }
 
 // at returns a pointer to a T in guest memory at an address of the monitor's

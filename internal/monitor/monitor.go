@@ -50,6 +50,9 @@ type Config struct {
 	// Signals are handed to the guest, if it catches them; a second one ends
 	// it at once, as does the first if it does not. It may be nil.
 	Signals <-chan unix.Signal
+	// Stall is how long the guest may run without reaching its event loop
+	// before it prints a warning; zero is for ever.
+	Stall time.Duration
 	// Stats is filled in before Run returns, if not nil.
 	Stats *Stats
 }
@@ -110,6 +113,10 @@ func Run(ctx context.Context, cfg Config) (status int, err error) {
 	defer m.close()
 	end := m.control(ctx)
 	defer end()
+	if err := m.startInterrupts(); err != nil {
+		return 0, err
+	}
+	defer m.ints.timer.close()
 	cfg.Stats.Setup = time.Since(begin)
 	status, err = m.loop()
 	if cfg.Net != nil {
@@ -129,6 +136,7 @@ type machine struct {
 	bus     *devices.Bus
 	shares  []*hostfs.Server
 	stop    stopper
+	ints    interrupts
 }
 
 func newMachine(cfg *Config) (_ *machine, err error) {
@@ -149,6 +157,9 @@ func newMachine(cfg *Config) (_ *machine, err error) {
 		return nil, &memoryError{cfg.Memory, MinMemory}
 	}
 	if m.mem, err = newGuestMemory(size); err != nil {
+		return nil, err
+	}
+	if m.mem.files, err = cfg.Image.MapFiles(); err != nil {
 		return nil, err
 	}
 	if m.vm, err = ioctl(m.kvm, "KVM_CREATE_VM", kvmCreateVM, 0); err != nil {
@@ -210,6 +221,9 @@ func (m *machine) attach(table []abi.Device, memEnd uint64) error {
 	}
 	ranges = append(ranges, virtq.Range{Start: virtq.GPA(m.cfg.Image.End), End: virtq.GPA(memEnd), Writable: true})
 	mem, err := virtq.NewMemory(m.mem.mem, ranges...)
+	if files := m.mem.files; err == nil && files != nil {
+		err = mem.AddReadOnly(virtq.GPA(m.mem.filesAddr()), files)
+	}
 	if err != nil {
 		return err
 	}
@@ -255,6 +269,9 @@ func (m *machine) loop() (status int, err error) {
 			clear(at[abi.BootInfo](m.mem, abi.BootAddr).Seed[:])
 		}
 		if e.reason == exitIntr {
+			if err := m.interrupted(); err != nil {
+				return 0, err
+			}
 			continue
 		}
 		switch e.bell {
@@ -268,13 +285,30 @@ func (m *machine) loop() (status int, err error) {
 				stats.FirstNotify = time.Since(begin)
 			}
 			m.bus.Notify(e.value)
-		case abi.BellTrap:
-			f := at[abi.Control](m.mem, abi.ControlAddr).Trap
-			return 0, &guestError{fmt.Sprintf("exception %d at rip %#x, which its runtime could not handle", e.value, f.RIP)}
 		default:
-			return 0, &guestError{fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
+			if err := m.rareBell(e); err != nil {
+				return 0, err
+			}
+		}
+		if m.ints.due() {
+			m.cpu.interrupt()
 		}
 	}
+}
+
+// rareBell answers the doorbell registers that a guest seldom rings.
+func (m *machine) rareBell(e exit) error {
+	switch e.bell {
+	case abi.BellProfile:
+		return m.ints.profile(e.value)
+	case abi.BellResume:
+		m.ints.resume = true
+		return nil
+	case abi.BellTrap:
+		f := at[abi.Control](m.mem, abi.ControlAddr).Trap
+		return &guestError{fmt.Sprintf("exception %d at rip %#x, which its runtime could not handle", e.value, f.RIP)}
+	}
+	return &guestError{fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
 }
 
 // idle parks the vCPU until something happens or the guest's deadline passes.

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"fmt"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -96,8 +97,7 @@ func (c *vcpu) setup(kvm int, entry, sp, cr3 uint64) error {
 			return err
 		}
 	}
-	r := kvmRegs{RIP: entry, RSP: sp, RFlags: rflagsFixed | rflagsIF}
-	return ioctlPtr(c.fd, "KVM_SET_REGS", kvmSetRegs, unsafe.Pointer(&r))
+	return c.setRegs(&kvmRegs{RIP: entry, RSP: sp, RFlags: rflagsFixed | rflagsIF})
 }
 
 // features are what of the processor has to be switched on for ring 3.
@@ -179,5 +179,14 @@ func (c *vcpu) unexpected(reason uint32) error {
 	return &guestError{fmt.Sprintf("%s at rip %#x, rsp %#x", what, r.RIP, r.RSP)}
 }
 
-// interrupt makes the next or current enter return.
-func (c *vcpu) interrupt() { c.run[1] = 1 } // immediate_exit
+// interrupt makes the next or current enter return, any thread's, until
+// uninterrupt.
+func (c *vcpu) interrupt() { c.setImmediateExit(1) }
+
+func (c *vcpu) uninterrupt() { c.setImmediateExit(0) }
+
+// setImmediateExit stores kvm_run.immediate_exit, together with its neighbours,
+// which are zero: the smallest store that is atomic in Go.
+func (c *vcpu) setImmediateExit(v uint32) {
+	atomic.StoreUint32((*uint32)(unsafe.Pointer(&c.run[0])), v<<8)
+}

@@ -19,6 +19,7 @@ import (
 // guestModules are the modules whose packages the guest's use.
 var guestModules = []string{
 	"gvisor.dev/gvisor",
+	rootsModule,
 	"github.com/google/btree",
 	"golang.org/x/exp",
 	"golang.org/x/time",
@@ -47,7 +48,7 @@ func (d *deriver) put(name string, data []byte) error {
 func (d *deriver) edits(version string) error {
 	byFile := map[string][]Edit{}
 	var order []string
-	for _, e := range Edits {
+	for _, e := range slices.Concat(Edits, DataEdits) {
 		if e.Release != "" && e.Release != d.release {
 			continue
 		}

@@ -13,6 +13,10 @@ func Doc() string {
 	b.WriteString(docHead)
 	fmt.Fprintf(&b, "Supported: Go %s.\n\n## Edits\n", strings.Join(Supported, ", "))
 	writeEdits(&b, Edits)
+	b.WriteString("\n## Data\n\nZone data and root certificates are linked where the program can reach what asks for them. " +
+		"The package `Tailor/zones` is the toolchain's own `time/tzdata`, which itself only refers to it then; " +
+		"the certificates of `" + rootsModule + "` become part of `crypto/x509`.\n")
+	writeEdits(&b, DataEdits)
 	b.WriteString("\n## Files that take the place of the runtime's\n\n| runtime | ours |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(machineFiles)) {
 		fmt.Fprintf(&b, "| `%s` | `machine/%s` |\n", machineFiles[name], name)

@@ -3,6 +3,7 @@ package port
 import (
 	"flag"
 	"os"
+	"slices"
 	"testing"
 )
 
@@ -23,7 +24,7 @@ func TestDoc(t *testing.T) {
 	if string(have) != Doc() {
 		t.Error("docs/port.md is not what the tables say; run: go test ./internal/port -run TestDoc -update")
 	}
-	for _, e := range append(Edits, ModuleEdits...) {
+	for _, e := range slices.Concat(Edits, DataEdits, ModuleEdits) {
 		if e.Why == "" || e.Old == "" || e.Old == e.New {
 			t.Errorf("%s: an edit without a reason or an effect", e.File)
 		}

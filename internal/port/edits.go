@@ -192,18 +192,25 @@ var Edits = []Edit{
 	},
 	{
 		File: "runtime/signal_unix.go",
-		Old:  "\tif sig == _SIGPROF {\n\t\t// Some platforms", New: "\tif false {\n\t\t// Some platforms",
-		Why: "Only exceptions of the processor come to the signal handler (signals that the starter posts are read by machine/signal.go): no timer interrupts for a CPU profile,",
+		Old:  "\t\t\tsigprof(c.sigpc(), c.sigsp(), c.siglr(), gp, mp)\n",
+		New:  "\t\t\tif tailorProfiler != nil {\n\t\t\t\ttailorProfiler(c.sigpc(), c.sigsp(), c.siglr(), gp, mp)\n\t\t\t}\n",
+		Why:  "CPU profiles are linked if the program can start one.",
+	},
+	{
+		File: "runtime/cpuprof.go",
+		Old:  "\t\tcpuprof.on = true\n", New: "\t\tcpuprof.on = true\n\t\ttailorProfiler = sigprof\n",
+		Why: "See above.",
 	},
 	{
 		File: "runtime/signal_unix.go",
 		Old:  "\tif (GOOS == \"linux\" || GOOS == \"android\") && sig == sigPerThreadSyscall {\n\t\t//", New: "\tif false {\n\t\t//",
-		Why: "no other thread asks for a system call,",
+		Why: "No other thread asks for a system call,",
 	},
 	{
 		File: "runtime/signal_unix.go",
-		Old:  "\tif sig == sigPreempt && debug.asyncpreemptoff == 0 && !delayedSignal {\n", New: "\tif false {\n",
-		Why: "and none preempts.",
+		Old:  "\tif sig == sigPreempt && debug.asyncpreemptoff == 0 && !delayedSignal {\n",
+		New:  "\tif sig == sigPreempt {\n\t\ttailorStall(c, gp, mp)\n\t\treturn\n\t}\n\tif false {\n",
+		Why:  "and none preempts: the signal for it says that a goroutine computes for long (machine/interrupt.go).",
 	},
 	{
 		File: "runtime/signal_unix.go",
@@ -237,6 +244,18 @@ var Edits = []Edit{
 		Old:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n",
 		New:  "\tnow, pollUntil, _ := pp.timers.check(0, nil)\n\ttailorPoll()\n",
 		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
+	},
+
+	// Code between two blocking operations is atomic: an allocation never blocks.
+	{
+		File: "runtime/mgc.go",
+		Old:  "\tmemstats.enablegc = true // now", New: "\tgcBgMarkStartWorkers()\n\tmemstats.enablegc = true // now",
+		Why: "The first collection would wait for its worker to start, in the middle of somebody's allocation.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\t\tif !gcParkAssist() {\n", New: "\t\tif false && !gcParkAssist() {\n",
+		Why: "An allocation that shall help the collector, and finds nothing to do or no time to do it in, goes on: nobody else would do it meanwhile, and the next one pays.",
 	},
 
 	// Linear memory.
@@ -315,6 +334,44 @@ var Edits = []Edit{
 		Old:  "\tif p == \"\" || p == \"off\" {\n\t\treturn math.MaxInt64\n",
 		New:  "\tif p == \"\" {\n\t\treturn tailorMemoryLimit()\n\t}\n\tif p == \"off\" {\n\t\treturn math.MaxInt64\n",
 		Why:  "GOMEMLIMIT follows the machine's memory unless set.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\tif nonHeapMemory+overage >= memoryLimit {\n", New: "\tlowest := c.heapMarked + tailorRunway(c.test)\n\tif nonHeapMemory+overage >= memoryLimit {\n",
+		Why: "Beyond the limit, when the heap cannot be smaller, the collector would begin anew at each allocation. It lets the heap grow a little in between, until the machine's memory ends.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\t\treturn c.heapMarked\n\t}\n\n\t// Compute the goal", New: "\t\treturn lowest\n\t}\n\n\t// Compute the goal",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\tif goal < c.heapMarked {\n\t\tgoal = c.heapMarked\n\t}\n\treturn goal\n", New: "\tif goal < lowest {\n\t\tgoal = lowest\n\t}\n\treturn goal\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/mgcpacer.go",
+		Old:  "\t\tif extHeapGoal > hardGoal {\n",
+		New:  "\t\tif limit := int64(c.memoryLimitHeapGoal()); !c.test && hardGoal > limit {\n\t\t\thardGoal = max(limit, heapGoal)\n\t\t}\n\t\tif extHeapGoal > hardGoal {\n",
+		Why:  "A heap that turns out to have grown may become twice as large as intended while it is marked, but not larger than the machine's memory.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\t\tdebtBytes = int64(assistBytesPerWork * float64(scanWork))\n",
+		New:  "\t\tdebtBytes = min(int64(assistBytesPerWork*float64(scanWork)), debtBytes+tailorMaxCredit)\n",
+		Why:  "When little marking is expected to be left, a little help was worth the right to allocate hundreds of megabytes, which a worker on another processor would have cut short.",
+	},
+	{
+		File: "runtime/mgcmark.go",
+		Old:  "\tgp.gcAssistBytes += 1 + int64(assistBytesPerWork*float64(workDone))\n",
+		New:  "\tgp.gcAssistBytes = min(gp.gcAssistBytes+1+int64(assistBytesPerWork*float64(workDone)), tailorMaxCredit)\n",
+		Why:  "See above.",
+	},
+	{
+		File: "runtime/mgclimit.go",
+		Old:  "\treturn l.enabled.Load()\n", New: "\treturn l.test && l.enabled.Load()\n",
+		Why: "Allocations always help the collector. The limit on its time lets the heap grow meanwhile, up to what a machine does not have, and counts on a worker that takes turns with a goroutine that does not yield.",
 	},
 	{
 		File: "runtime/proc.go",

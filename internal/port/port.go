@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -76,6 +77,8 @@ type Config struct {
 	Shares bool
 	// Trace links the tracer of system calls.
 	Trace bool
+	// Files links what mounts the files that the image carries.
+	Files bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -130,7 +133,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	edits, err := json.Marshal([]any{Edits, ModuleEdits, substitutes, shortPaths})
+	edits, err := json.Marshal([]any{Edits, DataEdits, zoneEdits, zonesLink, rootsText, ModuleEdits, substitutes, shortPaths})
 	if err != nil {
 		return "", err
 	}
@@ -139,7 +142,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -212,12 +215,19 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if err := d.machine(); err != nil {
 		return nil, err
 	}
+	if err := d.zones(cfg.Toolchain.Version); err != nil {
+		return nil, err
+	}
 	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
 	if cfg.Network {
 		const network = tailor.Module + "/boot/network"
 		roots = append(roots, network)
 		var err error
 		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
+			return nil, err
+		}
+		// Package x509 imports net, too.
+		if err := d.roots(); err != nil {
 			return nil, err
 		}
 		// Package net brings the network in: a program that does not import
@@ -229,16 +239,23 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		}
 	}
 	if cfg.Shares {
-		const shares = tailor.Module + "/boot/shares"
-		roots = append(roots, shares)
-		to, _ := guestPath(shares)
-		// Package time reads zones without os, and its tests do so early.
-		for _, pkg := range []string{"os", "time"} {
-			link := "package " + pkg + "\n\nimport _ " + strconv.Quote(to) + "\n"
-			if err := d.put(pkg+"/tailor_shares.go", []byte(link)); err != nil {
-				return nil, err
-			}
+		root, err := d.link("boot/shares", "os")
+		if err != nil {
+			return nil, err
 		}
+		// Package time reads zones without os, and its tests do so early.
+		if _, err := d.link("boot/shares", "time"); err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
+	if cfg.Files {
+		// What makes system calls sees them, and so does what comes after it.
+		root, err := d.link("boot/files", "syscall")
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
 	}
 	if err := d.packages(roots); err != nil {
 		return nil, err
@@ -265,6 +282,15 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
 }
 
+// link makes the standard library's package into import the guest's package
+// pkg, whose full path it returns.
+func (d *deriver) link(pkg, into string) (root string, err error) {
+	root = tailor.Module + "/" + pkg
+	to, _ := guestPath(root)
+	text := "package " + path.Base(into) + "\n\nimport _ " + strconv.Quote(to) + "\n"
+	return root, d.put(into+"/tailor_"+path.Base(pkg)+".go", []byte(text))
+}
+
 // moduleDirs returns the folders of the modules that the guest packages use,
 // downloading and verifying what is missing.
 func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string, error) {
@@ -286,7 +312,7 @@ func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
 	if err != nil {
-		return nil, fmt.Errorf("download the TCP/IP stack's modules: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
+		return nil, fmt.Errorf("download the modules that go into images: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	dirs := map[string]string{}
 	dec := json.NewDecoder(strings.NewReader(string(out)))

@@ -36,11 +36,18 @@ type Range struct {
 	Writable   bool
 }
 
-// Memory is a guest's memory as its devices may use it. It is immutable and
-// may be used by several goroutines at once.
+// Memory is a guest's memory as its devices may use it. Once complete, it is
+// immutable and may be used by several goroutines at once.
 type Memory struct {
 	ram    []byte
-	ranges []Range // sorted, not overlapping, neighbours merged
+	ranges []backed // sorted, not overlapping, neighbours merged
+}
+
+// backed is a range with what is behind it.
+type backed struct {
+	Range
+	mem  []byte
+	base GPA // of mem's first byte
 }
 
 // ErrMemory is wrapped by the errors of [Memory.Slice].
@@ -65,13 +72,25 @@ func NewMemory(ram []byte, ranges ...Range) (*Memory, error) {
 				uint64(r.Start), uint64(r.End), len(ram))
 		}
 		end = r.End
-		m.append(r)
+		m.append(backed{r, ram, 0})
 	}
 	return m, nil
 }
 
+// AddReadOnly lets devices also read mem, which is not part of the guest's flat
+// memory but lies above it, at start. It is called before m is used. mem must
+// stay mapped as long as m is used.
+func (m *Memory) AddReadOnly(start GPA, mem []byte) error {
+	end := start + GPA(len(mem))
+	if n := len(m.ranges); end <= start || n > 0 && start < m.ranges[n-1].End {
+		return fmt.Errorf("virtq: memory at %#x-%#x is empty or does not lie above the rest", uint64(start), uint64(end))
+	}
+	m.ranges = append(m.ranges, backed{Range{Start: start, End: end}, mem, start})
+	return nil
+}
+
 // append adds a range behind the others, to the last one if it continues that.
-func (m *Memory) append(r Range) {
+func (m *Memory) append(r backed) {
 	if n := len(m.ranges); n > 0 && m.ranges[n-1].End == r.Start && m.ranges[n-1].Writable == r.Writable {
 		m.ranges[n-1].End = r.End
 		return
@@ -84,7 +103,7 @@ func (m *Memory) append(r Range) {
 // error that wraps [ErrMemory] unless all of them lie in one range (neighbours
 // with the same access are one) that permits the access; n must not be 0.
 func (m *Memory) Slice(gpa GPA, n uint64, a Access) ([]byte, error) {
-	// The heap is the last range and the usual one: search backwards.
+	// The heap is one of the last ranges and the usual one: search backwards.
 	for i := len(m.ranges) - 1; i >= 0; i-- {
 		r := &m.ranges[i]
 		if gpa < r.Start || gpa >= r.End {
@@ -94,7 +113,8 @@ func (m *Memory) Slice(gpa GPA, n uint64, a Access) ([]byte, error) {
 			break
 		}
 		// Three indexes: nothing can be appended into guest memory.
-		return m.ram[gpa : uint64(gpa)+n : uint64(gpa)+n], nil
+		at := uint64(gpa - r.base)
+		return r.mem[at : at+n : at+n], nil
 	}
 	return nil, &MemoryError{gpa, n, a}
 }

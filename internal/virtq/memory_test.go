@@ -50,6 +50,48 @@ func TestMemorySlice(t *testing.T) {
 	}
 }
 
+func TestMemoryAddReadOnly(t *testing.T) {
+	const at = memSize + 0x10000
+	m, err := NewMemory(newRAM(), ranges...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := make([]byte, 0x2000)
+	for _, start := range []GPA{0, memSize - 1, 1<<64 - 1, 1<<64 - 0x2000} {
+		if m.AddReadOnly(start, own) == nil {
+			t.Errorf("added at %#x", uint64(start))
+		}
+	}
+	if m.AddReadOnly(at, nil) == nil {
+		t.Error("added no memory")
+	}
+	if err := m.AddReadOnly(at, own); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		gpa GPA
+		n   uint64
+		a   Access
+		ok  bool
+	}{
+		{at, 0x2000, Read, true},
+		{at + 0x1fff, 1, Read, true},
+		{at + 1, 0x2000, Read, false},
+		{at - 1, 1, Read, false},
+		{at, 1, Write, false},
+		{heapAt, 16, Write, true},
+		{memSize - 1, 2, Read, false},
+	} {
+		b, err := m.Slice(tt.gpa, tt.n, tt.a)
+		if (err == nil) != tt.ok {
+			t.Errorf("%d bytes at %#x: %v", tt.n, uint64(tt.gpa), err)
+		}
+		if tt.gpa >= at && err == nil && (&b[0] != &own[tt.gpa-at] || uint64(cap(b)) != tt.n) {
+			t.Errorf("%d bytes at %#x: wrong memory", tt.n, uint64(tt.gpa))
+		}
+	}
+}
+
 func TestMemoryRanges(t *testing.T) {
 	for _, tt := range []struct {
 		name string

@@ -47,6 +47,18 @@ func textAddr() uintptr {
 	return **(**uintptr)(unsafe.Pointer(&f))
 }
 
+// What a program does wrong before main, if T_INIT says so.
+func init() {
+	switch os.Getenv("T_INIT") {
+	case "exit":
+		os.Exit(5)
+	case "panic":
+		panic("too early")
+	case "deadlock":
+		<-make(chan int)
+	}
+}
+
 func init() {
 	register("recover", func([]string) {
 		recovered("nil", func() { nilBig.x[3] = 1 })

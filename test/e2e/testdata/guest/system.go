@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -64,6 +66,18 @@ func init() {
 		for range 1024 {
 			fmt.Print(line)
 		}
+	})
+	register("pour", func(args []string) {
+		n, err := strconv.Atoi(args[0])
+		check(err)
+		piece := bytes.Repeat([]byte("0123456789abcde\n"), 4096)
+		for range n {
+			for range 16 {
+				_, err := os.Stdout.Write(piece)
+				check(err)
+			}
+		}
+		fmt.Fprintln(os.Stderr, "poured")
 	})
 	register("signals", func([]string) {
 		c := make(chan os.Signal, 4)

@@ -1,0 +1,159 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tailor-os/tailor/internal/xtest"
+)
+
+const concurrencyPkg = "./testdata/concurrency"
+
+// bothReleases runs a test with images of each Go release.
+func bothReleases(t *testing.T, f func(t *testing.T, img string)) {
+	xtest.NeedKVM(t)
+	t.Run("this", func(t *testing.T) { f(t, buildImage(t, "hvt", concurrencyPkg)) })
+	t.Run(otherGo, func(t *testing.T) {
+		img := filepath.Join(work, "concurrency-"+otherGo+".img")
+		if _, err := os.Stat(img); err != nil {
+			_, stderr, code := runIn(t, ".", []string{"GOTOOLCHAIN=" + otherGo}, "build", "-o", img, concurrencyPkg)
+			if code != 0 {
+				t.Fatalf("exit code %d\n%s", code, stderr)
+			}
+		}
+		f(t, img)
+	})
+}
+
+// A program that computes, and so never reaches its event loop, shows its
+// goroutines all the same.
+func TestQuitWhileComputing(t *testing.T) {
+	bothReleases(t, func(t *testing.T, img string) {
+		for name, in := range map[string]string{"burn": "main.burn", "allocate": "main.allocateForever", "clock": "time.Now"} {
+			for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT} {
+				t.Run(name+" "+sig.String(), func(t *testing.T) {
+					p := start(t, nil, "run", img, name)
+					p.expect("ready")
+					time.Sleep(50 * time.Millisecond) // so that it computes
+					p.signal(sig)
+					r := p.wait()
+					r.want(t, 2, nil, []string{"SIG", "goroutine 1 ", in, "main.parked"})
+					if n := strings.Count(r.stderr, "main.parked()"); n != 1 {
+						t.Errorf("the goroutine that waits is shown %d times\n%s", n, clip(r.stderr))
+					}
+				})
+			}
+		}
+	})
+}
+
+// A CPU profile has a sample for each hundredth second that the guest ran, and
+// knows which function did.
+func TestProfile(t *testing.T) {
+	bothReleases(t, func(t *testing.T, img string) {
+		r := run(t, "run", img, "profile")
+		r.want(t, 0, nil, nil)
+		file := filepath.Join(t.TempDir(), "cpu.pprof")
+		if err := os.WriteFile(file, []byte(r.stdout), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-unit=ms", file).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		one, three, all := cumulated(t, out, "main.burnOne"), cumulated(t, out, "main.burnThree"), cumulated(t, out, "main.main")
+		t.Logf("burnOne %v ms, burnThree %v ms, main %v ms", one, three, all)
+		// Two seconds of four are computed, less where the machine is busy.
+		if all < 200 || all > 2500 || one+three < 0.9*all || three < 2*one || three > 4.5*one {
+			t.Errorf("burnOne %v ms, burnThree %v ms, main %v ms:\n%s", one, three, all, out)
+		}
+	})
+}
+
+// cumulated returns the milliseconds that pprof -top has for a function and what
+// it called.
+func cumulated(t *testing.T, top []byte, function string) float64 {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)([0-9.]+)(?:ms)?\s+[0-9.]+%\s+` + regexp.QuoteMeta(function) + `$`).FindSubmatch(top)
+	if m == nil {
+		t.Fatalf("no %s in the profile:\n%s", function, top)
+	}
+	ms, err := strconv.ParseFloat(string(m[1]), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ms
+}
+
+// Interrupts leave vector registers alone.
+func TestVectorsInterrupted(t *testing.T) {
+	xtest.NeedKVM(t)
+	run(t, "run", buildImage(t, "hvt", concurrencyPkg), "vectors").want(t, 0, []string{"same\n"}, nil)
+}
+
+func TestStallWarning(t *testing.T) {
+	const warning, over = "without blocking; all others, timers and the network wait\ngoroutine ", "tailor: warning: the event loop goes on after "
+	bothReleases(t, func(t *testing.T, img string) {
+		r := run(t, "run", "--stall-warning", "300ms", img, "stall", "3s")
+		r.want(t, 0, []string{"done\n"}, []string{warning, "main.stalled(", over})
+		if strings.Count(r.stderr, warning) != 1 || strings.Count(r.stderr, over) != 1 {
+			t.Errorf("more than one warning:\n%s", r.stderr)
+		}
+		waited, err := time.ParseDuration(regexp.MustCompile(over + `([0-9.]+s)`).FindStringSubmatch(r.stderr)[1])
+		if err != nil || waited < 2500*time.Millisecond || waited > 10*time.Second {
+			t.Errorf("the loop waited %v of 3 s, %v", waited, err)
+		}
+	})
+	img := buildImage(t, "hvt", concurrencyPkg)
+	for _, args := range [][]string{{"--stall-warning=0", img, "stall", "2s"}, {img, "stall", "300ms"}} {
+		r := run(t, append([]string{"run"}, args...)...)
+		r.want(t, 0, []string{"done\n"}, nil)
+		if strings.Contains(r.stderr, "warning") {
+			t.Errorf("%v: warned all the same:\n%s", args, r.stderr)
+		}
+	}
+}
+
+// TestInterruptAttacks: what a guest puts where interrupts are agreed on hurts
+// itself alone.
+func TestInterruptAttacks(t *testing.T) {
+	xtest.NeedKVM(t)
+	img := buildImage(t, "hvt", guestPkg)
+	for _, name := range []string{"resume-system", "resume-high", "resume-null", "resume-doorbell", "interrupt-system", "interrupt-null", "interrupt-high"} {
+		t.Run(name, func(t *testing.T) {
+			r := run(t, "run", img, name)
+			if r.code != 2 && (r.code != 125 || len(errorLines(r)) != 1) || strings.Contains(r.stdout, "SURVIVED") || strings.Contains(r.stderr, "internal/monitor") {
+				t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, clip(r.stderr))
+			}
+			t.Log(r.code, errorLines(r))
+		})
+	}
+	t.Run("profile-flood", func(t *testing.T) { run(t, "run", img, "profile-flood").want(t, 0, []string{"done\n"}, nil) })
+	t.Run("mask-all", func(t *testing.T) {
+		p := start(t, nil, "run", img, "mask-all")
+		p.expect("ready")
+		p.signal(syscall.SIGQUIT) // cannot be delivered
+		time.Sleep(100 * time.Millisecond)
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 128+15, nil, nil)
+	})
+	t.Run("random", func(t *testing.T) {
+		for range 10 {
+			p := start(t, nil, "run", img, "interrupt-random")
+			stop := time.AfterFunc(3*time.Second, func() { p.cmd.Process.Signal(syscall.SIGTERM) })
+			r := p.wait()
+			stop.Stop()
+			if strings.Contains(r.stderr, "internal/monitor") || strings.Contains(r.stderr, "cmd/tailor") || r.code == 125 && len(errorLines(r)) != 1 {
+				t.Errorf("exit code %d\n%s", r.code, clip(r.stderr))
+			}
+			t.Log(r.code, errorLines(r))
+		}
+	})
+}

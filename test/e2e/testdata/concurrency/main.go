@@ -1,0 +1,151 @@
+// Concurrency is a program whose goroutines compute, block and allocate, run as
+// "concurrency NAME [ARGS]".
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"runtime/pprof"
+	"strconv"
+	"time"
+)
+
+var commands = map[string]func(args []string){
+	"burn":     burnForever,
+	"allocate": allocateForever,
+	"clock":    clockForever,
+	"profile":  profile,
+	"vectors":  vectors,
+	"stall":    stall,
+	"atomic":   atomicity,
+	"serve":    serve,
+	"fill":     fill,
+	"hold":     hold,
+}
+
+func main() { commands[os.Args[1]](os.Args[2:]) }
+
+func check(err error) {
+	if err != nil {
+		fmt.Println("FAIL:", err)
+		os.Exit(98)
+	}
+}
+
+func number(s string) int {
+	n, err := strconv.Atoi(s)
+	check(err)
+	return n
+}
+
+var sink int
+
+//go:noinline
+func burn(n int) {
+	for i := range n {
+		sink += i * i >> 3
+	}
+}
+
+func parked() { select {} }
+
+// ready says so, from a program with a goroutine that waits.
+func ready() {
+	go parked()
+	runtime.Gosched()
+	fmt.Println("ready")
+}
+
+func burnForever([]string) {
+	ready()
+	for {
+		burn(1000)
+	}
+}
+
+func allocateForever([]string) {
+	ready()
+	var keep [64][]byte
+	for i := 0; ; i++ {
+		keep[i%len(keep)] = make([]byte, i%10000)
+	}
+}
+
+func clockForever([]string) {
+	ready()
+	for {
+		sink += time.Now().Nanosecond()
+	}
+}
+
+//go:noinline
+func burnOne(n int) { burn(n); sink++ }
+
+//go:noinline
+func burnThree(n int) { burn(3 * n); sink++ }
+
+// profile writes a CPU profile of burnOne and burnThree, a quarter and three
+// quarters of the time, to standard output. It sleeps half of the time.
+func profile([]string) {
+	check(pprof.StartCPUProfile(os.Stdout))
+	for range 20 {
+		begin := time.Now()
+		for time.Since(begin) < 100*time.Millisecond {
+			burnOne(10000)
+			burnThree(10000)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	pprof.StopCPUProfile()
+}
+
+// vectors computes with vector registers, undisturbed and interrupted often.
+func vectors([]string) {
+	first := vectorResult()
+	runtime.SetCPUProfileRate(2000)
+	begin := time.Now()
+	for time.Since(begin) < 3*time.Second {
+		if r := vectorResult(); r != first {
+			fmt.Println("FAIL: not the same result")
+			os.Exit(98)
+		}
+	}
+	runtime.SetCPUProfileRate(0)
+	fmt.Println("same")
+}
+
+func vectorResult() string {
+	buf := make([]byte, 1<<16)
+	x, y := 1.0, 0.0
+	for i := range buf {
+		x = math.Sqrt(x*1.25 + float64(i))
+		y += x
+		buf[i] = byte(y)
+	}
+	copy(buf[1:], buf)
+	return fmt.Sprintf("%x %v", sha256.Sum256(buf), y)
+}
+
+// stall computes for the given time of the processor while a ticker waits.
+func stall(args []string) {
+	d, err := time.ParseDuration(args[0])
+	check(err)
+	ticks := time.NewTicker(time.Millisecond)
+	<-ticks.C
+	done := make(chan bool)
+	go func() { stalled(d); done <- true }()
+	<-done
+	<-ticks.C
+	fmt.Println("done")
+}
+
+//go:noinline
+func stalled(d time.Duration) {
+	begin := time.Now()
+	for time.Since(begin) < d {
+		burn(1000)
+	}
+}
