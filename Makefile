@@ -8,7 +8,7 @@ FUZZTIME ?= 20s
 # Without cgo everywhere, as the tool itself is built.
 export CGO_ENABLED = 0
 
-.PHONY: all build test check race bench fuzz survey deps help
+.PHONY: all build test check race bench fuzz survey conformance deps help
 
 all: build
 
@@ -19,6 +19,7 @@ help:
 	@echo 'make race    the tests of the pure packages under the race detector (needs gcc)'
 	@echo 'make bench   virtual machines beside plain processes (BENCHFLAGS=-short: quickly),'
 	@echo '             then every benchmark of a package, or those that match BENCH='
+	@echo 'make conformance   the tests of the standard library, docs/conformance.md'
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
 	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
 
@@ -46,6 +47,10 @@ race:
 bench: deps
 	$(GO) run ./test/bench $(BENCHFLAGS)
 	$(GO) test -p 1 -run '^$$' -bench '$(BENCH)' -benchtime 200ms -timeout 5m ./...
+
+# About half an hour on two processors, twice that the first time.
+conformance: build
+	bin/tailor test std
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh

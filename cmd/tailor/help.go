@@ -42,7 +42,7 @@ func runHelp(_ context.Context, a *app, args []string) (int, error) {
 const exitCodes = `Exit codes:
   N    run: the program's own
   2    run: the program ended with a Go panic or fatal error, as usual
-  1    doctor: no target works on this machine
+  1    doctor: no target works on this machine; test: tests failed
   125  tailor failed: wrong usage, the build, the virtual machine
   130  tailor was interrupted before the program started
 `

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/cli"
@@ -51,12 +52,14 @@ type verb struct {
 	flags    []cli.Flag
 	// stop is set if arguments after the first belong to a program.
 	stop bool
-	run  func(ctx context.Context, a *app, args []string) (exit int, err error)
+	// raw is set if the verb reads its arguments itself, all but -h.
+	raw bool
+	run func(ctx context.Context, a *app, args []string) (exit int, err error)
 }
 
 // verbs are made anew for each use: flags point into their options.
 func verbs() []*verb {
-	return []*verb{runVerb(), buildVerb(), doctorVerb(), versionVerb(), helpVerb()}
+	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), doctorVerb(), versionVerb(), helpVerb()}
 }
 
 func findVerb(name string) *verb {
@@ -84,7 +87,7 @@ func (a *app) main(args []string) int {
 	if v == nil {
 		return a.fail(unknownVerb(args[0]))
 	}
-	rest, err := cli.Parse(v.name, v.flags, args[1:], v.stop)
+	rest, err := v.parse(args[1:])
 	if errors.Is(err, cli.ErrHelp) {
 		io.WriteString(a.stdout, v.help())
 		return exitOK
@@ -97,6 +100,17 @@ func (a *app) main(args []string) int {
 		return a.fail(err)
 	}
 	return exit
+}
+
+// parse returns the arguments that are left after the verb's flags.
+func (v *verb) parse(args []string) ([]string, error) {
+	switch {
+	case !v.raw:
+		return cli.Parse(v.name, v.flags, args, v.stop)
+	case len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
+		return nil, cli.ErrHelp
+	}
+	return args, nil
 }
 
 // fail prints err and returns the exit code for it.

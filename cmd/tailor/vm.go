@@ -35,6 +35,8 @@ type vmConfig struct {
 	Net     cli.Net
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
+	Shares  []monitor.Share
+	Params  string // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
 }
@@ -66,7 +68,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	var stats monitor.Stats
 	exit, err := monitor.Run(ctx, monitor.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
-		Params: c.params(wire), Verbose: c.Verbose,
+		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
 	})

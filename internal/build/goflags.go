@@ -63,6 +63,7 @@ type goFlags struct {
 	ldflags string
 	overlay map[string]string // from -overlay in GOFLAGS
 	mod     string            // -mod, "" to leave it to go
+	fromEnv string            // -ldflags in GOFLAGS
 }
 
 // refusedModes are flags of go build that need what an image has not.
@@ -80,7 +81,6 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 	if err != nil {
 		return nil, fmt.Errorf("GOFLAGS: %w", err)
 	}
-	var fromEnv string
 	for _, field := range fields {
 		name, val, _ := strings.Cut(strings.TrimLeft(field, "-"), "=")
 		switch name {
@@ -101,7 +101,7 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 				f.mod = "readonly" // it would edit the user's go.mod
 			}
 		case "ldflags":
-			fromEnv = val
+			f.fromEnv = val
 		case "overlay":
 			f.overlay, err = readOverlay(val)
 		}
@@ -109,7 +109,7 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 			return nil, err
 		}
 	}
-	f.ldflags, err = joinLDFlags(cfg, fromEnv)
+	f.ldflags, err = joinLDFlags(cfg, f.fromEnv)
 	return f, err
 }
 
@@ -142,21 +142,8 @@ func joinLDFlags(cfg Config, fromEnv string) (string, error) {
 	if user != "" && user[0] != '-' {
 		return "", hint.Errorf("write --ldflags='-X main.version=1', without a pattern", "--ldflags %q does not begin with a flag", user)
 	}
-	words, err := splitQuoted(user)
-	if err != nil {
-		return "", fmt.Errorf("--ldflags: %w", err)
-	}
-	for i, w := range words {
-		name, val, hasVal := strings.Cut(strings.TrimLeft(w, "-"), "=")
-		if !hasVal && i+1 < len(words) {
-			val = words[i+1]
-		}
-		if name == "linkmode" && val == "external" || name == "extld" || name == "extldflags" {
-			return "", hint.Errorf("remove it: Go's own linker is used", "--ldflags -%s: no C linker is involved", name)
-		}
-		if name == "T" && cfg.Target != Unix {
-			return "", hint.Errorf("remove it", "--ldflags -T: Tailor sets the address of the text itself")
-		}
+	if err := checkLDFlags(user, cfg.Target); err != nil {
+		return "", err
 	}
 	all := "-s -w"
 	if cfg.Target != Unix {
@@ -172,15 +159,36 @@ func joinLDFlags(cfg Config, fromEnv string) (string, error) {
 	return all, nil
 }
 
+// checkLDFlags refuses flags of the linker that contradict how it is used.
+func checkLDFlags(user, target string) error {
+	words, err := splitQuoted(user)
+	if err != nil {
+		return fmt.Errorf("--ldflags: %w", err)
+	}
+	for i, w := range words {
+		name, val, hasVal := strings.Cut(strings.TrimLeft(w, "-"), "=")
+		if !hasVal && i+1 < len(words) {
+			val = words[i+1]
+		}
+		if name == "linkmode" && val == "external" || name == "extld" || name == "extldflags" {
+			return hint.Errorf("remove it: Go's own linker is used", "--ldflags -%s: no C linker is involved", name)
+		}
+		if name == "T" && target != Unix {
+			return hint.Errorf("remove it", "--ldflags -T: Tailor sets the address of the text itself")
+		}
+	}
+	return nil
+}
+
 // readOverlay reads an overlay file of go build.
 func readOverlay(file string) (map[string]string, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, fmt.Errorf("-overlay in GOFLAGS: %w", err)
+		return nil, fmt.Errorf("-overlay: %w", err)
 	}
 	var o struct{ Replace map[string]string }
 	if err := json.Unmarshal(data, &o); err != nil {
-		return nil, fmt.Errorf("-overlay in GOFLAGS: %s: %w", file, err)
+		return nil, fmt.Errorf("-overlay: %s: %w", file, err)
 	}
 	return o.Replace, nil
 }

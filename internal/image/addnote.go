@@ -69,7 +69,7 @@ func addNote(file []byte, n Note) ([]byte, error) {
 	if n.Files != nil {
 		size = max(size, n.Files.Offset+n.Files.Size) // they come after it
 	}
-	if _, err := parse(bytes.NewReader(e.out), size); err != nil {
+	if _, err := parse(bytes.NewReader(e.out), size, (*reader).note); err != nil {
 		return nil, err
 	}
 	return e.out, nil

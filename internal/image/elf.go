@@ -55,9 +55,12 @@ func (f *reader) read(off, n uint64, what string) ([]byte, error) {
 	return b, nil
 }
 
+// A noteReader finds out what an executable says of itself.
+type noteReader func(*reader, elf.Header64, []elf.Prog64) (Note, error)
+
 // parse checks the file from the outside in: that it is a whole executable,
 // that its note is one this package can read, then the rules of the format.
-func parse(r io.ReaderAt, size uint64) (*Image, error) {
+func parse(r io.ReaderAt, size uint64, readNote noteReader) (*Image, error) {
 	f, err := newReader(r, size)
 	if err != nil {
 		return nil, err
@@ -71,7 +74,7 @@ func parse(r io.ReaderAt, size uint64) (*Image, error) {
 		return nil, err
 	}
 	m := &Image{r: r, Entry: hdr.Entry}
-	if m.Note, err = f.note(hdr, progs); err != nil {
+	if m.Note, err = readNote(f, hdr, progs); err != nil {
 		return nil, err
 	}
 	if err := checkHeader(hdr, m.Note); err != nil {
@@ -191,7 +194,7 @@ func (f *reader) noteDesc(p *elf.Prog64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return findNote(b, p.Align), nil
+	return findNote(b, p.Align, noteOwner, noteType), nil
 }
 
 func checkHeader(h elf.Header64, n Note) error {

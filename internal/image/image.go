@@ -97,6 +97,11 @@ func Open(path string) (*Image, error) {
 }
 
 func openFile(f *os.File, path string) (*Image, error) {
+	return openWith(f, path, (*reader).note)
+}
+
+// openWith opens the image whose note readNote finds.
+func openWith(f *os.File, path string, readNote noteReader) (*Image, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, openError(path, err)
@@ -107,7 +112,7 @@ func openFile(f *os.File, path string) (*Image, error) {
 	case !st.Mode().IsRegular():
 		return nil, fail(NotELF, hintBuild, "is not a regular file")
 	}
-	m, err := parse(f, uint64(st.Size()))
+	m, err := parse(f, uint64(st.Size()), readNote)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +133,7 @@ func openError(path string, err error) error {
 
 // Parse checks the image in b. The result refers to b, which must not change.
 func Parse(b []byte) (*Image, error) {
-	return parse(bytes.NewReader(b), uint64(len(b)))
+	return parse(bytes.NewReader(b), uint64(len(b)), (*reader).note)
 }
 
 // File returns the open file of an image that Open made, for mapping segments;

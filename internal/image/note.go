@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
@@ -263,10 +262,10 @@ func decodeNote(desc []byte) (Note, error) {
 	return n, nil
 }
 
-// findNote returns the descriptor of Tailor's note among the notes in b, nil
-// if it is not there. Notes of others that are damaged are none of our
+// findNote returns the descriptor of the note of owner and wanted type among the
+// notes in b, nil if it is not there. Notes of others that are damaged are none of our
 // business: they end the search.
-func findNote(b []byte, align uint64) []byte {
+func findNote(b []byte, align uint64, owner string, wanted uint32) []byte {
 	if align != 8 {
 		align = 4
 	}
@@ -280,7 +279,7 @@ func findNote(b []byte, align uint64) []byte {
 			return nil
 		}
 		name := b[12 : 12+namesz]
-		if typ == noteType && bytes.Equal(name, []byte(noteOwner+"\x00")) {
+		if typ == wanted && string(name) == owner+"\x00" {
 			return b[desc : desc+descsz : desc+descsz]
 		}
 		b = b[min(up(desc+descsz), uint64(len(b))):]

@@ -320,7 +320,7 @@ func FuzzNote(f *testing.F) {
 		if err != nil {
 			t.Fatalf("decoded %+v does not encode: %v", n, err)
 		}
-		again, err := decodeNote(findNote(b, 4))
+		again, err := decodeNote(findNote(b, 4, noteOwner, noteType))
 		if err != nil {
 			t.Fatalf("does not decode again: %v", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Overlayable returns t with a GOROOT that an overlay may replace files of. The
@@ -19,22 +20,75 @@ func (t Toolchain) Overlayable(cacheDir, modCache string) (Toolchain, error) {
 	}
 	sum := sha256.Sum256([]byte(t.GOROOT))
 	dir := filepath.Join(cacheDir, "goroot", t.Version+"-"+hex.EncodeToString(sum[:4]))
-	entries, err := os.ReadDir(t.GOROOT)
-	if err != nil {
-		return t, fmt.Errorf("read the Go toolchain: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := linkAll(dir, t.GOROOT, ""); err != nil {
 		return t, err
-	}
-	for _, e := range entries {
-		err := os.Symlink(filepath.Join(t.GOROOT, e.Name()), filepath.Join(dir, e.Name()))
-		if err != nil && !os.IsExist(err) {
-			return t, err
-		}
 	}
 	t.Go = filepath.Join(t.GOROOT, "bin", "go")
 	t.GOROOT = dir
 	return t, nil
+}
+
+// Testable returns t with a GOROOT in which go test can vet what an overlay
+// adds: it runs vet in each package's folder, which therefore must be there. The
+// result is a folder of links to t's GOROOT with a real folder src, in which
+// [Toolchain.MakeFolders] makes the others. Patterns such as encoding/... do not
+// match behind links.
+func (t Toolchain) Testable(cacheDir string) (Toolchain, error) {
+	sum := sha256.Sum256([]byte(t.GOROOT))
+	dir := filepath.Join(cacheDir, "goroot", t.Version+"-"+hex.EncodeToString(sum[:4])+"-test")
+	if err := linkAll(dir, t.GOROOT, "src"); err != nil {
+		return t, err
+	}
+	if err := linkAll(filepath.Join(dir, "src"), filepath.Join(t.GOROOT, "src"), ""); err != nil {
+		return t, err
+	}
+	if rel, err := filepath.Rel(t.GOROOT, t.Go); err != nil || !filepath.IsLocal(rel) {
+		t.Go = filepath.Join(t.GOROOT, "bin", "go") // not one that would choose another toolchain
+	}
+	t.GOROOT = dir
+	return t, nil
+}
+
+// MakeFolders makes the folders of the files that overlayFile adds to GOROOT.
+func (t Toolchain) MakeFolders(overlayFile string) error {
+	replace, err := readOverlay(overlayFile)
+	if err != nil {
+		return err
+	}
+	ours := filepath.Join(t.GOROOT, "src", Prefix)
+	made := map[string]bool{}
+	for path := range replace {
+		dir := filepath.Dir(path)
+		if made[dir] || !strings.HasPrefix(dir, ours+string(filepath.Separator)) {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+		made[dir] = true
+	}
+	return nil
+}
+
+// linkAll makes a folder of links to all that is in another, but for one name.
+func linkAll(dir, to, except string) error {
+	entries, err := os.ReadDir(to)
+	if err != nil {
+		return fmt.Errorf("read the Go toolchain: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == except {
+			continue
+		}
+		err := os.Symlink(filepath.Join(to, e.Name()), filepath.Join(dir, e.Name()))
+		if err != nil && !os.IsExist(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 // Env returns the variables that make t's go command be itself: the toolchain

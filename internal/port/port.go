@@ -243,6 +243,10 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		if err != nil {
 			return nil, err
 		}
+		// Package time reads zones without os, and its tests do so early.
+		if _, err := d.link("boot/shares", "time"); err != nil {
+			return nil, err
+		}
 		roots = append(roots, root)
 	}
 	if cfg.Files {

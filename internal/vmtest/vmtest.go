@@ -37,11 +37,11 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// lookAtSources looks at the files that the tool and the images are made of. The
+// LookAtSources looks at the files that the tool and the images are made of. The
 // go command remembers what a test has looked at, and reports a cached result
 // only while that is unchanged; what programs it starts look at, it cannot know.
 // Nor what TestMain looks at.
-func lookAtSources() error {
+func LookAtSources() error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -59,7 +59,7 @@ func lookAtSources() error {
 }
 
 var tool = sync.OnceValues(func() (string, error) {
-	if err := lookAtSources(); err != nil {
+	if err := LookAtSources(); err != nil {
 		return "", err
 	}
 	path := filepath.Join(work, "tailor")
@@ -81,6 +81,9 @@ func Tool(t testing.TB) string {
 }
 
 var images sync.Map // target and package to func() (string, error)
+
+// Dir returns a folder that is removed when the tests end.
+func Dir() string { return work }
 
 // Image returns the path of the image, or plain program, of a package for a
 // target; the first call builds it. The package is written as for tailor build;

@@ -184,7 +184,7 @@ func TestShareHostChanges(t *testing.T) {
 	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite)}}
 	wait := v.start(context.Background(), t, "cat:/w/sub/a", "wait:/w/ready", "cat:/w/sub/a", "ls:/w/sub",
 		"wait:/w/sub:gone", "cat:/w/sub/a", "ls:/w/sub", "ls:/w", "write:/w/x:y", "append:/w/sub/z:y")
-	v.stdout.await("waiting for ready")
+	v.stdout.Await("waiting for ready")
 	mustWrite(t, dir+"/sub/new", "")
 	mustWrite(t, dir+"/tmp", "second")
 	if err := os.Rename(dir+"/tmp", dir+"/sub/a"); err != nil {
@@ -192,7 +192,7 @@ func TestShareHostChanges(t *testing.T) {
 	}
 	time.Sleep(1100 * time.Millisecond) // for so long names may be believed
 	mustWrite(t, dir+"/ready", "")
-	v.stdout.await("waiting for sub")
+	v.stdout.Await("waiting for sub")
 	if err := os.RemoveAll(filepath.Dir(dir)); err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestShareStop(t *testing.T) {
 		many = append(many, "parallel:/w/f")
 	}
 	wait := v.start(ctx, t, many...)
-	v.stdout.await("parallel /w/f: ok")
+	v.stdout.Await("parallel /w/f: ok")
 	begin := time.Now()
 	cancel()
 	if r := wait(); r.code != 125 || !strings.Contains(r.stderr, "context canceled") {

@@ -15,12 +15,13 @@ import (
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // sharesImage builds the guest with shares, once. No verb of the tool's does.
 var sharesImage = sync.OnceValues(func() (string, error) {
-	if err := lookAtSources(); err != nil {
+	if err := vmtest.LookAtSources(); err != nil {
 		return "", err
 	}
 	dir, err := os.Getwd()
@@ -33,7 +34,7 @@ var sharesImage = sync.OnceValues(func() (string, error) {
 	}
 	var out bytes.Buffer
 	r, err := build.Build(context.Background(), build.Config{
-		Target: build.HVT, Args: []string{"./testdata/fsguest"}, Dir: dir, Output: filepath.Join(work, "fsguest.img"),
+		Target: build.HVT, Args: []string{"./testdata/fsguest"}, Dir: dir, Output: filepath.Join(vmtest.Dir(), "fsguest.img"),
 		Tool: "e2e", CacheDir: filepath.Join(cache, "tailor"), Stderr: &out, Shares: true,
 	})
 	if err != nil {
@@ -47,7 +48,7 @@ type vm struct {
 	shares []monitor.Share
 	memory uint64 // 0: 64 MiB
 	params string // boot parameters
-	stdout *lineBuffer
+	stdout *vmtest.Output
 	stats  monitor.Stats
 }
 
@@ -66,7 +67,7 @@ func (v *vm) start(ctx context.Context, t testing.TB, args ...string) (wait func
 	if v.memory == 0 {
 		v.memory = 64 << 20
 	}
-	out, errOut := newLineBuffer(), newLineBuffer()
+	out, errOut := vmtest.NewOutput(), vmtest.NewOutput()
 	v.stdout = out
 	done := make(chan result, 1)
 	go func() {
@@ -79,7 +80,7 @@ func (v *vm) start(ctx context.Context, t testing.TB, args ...string) (wait func
 			fmt.Fprintln(errOut, "monitor:", err)
 			code = 125
 		}
-		out.close()
+		out.Close()
 		done <- result{stdout: out.String(), stderr: errOut.String(), code: code}
 	}()
 	return func() result {
