@@ -189,7 +189,7 @@ func TestTrace(t *testing.T) {
 	if code != 0 || !strings.HasPrefix(stdout, "poll 1 1\n") {
 		t.Errorf("exit code %d, stdout %q, stderr:\n%s", code, stdout, stderr)
 	}
-	for _, line := range []string{" poll(1, 1000) = 1", " mmap(0x0, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = 0x"} {
+	for _, line := range []string{" ppoll(1) = 1", " mmap(0x0, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = 0x"} {
 		if !strings.Contains(stderr, line) {
 			t.Errorf("the trace has no line %q:\n%s", line, stderr)
 		}
