@@ -37,11 +37,14 @@ func Main(m *testing.M) int {
 	return m.Run()
 }
 
-// lookAtSources looks at the files that the tool and the images are made of. The
+// Work returns a folder for files that live as long as the test program.
+func Work() string { return work }
+
+// LookAtSources looks at the files that the tool and the images are made of. The
 // go command remembers what a test has looked at, and reports a cached result
 // only while that is unchanged; what programs it starts look at, it cannot know.
-// Nor what TestMain looks at.
-func lookAtSources() error {
+// Nor what TestMain looks at. [Tool] and [Image] call it.
+func LookAtSources() error {
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -59,7 +62,7 @@ func lookAtSources() error {
 }
 
 var tool = sync.OnceValues(func() (string, error) {
-	if err := lookAtSources(); err != nil {
+	if err := LookAtSources(); err != nil {
 		return "", err
 	}
 	path := filepath.Join(work, "tailor")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -21,7 +22,7 @@ func bothReleases(t *testing.T, f func(t *testing.T, img string)) {
 	xtest.NeedKVM(t)
 	t.Run("this", func(t *testing.T) { f(t, buildImage(t, "hvt", concurrencyPkg)) })
 	t.Run(otherGo, func(t *testing.T) {
-		img := filepath.Join(work, "concurrency-"+otherGo+".img")
+		img := filepath.Join(vmtest.Work(), "concurrency-"+otherGo+".img")
 		if _, err := os.Stat(img); err != nil {
 			_, stderr, code := runIn(t, ".", []string{"GOTOOLCHAIN=" + otherGo}, "build", "-o", img, concurrencyPkg)
 			if code != 0 {

@@ -15,12 +15,13 @@ import (
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // sharesImage builds the guest with shares, once. No verb of the tool's does.
 var sharesImage = sync.OnceValues(func() (string, error) {
-	if err := lookAtSources(); err != nil {
+	if err := vmtest.LookAtSources(); err != nil {
 		return "", err
 	}
 	dir, err := os.Getwd()
@@ -33,7 +34,7 @@ var sharesImage = sync.OnceValues(func() (string, error) {
 	}
 	var out bytes.Buffer
 	r, err := build.Build(context.Background(), build.Config{
-		Target: build.HVT, Args: []string{"./testdata/fsguest"}, Dir: dir, Output: filepath.Join(work, "fsguest.img"),
+		Target: build.HVT, Args: []string{"./testdata/fsguest"}, Dir: dir, Output: filepath.Join(vmtest.Work(), "fsguest.img"),
 		Tool: "e2e", CacheDir: filepath.Join(cache, "tailor"), Stderr: &out, Shares: true,
 	})
 	if err != nil {
