@@ -101,6 +101,10 @@ func startGuest(t testing.TB, stdin io.Reader, args ...string) *proc {
 // A lineBuffer is what a program prints.
 type lineBuffer struct{ *vmtest.Output }
 
+func newLineBuffer() *lineBuffer { return &lineBuffer{vmtest.NewOutput()} }
+
+func (b *lineBuffer) close() { b.Close() }
+
 // await waits until the output has text in it; false if it ended without.
 func (b *lineBuffer) await(text string) bool { return b.Await(text) }
 
