@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -53,7 +54,7 @@ func TestAtomic(t *testing.T) {
 // network all make progress, and every client is served.
 func TestServeUnderPressure(t *testing.T) {
 	bothReleases(t, func(t *testing.T, img string) {
-		at := freePort(t, "tcp")
+		at := vmtest.FreePort(t, "tcp")
 		p := start(t, nil, "run", "-m", "48M", "-p", at+":80", img, "serve")
 		p.expect("ready")
 		var bad failures
@@ -107,7 +108,7 @@ func TestFill(t *testing.T) {
 // is ends with Go's message, and soon.
 func TestTooManyConnections(t *testing.T) {
 	xtest.NeedKVM(t)
-	at := freePort(t, "tcp")
+	at := vmtest.FreePort(t, "tcp")
 	p := setting{limit: time.Minute}.start(t, "run", "-m", "64M", "-p", at+":7", buildImage(t, "hvt", concurrencyPkg), "hold")
 	p.expect("ready")
 	var conns []net.Conn

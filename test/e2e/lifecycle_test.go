@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -202,7 +203,7 @@ func (p *place) port(t testing.TB, i int) string {
 	if p.ns != nil {
 		return fmt.Sprint(20000 + i) // all ports are
 	}
-	_, port, _ := net.SplitHostPort(freePort(t, "tcp"))
+	_, port, _ := net.SplitHostPort(vmtest.FreePort(t, "tcp"))
 	return port
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -24,7 +25,7 @@ func TestNettest(t *testing.T) {
 	})
 	t.Run("user", func(t *testing.T) {
 		xtest.NeedKVM(t)
-		back := freePort(t, "tcp")
+		back := vmtest.FreePort(t, "tcp")
 		_, port, _ := net.SplitHostPort(back)
 		relay := userRelay(t, back)
 		img := buildImage(t, "hvt", nettestPkg)

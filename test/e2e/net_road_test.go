@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -54,7 +55,7 @@ func userRoad(t *testing.T) *road {
 		local4: "127.0.0.1", local6: "::1", guest: map[string]string{}}
 	for _, p := range guestPorts {
 		network, port := p[:3], p[4:]
-		addr := freePort(t, network)
+		addr := vmtest.FreePort(t, network)
 		r.guest[p] = addr
 		_, hostPort, _ := net.SplitHostPort(addr)
 		r.flags = append(r.flags, "-p", fmt.Sprintf("127.0.0.1:%s:%s/%s", hostPort, port, network))
@@ -76,25 +77,6 @@ func (r *road) guestAt(host string) {
 	for _, p := range guestPorts {
 		r.guest[p] = net.JoinHostPort(host, p[4:])
 	}
-}
-
-// freePort returns an address on loopback that nobody has.
-func freePort(t testing.TB, network string) string {
-	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.LocalAddr().String()
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // start runs the guest program at the other end of the road.

@@ -32,7 +32,7 @@ func TestGRPCServer(t *testing.T) {
 
 // TestGRPCClient runs the client as a guest, against a server on this machine.
 func TestGRPCClient(t *testing.T) {
-	addr := freePort(t, "tcp")
+	addr := vmtest.FreePort(t, "tcp")
 	_, port, _ := net.SplitHostPort(addr)
 	server := vmtest.Setting{Limit: limit}.Exec(t, plain(t, interopServer(t)), "--port="+port)
 	for {

@@ -90,7 +90,7 @@ func bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *
 	line := append([]string{"run"}, flags...)
 	for _, p := range ports {
 		port, network, _ := strings.Cut(p, "/")
-		addr := freePort(t, network)
+		addr := vmtest.FreePort(t, network)
 		g.addrs[p] = addr
 		line = append(line, "-p", fmt.Sprintf("%s:%s/%s", addr, port, network))
 	}
@@ -105,25 +105,6 @@ func bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *
 		}
 	})
 	return g
-}
-
-// freePort returns an address on loopback that nobody has.
-func freePort(t testing.TB, network string) string {
-	t.Helper()
-	if network == "udp" {
-		c, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer c.Close()
-		return c.LocalAddr().String()
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // port returns the number of the port of this machine that leads to a guest's.

@@ -93,7 +93,7 @@ func (c *sshClient) files(t *testing.T) {
 
 // forwarding reaches a port of the guest's loopback through the connection.
 func (c *sshClient) forwarding(t *testing.T) {
-	addr := freePort(t, "tcp")
+	addr := vmtest.FreePort(t, "tcp")
 	args := append(append([]string{"-p", c.g.port("22/tcp")}, c.flags...), "-N", "-L", addr+":127.0.0.1:7", "tailor@127.0.0.1")
 	p := vmtest.Setting{}.Exec(t, xtest.NeedCommand(t, "ssh", "openssh-client"), args...)
 	var conn net.Conn
