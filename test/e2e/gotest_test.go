@@ -167,7 +167,7 @@ func TestGoTestMuchOutput(t *testing.T) {
 // Ctrl-C ends go test, the virtual machine and tailor.
 func TestGoTestInterrupt(t *testing.T) {
 	p := tailorTest(t, setting{}, "-v", "-run", "Forever", "-timeout", "1m", "./ends")
-	if !p.out.await("=== RUN   TestForever") {
+	if !p.out.Await("=== RUN   TestForever") {
 		t.Fatalf("it ended:\n%s", p.errOut.String())
 	}
 	p.signal(syscall.SIGINT)

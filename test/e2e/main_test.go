@@ -43,7 +43,7 @@ type result struct {
 type proc struct {
 	*vmtest.Proc
 	cmd         *exec.Cmd
-	out, errOut *lineBuffer
+	out, errOut *vmtest.Output
 }
 
 // A setting is how the tool is started. The zero value is the usual way.
@@ -69,7 +69,7 @@ func (s setting) start(t testing.TB, args ...string) *proc {
 func (s setting) exec(t testing.TB, path string, args ...string) *proc {
 	t.Helper()
 	p := vmtest.Setting{Stdin: s.stdin, Limit: s.limit, Env: s.env, Do: s.ns.do}.Exec(t, path, args...)
-	return &proc{p, p.Cmd, &lineBuffer{p.Out}, &lineBuffer{p.ErrOut}}
+	return &proc{p, p.Cmd, p.Out, p.ErrOut}
 }
 
 // wait returns how the run ended.
@@ -97,16 +97,6 @@ func startGuest(t testing.TB, stdin io.Reader, args ...string) *proc {
 	xtest.NeedKVM(t)
 	return start(t, stdin, append([]string{"run", buildImage(t, "hvt", guestPkg)}, args...)...)
 }
-
-// A lineBuffer is what a program prints.
-type lineBuffer struct{ *vmtest.Output }
-
-func newLineBuffer() *lineBuffer { return &lineBuffer{vmtest.NewOutput()} }
-
-func (b *lineBuffer) close() { b.Close() }
-
-// await waits until the output has text in it; false if it ended without.
-func (b *lineBuffer) await(text string) bool { return b.Await(text) }
 
 // expect waits for a piece of standard output.
 func (p *proc) expect(text string) {

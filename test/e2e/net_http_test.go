@@ -47,7 +47,7 @@ func get(c *http.Client, path string) (string, error) {
 func (r *road) website(t testing.TB) *proc {
 	t.Helper()
 	p := r.startImage(t, buildImage(t, r.target, websitePkg), nil)
-	if !p.errOut.await("listening on") {
+	if !p.errOut.Await("listening on") {
 		t.Fatalf("the website ended:\n%s", p.errOut)
 	}
 	return p
@@ -108,7 +108,7 @@ func TestShutdownInProgress(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 		p.signal(syscall.SIGTERM)
-		if !p.errOut.await("shutting down") {
+		if !p.errOut.Await("shutting down") {
 			t.Fatalf("the website ended without shutting down:\n%s", p.errOut)
 		}
 		io.WriteString(c, "\r\n")
