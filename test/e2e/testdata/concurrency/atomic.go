@@ -51,15 +51,22 @@ func work(i int) int {
 	return 1 + <-buffered*0 + deep(i%300) + len(text)*0
 }
 
-// atomicity lets goroutines update one variable for some seconds and counts the
-// updates that got lost.
+// enough is how many updates there have to be, however slow the machine is.
+const enough = 12000
+
+// atomicity lets goroutines update one variable for some seconds, at the least,
+// and counts the updates that got lost.
 func atomicity(args []string) {
 	end := time.Now().Add(time.Duration(number(args[0])) * time.Second)
+	more := func() bool {
+		late := time.Since(end)
+		return late < 0 || shared.value < enough && late < time.Minute
+	}
 	var wg sync.WaitGroup
 	counts := make([]int, 8)
 	for g := range counts {
 		wg.Go(func() {
-			for i := 0; time.Now().Before(end); i++ {
+			for i := 0; more(); i++ {
 				n := shared.value
 				n += work(i)
 				shared.value = n
