@@ -74,10 +74,8 @@ func Rebuild(ctx context.Context, cfg TestConfig, parent Parent, binary, dir str
 const nobody = "command-line-arguments"
 
 func rebuildTest(ctx context.Context, cfg TestConfig, line gotest.Line, path, out string) (Rebuilt, error) {
-	pkg, ok := strings.CutSuffix(path, ".test")
-	if !ok {
-		return Rebuilt{}, fmt.Errorf("%s is no test", path)
-	}
+	// The test of a package main has the import path of the package itself.
+	pkg := strings.TrimSuffix(path, ".test")
 	what := []string{pkg}
 	if pkg == nobody {
 		what = line.Packages

@@ -120,6 +120,7 @@ func TestGoTestExec(t *testing.T) {
 		expect(t, 0, `--- PASS: TestPlace`, `coverage: 75.0% of statements`)
 	s.exec(t, "go", "test", "-C", "testdata/tested", exec, "-run", "Fail", "./ends").wait().
 		expect(t, 1, `--- FAIL: TestFail`)
+	s.exec(t, "go", "test", "-C", "testdata/tested", exec, "-v", "./cmd").wait().expect(t, 0, `--- PASS: TestAnswer`)
 	r := s.exec(t, "go", "run", exec, "./testdata/guest", "exit", "3").wait()
 	if r.code != 1 || !strings.Contains(r.stderr, "exit status 3") {
 		t.Errorf("go run -exec: %d\n%s\n%s", r.code, r.stdout, r.stderr)
