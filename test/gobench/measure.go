@@ -56,7 +56,7 @@ func measure(ctx context.Context, c config, s suite) (result, error) {
 
 // runOn runs the benchmarks of a suite once, on one processor.
 func runOn(ctx context.Context, c config, command []string, s suite) (string, error) {
-	args := append(command[1:], "-run", "^$", "-bench", s.bench, "-benchtime", c.benchtime, "-timeout", "15m", s.pkg)
+	args := append(command[1:], "-run", "^$", "-bench", s.bench, "-skip", skip, "-benchtime", c.benchtime, "-timeout", "15m", s.pkg)
 	cmd := exec.CommandContext(ctx, command[0], args...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOMAXPROCS=1")
 	var stderr bytes.Buffer
