@@ -67,6 +67,7 @@ func fillRoot(p Params) {
 	sys := proc.subdir("sys")
 	sys.subdir("kernel").write("hostname", host()+"\n")
 	sys.subdir("net").subdir("core").write("somaxconn", "4096\n")
+	sys.subdir("fs").write("pipe-max-size", "65536\n") // pipeSize
 	exe := p.Get("exe")
 	if exe == "" {
 		exe = "/app"

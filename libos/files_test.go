@@ -43,6 +43,7 @@ func TestBootFiles(t *testing.T) {
 		"/etc/resolv.conf":             "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch a.example b.example\n",
 		"/etc/nsswitch.conf":           "hosts: files dns\n",
 		"/proc/sys/net/core/somaxconn": "4096\n",
+		"/proc/sys/fs/pipe-max-size":   "65536\n",
 		"/proc/sys/kernel/hostname":    "web1\n",
 		"/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n" +
 			"10.0.0.2 web1\nfd00::2 web1\n",

@@ -65,6 +65,18 @@ var Edits = []Edit{
 		File: "syscall/syscall_linux.go", Old: "\truntime_exitsyscall()\n", New: "", Count: 2,
 		Why: "See above.",
 	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\tr1, r2, errno := runtime_doAllThreadsSyscall(trap, a1, a2, a3, 0, 0, 0)\n",
+		New:  "\tr1, r2, errno := libos.Enter(trap, a1, a2, a3, 0, 0, 0)\n",
+		Why:  "All threads are one. So setuid and the like reach the library OS.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\tr1, r2, errno := runtime_doAllThreadsSyscall(trap, a1, a2, a3, a4, a5, a6)\n",
+		New:  "\tr1, r2, errno := libos.Enter(trap, a1, a2, a3, a4, a5, a6)\n",
+		Why:  "See above.",
+	},
 
 	// The groups of calls: what a program cannot reach is not linked.
 	{

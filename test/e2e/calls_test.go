@@ -69,6 +69,11 @@ read /dev/stdin: illegal seek
 		for _, s := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGCHLD, syscall.SIGCONT, 40} {
 			fmt.Println(syscall.Kill(syscall.Getpid(), s))
 		}`, "<nil>\n<nil>\n<nil>\n<nil>\n<nil>\n<nil>\n"},
+	"other users": {`"fmt" "syscall"`, `
+		fmt.Println(syscall.Setuid(0), syscall.Setegid(0), syscall.Setuid(1))
+		_, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, 8, 1, 0)
+		kept, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, 7, 0, 0)
+		fmt.Println(errno, kept)`, "<nil> <nil> operation not permitted\nerrno 0 1\n"},
 	"named pipe": {`"fmt" "io" "os" "syscall"`, `
 		fmt.Println(syscall.Mkfifo("/tmp/pipe", 0o600))
 		go func() {
