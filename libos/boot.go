@@ -75,6 +75,18 @@ func fillRoot(p Params) {
 	self := proc.subdir("self")
 	self.Unlink("exe", false)
 	self.Create("exe", &Attr{Mode: ModeLink | 0o777}, exe)
+	self.write("cmdline", commandLine())
+}
+
+// commandLine returns the arguments as /proc/self/cmdline has them.
+func commandLine() (s string) {
+	if Hooks.Args == nil {
+		return ""
+	}
+	for _, arg := range Hooks.Args() {
+		s += arg + "\x00"
+	}
+	return s
 }
 
 // hostsFile returns /etc/hosts. ip= may carry a prefix length.

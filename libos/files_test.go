@@ -429,3 +429,15 @@ func TestMemfd(t *testing.T) {
 		t.Error("memory is not released")
 	}
 }
+
+// TestCommandLine: the arguments are in /proc as Linux shows them.
+func TestCommandLine(t *testing.T) {
+	reset(t)
+	Hooks.Args = func() []string { return []string{"/app", "-v", ""} }
+	boot("")
+	b := make([]byte, 64)
+	n, err := fdFile(must2(t)(sys(nr_open, ptr(str("/proc/self/cmdline")), oRDONLY, 0))).Read(b)
+	if got := string(b[:n]); err != nil || got != "/app\x00-v\x00\x00" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}

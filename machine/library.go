@@ -21,6 +21,9 @@ func tailor_wallNow() int64 {
 //go:linkname tailor_sleep
 func tailor_sleep(ns int64) { timeSleep(ns) }
 
+//go:linkname tailor_args
+func tailor_args() []string { return argslice }
+
 //go:linkname tailor_exit
 func tailor_exit(code int) { exit(int32(code)) }
 

@@ -74,6 +74,9 @@ read /dev/stdin: illegal seek
 		_, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, 8, 1, 0)
 		kept, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, 7, 0, 0)
 		fmt.Println(errno, kept)`, "<nil> <nil> operation not permitted\nerrno 0 1\n"},
+	"arguments": {`"fmt" "os"`, `
+		b, err := os.ReadFile("/proc/self/cmdline")
+		fmt.Println(string(b) == os.Args[0]+"\x00", err)`, "true <nil>\n"},
 	"named pipe": {`"fmt" "io" "os" "syscall"`, `
 		fmt.Println(syscall.Mkfifo("/tmp/pipe", 0o600))
 		go func() {
