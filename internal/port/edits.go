@@ -100,6 +100,24 @@ var Edits = []Edit{
 		Why: "The same for mappings of files and memory.",
 	},
 
+	// Heap dumps.
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\twrite(dumpfd, unsafe.Pointer(&buf), int32(nbuf))\n",
+		New:  "\ttailorDumpWrite(dumpfd, unsafe.Pointer(&buf), int32(nbuf))\n", Count: 2,
+		Why: "The dump is kept until the world goes on: files are Go code, too.",
+	},
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\t\twrite(dumpfd, data, int32(len))\n", New: "\t\ttailorDumpWrite(dumpfd, data, int32(len))\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\tstartTheWorld(stw)\n", New: "\tstartTheWorld(stw)\n\ttailorDumpDone(fd)\n",
+		Why: "Now it can be written.",
+	},
+
 	// One thread.
 	{
 		File: "runtime/proc.go",

@@ -77,6 +77,12 @@ read /dev/stdin: illegal seek
 	"arguments": {`"fmt" "os"`, `
 		b, err := os.ReadFile("/proc/self/cmdline")
 		fmt.Println(string(b) == os.Args[0]+"\x00", err)`, "true <nil>\n"},
+	"heap dump": {`"bytes" "fmt" "os" "runtime/debug"`, `
+		keep := bytes.Repeat([]byte("findme!!"), 400_000)
+		f, err := os.Create("/tmp/dump")
+		debug.WriteHeapDump(f.Fd())
+		b, err2 := os.ReadFile("/tmp/dump")
+		fmt.Println(bytes.HasPrefix(b, []byte("go1.7 heap dump\n")), bytes.Contains(b, keep), err, err2)`, "true true <nil> <nil>\n"},
 	"named pipe": {`"fmt" "io" "os" "syscall"`, `
 		fmt.Println(syscall.Mkfifo("/tmp/pipe", 0o600))
 		go func() {
