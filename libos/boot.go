@@ -67,6 +67,7 @@ func fillRoot(p Params) {
 	sys := proc.subdir("sys")
 	sys.subdir("kernel").write("hostname", host()+"\n")
 	sys.subdir("net").subdir("core").write("somaxconn", "4096\n")
+	sys.subdir("fs").write("pipe-max-size", "65536\n") // pipeSize
 	exe := p.Get("exe")
 	if exe == "" {
 		exe = "/app"
@@ -74,6 +75,18 @@ func fillRoot(p Params) {
 	self := proc.subdir("self")
 	self.Unlink("exe", false)
 	self.Create("exe", &Attr{Mode: ModeLink | 0o777}, exe)
+	self.write("cmdline", commandLine())
+}
+
+// commandLine returns the arguments as /proc/self/cmdline has them.
+func commandLine() (s string) {
+	if Hooks.Args == nil {
+		return ""
+	}
+	for _, arg := range Hooks.Args() {
+		s += arg + "\x00"
+	}
+	return s
 }
 
 // hostsFile returns /etc/hosts. ip= may carry a prefix length.

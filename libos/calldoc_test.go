@@ -61,7 +61,7 @@ var missing = []decision{
 
 // limits say where a call that is offered does less than on Linux.
 var limits = []decision{
-	{"sendfile copy_file_range splice tee vmsplice", EINVAL, "always refused; Go then copies by read and write"},
+	{"copy_file_range splice tee vmsplice", EINVAL, "always refused; Go then copies by read and write"},
 	{"socket", EAFNOSUPPORT, "AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK for dumps of links, addresses and routes; without package net AF_UNIX alone, and only in programs that make system calls themselves"},
 	{"mmap", ENOMEM, "no MAP_FIXED; a shared mapping of a file in memory is the file itself, and a part of it cannot be mapped together with more while it is mapped alone; pages behind the end of a file read as zeros (no SIGBUS)"},
 	{"mmap mprotect", EACCES, "no memory is executable and writable: PROT_EXEC is refused"},
@@ -71,7 +71,7 @@ var limits = []decision{
 	{"fallocate", EOPNOTSUPP, "making files longer only"},
 	{"openat2", EINVAL, "no RESOLVE_ flags"},
 	{"preadv2 pwritev2", EOPNOTSUPP, "no flags"},
-	{"mknod mknodat", EOPNOTSUPP, "regular files only"},
+	{"mknod mknodat", EOPNOTSUPP, "regular files and named pipes; no devices"},
 	{"ioctl", ENOTTY, "FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, SIOCOUTQ; nothing is a terminal"},
 	{"setuid setgid setreuid setregid setresuid setresgid setgroups", EPERM, "there is user 0 alone"},
 	{"wait4 waitid", ECHILD, "there are no children"},

@@ -74,3 +74,18 @@ func TestDecisions(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepCaps: prctl remembers PR_SET_KEEPCAPS, and takes 0 and 1 alone.
+func TestKeepCaps(t *testing.T) {
+	UseAll()
+	reset(t)
+	for _, on := range []uintptr{1, 0} {
+		_, errno := sys(nr_prctl, prSetKeepCaps, on)
+		want(t, errno, 0)
+		if got := must2(t)(sys(nr_prctl, prGetKeepCaps)); got != on {
+			t.Errorf("got %d, set %d", got, on)
+		}
+	}
+	_, errno := sys(nr_prctl, prSetKeepCaps, 2)
+	want(t, errno, EINVAL)
+}

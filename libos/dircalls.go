@@ -173,14 +173,16 @@ func sysMknod(a args) (uintptr, Errno) { return mknod(&a, atFDCWD, 0, uint32(a.i
 
 func sysMknodat(a args) (uintptr, Errno) { return mknod(&a, a.fd(0), 1, uint32(a.i[2])) }
 
-// mknod makes regular files only.
+// mknod makes regular files and named pipes.
 func mknod(a *args, dirfd, path int, mode uint32) (uintptr, Errno) {
 	switch mode & ModeFmt {
 	case 0, ModeReg:
 		return 0, make1(a, dirfd, path, &Attr{Mode: ModeReg | mode&modePerm}, "")
+	case ModeFIFO:
+		return 0, make1(a, dirfd, path, &Attr{Mode: ModeFIFO | mode&modePerm}, "")
 	case ModeDir:
 		return 0, EPERM
-	case ModeFIFO, ModeChar, ModeBlock, ModeSocket:
+	case ModeChar, ModeBlock, ModeSocket:
 		return 0, EOPNOTSUPP
 	}
 	return 0, EINVAL

@@ -43,6 +43,7 @@ func TestBootFiles(t *testing.T) {
 		"/etc/resolv.conf":             "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch a.example b.example\n",
 		"/etc/nsswitch.conf":           "hosts: files dns\n",
 		"/proc/sys/net/core/somaxconn": "4096\n",
+		"/proc/sys/fs/pipe-max-size":   "65536\n",
 		"/proc/sys/kernel/hostname":    "web1\n",
 		"/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n" +
 			"10.0.0.2 web1\nfd00::2 web1\n",
@@ -426,5 +427,17 @@ func TestMemfd(t *testing.T) {
 	fdFile(fd).close(t)
 	if rootFS().held.used.Load() != before {
 		t.Error("memory is not released")
+	}
+}
+
+// TestCommandLine: the arguments are in /proc as Linux shows them.
+func TestCommandLine(t *testing.T) {
+	reset(t)
+	Hooks.Args = func() []string { return []string{"/app", "-v", ""} }
+	boot("")
+	b := make([]byte, 64)
+	n, err := fdFile(must2(t)(sys(nr_open, ptr(str("/proc/self/cmdline")), oRDONLY, 0))).Read(b)
+	if got := string(b[:n]); err != nil || got != "/app\x00-v\x00\x00" {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

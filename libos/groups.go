@@ -41,6 +41,7 @@ func UseAll() {
 	UseMappings()
 	othersOnce.Do(func() {
 		install(otherCalls)
+		makeFifo = newFifo
 		installRefused()
 		useSockets()
 	})

@@ -25,6 +25,9 @@ type HookSet struct {
 	// Random fills p with secure random bytes. nil: there are none, and
 	// getrandom fails with ENOSYS.
 	Random func(p []byte)
+	// Args returns the program's arguments, which are not to be changed. nil:
+	// there are none.
+	Args func() []string
 	// Exit ends the program; it does not return.
 	Exit func(code int)
 	// Kill delivers a signal to the program itself.

@@ -32,6 +32,9 @@ func tailorSleep(ns int64)
 //go:linkname tailorYield runtime.tailor_yield
 func tailorYield()
 
+//go:linkname tailorArgs runtime.tailor_args
+func tailorArgs() []string
+
 //go:linkname tailorExit runtime.tailor_exit
 func tailorExit(code int)
 
@@ -69,6 +72,7 @@ func init() {
 		Sleep:        tailorSleep,
 		Yield:        tailorYield,
 		Random:       func(p []byte) { random.Read(p) },
+		Args:         tailorArgs,
 		Exit:         tailorExit,
 		Kill:         func(sig int) Errno { tailorKill(uint32(sig)); return 0 },
 		ConsoleRead:  func(p []byte) int { return tailorConsoleRead(unsafe.Pointer(unsafe.SliceData(p)), len(p)) },

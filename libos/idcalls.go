@@ -1,5 +1,7 @@
 package libos
 
+import "sync/atomic"
+
 // ReleaseName is what uname tells as the kernel's release. Go and x/sys read
 // the version number from it to see which calls there are.
 const ReleaseName = "6.1.0-tailor"
@@ -303,14 +305,19 @@ func sysCapget(a args) (uintptr, Errno) {
 // Options of prctl.
 const (
 	prGetDumpable   = 3
+	prGetKeepCaps   = 7
+	prSetKeepCaps   = 8
 	prSetName       = 15
 	prGetName       = 16
 	prSetNoNewPrivs = 38
 	prGetNoNewPrivs = 39
 )
 
-// threadName is what prctl(PR_SET_NAME) set.
-var threadName [16]byte
+// threadName is what prctl(PR_SET_NAME) set, keepCaps what PR_SET_KEEPCAPS did.
+var (
+	threadName [16]byte
+	keepCaps   atomic.Bool
+)
 
 // prctlMask returns which arguments of prctl are pointers.
 //
@@ -334,6 +341,14 @@ func sysPrctl(a args) (uintptr, Errno) {
 		return 0, 0
 	case prGetName:
 		return 0, put(a.p[1], threadName)
+	case prGetKeepCaps:
+		return onBit(keepCaps.Load(), 1), 0
+	case prSetKeepCaps:
+		if a.i[1] > 1 {
+			return 0, EINVAL
+		}
+		keepCaps.Store(a.i[1] != 0)
+		return 0, 0
 	case prGetDumpable, prGetNoNewPrivs, prSetNoNewPrivs:
 		return 0, 0
 	}

@@ -177,6 +177,9 @@ func (d *memDir) Create(name string, a *Attr, target string) (Node, Errno) {
 	return n, 0
 }
 
+// makeFifo makes a named pipe; nil until a call is in use that asks for one.
+var makeFifo func() node
+
 // create makes a node of the type in a.Mode, nil if there is none such.
 func (fs *memFS) create(a *Attr, target string) node {
 	var n node
@@ -189,6 +192,11 @@ func (fs *memFS) create(a *Attr, target string) node {
 		n = &memLink{target: target}
 	case ModeSocket:
 		n = new(memNode)
+	case ModeFIFO:
+		if makeFifo == nil {
+			return nil
+		}
+		n = makeFifo()
 	default:
 		return nil
 	}

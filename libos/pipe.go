@@ -253,10 +253,12 @@ func (e *pipeEnd) SetNotify(fn func(ready uint32)) {
 	}
 }
 
-func (e *pipeEnd) unread() int {
-	e.p.mu.Lock()
-	defer e.p.mu.Unlock()
-	return e.p.n
+func (e *pipeEnd) unread() int { return e.p.unread() }
+
+func (p *pipe) unread() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.n
 }
 
 func (e *pipeEnd) capacity() int { return pipeSize }

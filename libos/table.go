@@ -143,8 +143,6 @@ var fileCalls = []listed{
 	{nr_creat, ptr0, sysCreat},
 	{nr_mkdir, ptr0, sysMkdir},
 	{nr_mkdirat, ptr1, sysMkdirat},
-	{nr_mknod, ptr0, sysMknod},
-	{nr_mknodat, ptr1, sysMknodat},
 	{nr_symlink, ptr0 | ptr1, sysSymlink},
 	{nr_symlinkat, ptr0 | ptr2, sysSymlinkat},
 	{nr_link, ptr0 | ptr1, sysLink},
@@ -226,11 +224,14 @@ var socketCalls = []listed{
 	{nr_recvmmsg, ptr1 | ptr4, sysRecvmmsg},
 	{nr_readv, ptr1, sysReadv},
 	{nr_writev, ptr1, sysWritev},
+	{nr_sendfile, ptr2, sysSendfile},
 }
 
 // otherCalls are made by no function of the standard library, or only when a
 // program calls package syscall itself.
 var otherCalls = []listed{
+	{nr_mknod, ptr0, sysMknod},
+	{nr_mknodat, ptr1, sysMknodat},
 	{nr_close_range, 0, sysCloseRange},
 	{nr_mremap, 0, sysMremap},
 	{nr_mlockall, 0, nothing},

@@ -21,24 +21,34 @@ func tailor_wallNow() int64 {
 //go:linkname tailor_sleep
 func tailor_sleep(ns int64) { timeSleep(ns) }
 
+//go:linkname tailor_args
+func tailor_args() []string { return argslice }
+
 //go:linkname tailor_exit
 func tailor_exit(code int) { exit(int32(code)) }
 
 // tailor_kill sends the program a signal. What it neither catches nor ignores
-// ends it, except for those whose default is to be ignored.
+// does what sighandler would do about it; where the runtime would leave it to
+// the kernel, it ends the program unless its default is to be ignored.
 //
 //go:linkname tailor_kill
 func tailor_kill(s uint32) {
-	if s == 0 || s >= _NSIG || sigsend(s) || signal_ignored(s) {
+	if s == 0 || s >= uint32(len(sigtable)) {
 		return
 	}
-	switch s {
-	case _SIGCHLD, _SIGURG, _SIGWINCH, _SIGCONT:
-		return
-	case _SIGQUIT:
-		systemstack(tailorQuit)
+	flags := sigtable[s].flags
+	if flags == 0 { // SIGKILL and SIGSTOP: nobody can catch them
+		exit(int32(128 + s))
 	}
-	exit(int32(128 + s))
+	if sigsend(s) || signal_ignored(s) {
+		return
+	}
+	switch {
+	case flags&(_SigThrow|_SigPanic) != 0:
+		systemstack(func() { tailorQuit(s) })
+	case flags&(_SigKill|_SigSetStack) != 0, flags&_SigDefault != 0 && s != _SIGCONT:
+		exit(int32(128 + s))
+	}
 }
 
 //go:linkname tailor_consoleWrite

@@ -76,16 +76,17 @@ func tailorSignals(ctl *abi.Control) {
 	pending := atomic.Xchg64(&ctl.SigPending, 0)
 	for s := uint32(1); s < _NSIG && pending != 0; s++ {
 		if pending&1 != 0 && !sigsend(s) && !signal_ignored(s) && s == _SIGQUIT {
-			tailorQuit()
+			tailorQuit(_SIGQUIT)
 		}
 		pending >>= 1
 	}
 }
 
-// tailorQuit is what SIGQUIT does to a program that does not catch it.
-func tailorQuit() {
+// tailorQuit is what SIGQUIT, and others that end a program loudly, do to one
+// that does not catch it.
+func tailorQuit(s uint32) {
 	panicking.Add(1) // for tailorCrashWrite
-	print("SIGQUIT: quit\n\n")
+	print(sigtable[s].name, "\n\n")
 	tracebackothers(getg())
 	exit(2)
 }

@@ -65,6 +65,18 @@ var Edits = []Edit{
 		File: "syscall/syscall_linux.go", Old: "\truntime_exitsyscall()\n", New: "", Count: 2,
 		Why: "See above.",
 	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\tr1, r2, errno := runtime_doAllThreadsSyscall(trap, a1, a2, a3, 0, 0, 0)\n",
+		New:  "\tr1, r2, errno := libos.Enter(trap, a1, a2, a3, 0, 0, 0)\n",
+		Why:  "All threads are one. So setuid and the like reach the library OS.",
+	},
+	{
+		File: "syscall/syscall_linux.go",
+		Old:  "\tr1, r2, errno := runtime_doAllThreadsSyscall(trap, a1, a2, a3, a4, a5, a6)\n",
+		New:  "\tr1, r2, errno := libos.Enter(trap, a1, a2, a3, a4, a5, a6)\n",
+		Why:  "See above.",
+	},
 
 	// The groups of calls: what a program cannot reach is not linked.
 	{
@@ -86,6 +98,24 @@ var Edits = []Edit{
 		File: "syscall/syscall_linux.go",
 		Old:  "\treturn mapper.Mmap(fd, offset, length, prot, flags)\n", New: "\tlibos.UseMappings()\n\treturn mapper.Mmap(fd, offset, length, prot, flags)\n",
 		Why: "The same for mappings of files and memory.",
+	},
+
+	// Heap dumps.
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\twrite(dumpfd, unsafe.Pointer(&buf), int32(nbuf))\n",
+		New:  "\ttailorDumpWrite(dumpfd, unsafe.Pointer(&buf), int32(nbuf))\n", Count: 2,
+		Why: "The dump is kept until the world goes on: files are Go code, too.",
+	},
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\t\twrite(dumpfd, data, int32(len))\n", New: "\t\ttailorDumpWrite(dumpfd, data, int32(len))\n",
+		Why: "See above.",
+	},
+	{
+		File: "runtime/heapdump.go",
+		Old:  "\tstartTheWorld(stw)\n", New: "\tstartTheWorld(stw)\n\ttailorDumpDone(fd)\n",
+		Why: "Now it can be written.",
 	},
 
 	// One thread.

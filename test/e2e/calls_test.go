@@ -65,6 +65,34 @@ read /dev/stdin: illegal seek
 		signal.Notify(c, syscall.SIGUSR1)
 		fmt.Println(syscall.Kill(syscall.Getpid(), syscall.SIGUSR1))
 		fmt.Println(<-c)`, "<nil>\nuser defined signal 1\n"},
+	"signal that nothing is done about": {`"fmt" "syscall"`, `
+		for _, s := range []syscall.Signal{syscall.SIGUSR1, syscall.SIGPIPE, syscall.SIGALRM, syscall.SIGCHLD, syscall.SIGCONT, 40} {
+			fmt.Println(syscall.Kill(syscall.Getpid(), s))
+		}`, "<nil>\n<nil>\n<nil>\n<nil>\n<nil>\n<nil>\n"},
+	"other users": {`"fmt" "syscall"`, `
+		fmt.Println(syscall.Setuid(0), syscall.Setegid(0), syscall.Setuid(1))
+		_, _, errno := syscall.AllThreadsSyscall(syscall.SYS_PRCTL, 8, 1, 0)
+		kept, _, _ := syscall.RawSyscall(syscall.SYS_PRCTL, 7, 0, 0)
+		fmt.Println(errno, kept)`, "<nil> <nil> operation not permitted\nerrno 0 1\n"},
+	"arguments": {`"fmt" "os"`, `
+		b, err := os.ReadFile("/proc/self/cmdline")
+		fmt.Println(string(b) == os.Args[0]+"\x00", err)`, "true <nil>\n"},
+	"heap dump": {`"bytes" "fmt" "os" "runtime/debug"`, `
+		keep := bytes.Repeat([]byte("findme!!"), 400_000)
+		f, err := os.Create("/tmp/dump")
+		debug.WriteHeapDump(f.Fd())
+		b, err2 := os.ReadFile("/tmp/dump")
+		fmt.Println(bytes.HasPrefix(b, []byte("go1.7 heap dump\n")), bytes.Contains(b, keep), err, err2)`, "true true <nil> <nil>\n"},
+	"named pipe": {`"fmt" "io" "os" "syscall"`, `
+		fmt.Println(syscall.Mkfifo("/tmp/pipe", 0o600))
+		go func() {
+			w, err := os.OpenFile("/tmp/pipe", os.O_WRONLY, 0)
+			fmt.Fprint(w, "through the pipe, ", err)
+			w.Close()
+		}()
+		r, err := os.Open("/tmp/pipe")
+		b, err2 := io.ReadAll(r)
+		fmt.Println(string(b), err, err2)`, "<nil>\nthrough the pipe, <nil> <nil> <nil>\n"},
 	"mmap": {`"fmt" "os" "syscall"`, `
 		b, err := syscall.Mmap(-1, 0, 4096, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 		fmt.Println(len(b), err)
