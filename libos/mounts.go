@@ -30,6 +30,14 @@ func MakeDirectories(path string) Errno {
 	}
 }
 
+// MountEmpty covers the directory at a path with an empty one in memory.
+func MountEmpty(path string) Errno {
+	UseFiles()
+	fs := newMemFS()
+	fs.held = memBudget
+	return Mount(path, fs)
+}
+
 // ChangeDirectory makes the directory at a path the working directory.
 func ChangeDirectory(path string) Errno {
 	p, errno := resolve(atFDCWD, path, followLast)

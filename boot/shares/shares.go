@@ -7,7 +7,8 @@
 // Boot parameters say where: mount=TAG:PATH:KIND for the device with that tag,
 // with what is special in PATH as %XX, and KIND "ro" (every change fails with
 // EROFS), "overlay" (changes stay in the guest's memory) or "rw" (the host
-// decides). cwd=PATH makes that the working directory.
+// decides). empty=PATH then hides what is in that directory, and cwd=PATH makes
+// one the working directory.
 package shares
 
 import (
@@ -44,6 +45,13 @@ func init() {
 	for _, m := range libos.BootParams().All("mount") {
 		if err := mount(m); err != nil {
 			println("tailor: mount="+m+":", err.Error())
+		}
+	}
+	for _, p := range libos.BootParams().All("empty") {
+		if dir, ok := fusefs.Unescape(p); ok {
+			if errno := libos.MountEmpty(dir); errno != 0 {
+				println("tailor: empty="+dir+": error", errno)
+			}
 		}
 	}
 	if dir, ok := fusefs.Unescape(libos.BootParams().Get("cwd")); ok && dir != "" {

@@ -121,12 +121,26 @@ func (c *vmConfig) look(dir, binary string, facts testFacts, args []string) {
 		c.Shares = append(c.Shares, share)
 	}
 	c.Params = "cwd=" + monitor.EscapeParam(dir)
+	c.hideGo(facts.GOROOT)
 	if !strings.Contains(binary, `"`) {
 		c.Params += ` exe="` + binary + `"`
 	}
 	c.Env = mergeEnv(c.Env, []string{"PWD=" + dir})
 	if len(facts.GOROOT) > 1 {
 		c.Env = mergeEnv([]string{"GOROOT=" + facts.GOROOT[0]}, c.Env) // not the links
+	}
+}
+
+// hideGo makes the folders of the go command's programs look empty: they cannot
+// be started, and tests that look for them do without.
+func (c *vmConfig) hideGo(goroot []string) {
+	if len(goroot) == 0 {
+		return
+	}
+	for _, name := range []string{"bin", "pkg/tool"} {
+		if dir := filepath.Join(goroot[0], name); isDir(dir) {
+			c.Params += " empty=" + monitor.EscapeParam(dir)
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ import (
 // How long the tests of one package may take.
 const (
 	linuxTimeout = 10 * time.Minute
-	vmTimeout    = 3 * time.Minute
+	vmTimeout    = 2 * time.Minute
 )
 
 // stdMemory is the memory of a virtual machine that runs tests of the standard
@@ -142,7 +143,7 @@ func (s *stdRun) linux(ctx context.Context, t *build.Test) (conformance.Results,
 	}
 	s.a.msg.Infof("running the tests of %d packages on Linux, once for %s", len(s.pkgs), t.Version)
 	r, err := conformance.Runner{
-		Go: t.Go, Args: []string{"test"}, Dir: s.dir, Timeout: linuxTimeout, Stderr: s.a.msg,
+		Go: t.Go, Args: []string{"test", "-p", strconv.Itoa(runtime.NumCPU())}, Dir: s.dir, Timeout: linuxTimeout, Stderr: s.a.msg,
 		Env:  []string{"CGO_ENABLED=0", "GOMAXPROCS=1", "GOROOT=" + t.GOROOT, "GOTOOLCHAIN=local"},
 		Done: s.progress("Linux"),
 	}.Run(ctx, s.pkgs, s.flags...)

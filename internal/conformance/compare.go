@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
+	"strings"
 )
 
 // Absent is the status of a test that passes on Linux and was not seen in the
@@ -72,12 +74,13 @@ func Compare(linux, vm Results, reasons Reasons) *Report {
 
 func (r *Report) compare(pkg string, linux, vm *Package, reasons Reasons) {
 	row := Row{Package: pkg, Seconds: vm.Elapsed}
+	addresses := vm.withAddresses()
 	for name, t := range linux.Tests {
 		if t.Status != Pass {
 			continue
 		}
 		row.Count.Linux++
-		got := vm.Tests[name]
+		got := vm.find(name, addresses)
 		if got != nil && got.Status == Pass {
 			row.Count.Both++
 			continue
@@ -85,6 +88,8 @@ func (r *Report) compare(pkg string, linux, vm *Package, reasons Reasons) {
 		d := Difference{Package: pkg, Test: name, Status: Absent, Output: vm.Output}
 		if got != nil {
 			d.Status, d.Output = got.Status, got.Output
+		} else if above := vm.above(name); above != nil {
+			d.Output = above.Output // it says why there are no subtests
 		}
 		d.Reason = reasons.Find(d)
 		if d.Reason == "" {
@@ -95,6 +100,43 @@ func (r *Report) compare(pkg string, linux, vm *Package, reasons Reasons) {
 	r.Total.Linux += row.Count.Linux
 	r.Total.Both += row.Count.Both
 	r.Rows = append(r.Rows, row)
+}
+
+// address is an address in memory in a test's name, which is another one in each run.
+var address = regexp.MustCompile(`0x[0-9a-f]{6,16}`)
+
+// withAddresses returns the tests whose names contain addresses, by their names
+// without.
+func (p *Package) withAddresses() map[string]*Test {
+	m := map[string]*Test{}
+	for name, t := range p.Tests {
+		if short := address.ReplaceAllString(name, "0x"); short != name {
+			m[short] = t
+		}
+	}
+	return m
+}
+
+// find returns the test with a name, nil if there is none.
+func (p *Package) find(name string, addresses map[string]*Test) *Test {
+	if t := p.Tests[name]; t != nil {
+		return t
+	}
+	return addresses[address.ReplaceAllString(name, "0x")]
+}
+
+// above returns the nearest test that was seen of those that a test is a
+// subtest of, nil if there is none.
+func (p *Package) above(name string) *Test {
+	for {
+		i := strings.LastIndexByte(name, '/')
+		if i < 0 {
+			return nil
+		}
+		if name = name[:i]; p.Tests[name] != nil {
+			return p.Tests[name]
+		}
+	}
 }
 
 // Unknown returns the differences that nobody has given a reason for.

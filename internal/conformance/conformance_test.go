@@ -2,9 +2,11 @@ package conformance
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -210,4 +212,57 @@ func FuzzRead(f *testing.F) {
 			t.Fatalf("%q differs from itself: %+v", text, report)
 		}
 	})
+}
+
+func TestCompareNames(t *testing.T) {
+	linux := read(t, `{"Action":"pass","Package":"p","Test":"TestP/0xc000123400"}
+{"Action":"pass","Package":"p","Test":"TestS/a/b"}`)
+	vm := read(t, `{"Action":"pass","Package":"p","Test":"TestP/0x2b4280a640a0"}
+{"Action":"output","Package":"p","Test":"TestS","Output":"no go command\n"}
+{"Action":"skip","Package":"p","Test":"TestS"}`)
+	reasons, err := ParseReasons(`... ... "no go command": by design: it starts a program`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Compare(linux, vm, reasons)
+	if r.Total != (Count{Linux: 2, Both: 1}) || r.Unexplained != 0 {
+		t.Errorf("%+v, %d unexplained; want the address ignored, and the subtest explained by the test above", r.Total, r.Unexplained)
+	}
+}
+
+func TestRunInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	started := filepath.Join(dir, "started")
+	script := filepath.Join(dir, "go")
+	// As the go command does, it leaves the interrupt to what it has started.
+	text := "#!/bin/sh\ntrap '' INT\nsleep 600 &\necho $! >" + started + ".tmp; mv " + started + ".tmp " + started + "; wait\n"
+	if err := os.WriteFile(script, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for ctx.Err() == nil {
+			if _, err := os.Stat(started); err == nil {
+				cancel()
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}()
+	r := Runner{Go: script, Dir: dir, Timeout: time.Minute, grace: 100 * time.Millisecond}
+	if _, err := r.Run(ctx, []string{"p"}); err == nil {
+		t.Error("no error")
+	}
+	data, _ := os.ReadFile(started)
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Errorf("process %d was left behind", pid)
 }

@@ -14,7 +14,7 @@ var reasonsText string
 type reason struct {
 	pkg, test string // patterns
 	output    string // text that is in the output, "" for any
-	hangs     bool   // the test takes all of its package's time
+	hangs     bool   // the test takes all of its package's time, or ends the program
 	text      string
 }
 

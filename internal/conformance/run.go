@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,8 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -26,6 +29,8 @@ type Runner struct {
 	Stderr  io.Writer
 	// Done, if not nil, is told of each package that has ended.
 	Done func(pkg string)
+
+	grace time.Duration // after an interrupt, 0 for the default
 }
 
 // Run runs the tests of packages. That tests fail is no error; what go said is
@@ -34,8 +39,7 @@ func (r Runner) Run(ctx context.Context, pkgs []string, flags ...string) (Result
 	args := slices.Concat(r.Args, []string{"-json", "-timeout", r.Timeout.String()}, flags, pkgs)
 	cmd := exec.CommandContext(ctx, r.Go, args...)
 	cmd.Dir, cmd.Env, cmd.Stderr = r.Dir, append(os.Environ(), r.Env...), r.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-	cmd.WaitDelay = 10 * time.Second
+	defer r.interruptAll(cmd)()
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return nil, err
@@ -57,6 +61,35 @@ func (r Runner) Run(ctx context.Context, pkgs []string, flags ...string) (Result
 		return nil, fmt.Errorf("go test: %w", errors.Join(werr, errors.New("it has run no test")))
 	}
 	return results, nil
+}
+
+// interruptAll makes the end of cmd's context an interrupt for the go command and
+// all that it runs, since it leaves its tests to end themselves; what is there
+// after the grace period is killed. The function it returns is to be called
+// when the command has ended.
+func (r Runner) interruptAll(cmd *exec.Cmd) (ended func()) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.WaitDelay = cmp.Or(r.grace, 10*time.Second)
+	done := make(chan struct{})
+	interrupted := false
+	cmd.Cancel = func() error {
+		interrupted = true
+		group := -cmd.Process.Pid
+		go func() {
+			select {
+			case <-done:
+			case <-time.After(cmd.WaitDelay):
+				syscall.Kill(group, syscall.SIGKILL)
+			}
+		}()
+		return syscall.Kill(group, syscall.SIGINT)
+	}
+	return func() {
+		close(done)
+		if interrupted {
+			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		}
+	}
 }
 
 // A watcher sees go by which package has ended.
@@ -87,27 +120,42 @@ func (w *watcher) look() {
 }
 
 // maxRounds bounds how often [Runner.Complete] runs the rest of a package.
-const maxRounds = 5
+const maxRounds = 4
 
 // Complete runs once more, for each package, the tests that pass in want and
 // did not begin in got, or were waiting for their turn, because another one had
-// ended the program.
+// ended the program. It runs as many packages at a time as there are processors.
 func (r Runner) Complete(ctx context.Context, want, got Results, flags ...string) error {
+	turns := make(chan struct{}, runtime.NumCPU())
+	errs := make(chan error, len(got))
 	for _, pkg := range sortedKeys(got) {
-		for range maxRounds {
-			rest := missing(want[pkg], got[pkg])
-			if len(rest) == 0 {
-				break
-			}
-			res, err := r.Run(ctx, []string{pkg}, append(slices.Clone(flags), "-run", exactly(rest))...)
-			if err != nil {
-				return err
-			}
-			if res[pkg] == nil || len(res[pkg].Tests) == 0 {
-				break // it does not even start
-			}
-			got[pkg].Merge(res[pkg])
+		turns <- struct{}{}
+		go func() {
+			errs <- r.complete(ctx, pkg, want[pkg], got[pkg], flags)
+			<-turns
+		}()
+	}
+	var err error
+	for range got {
+		err = errors.Join(err, <-errs)
+	}
+	return err
+}
+
+func (r Runner) complete(ctx context.Context, pkg string, want, got *Package, flags []string) error {
+	for range maxRounds {
+		rest := missing(want, got)
+		if len(rest) == 0 {
+			return nil
 		}
+		res, err := r.Run(ctx, []string{pkg}, append(slices.Clone(flags), "-run", exactly(rest))...)
+		if err != nil {
+			return err
+		}
+		if res[pkg] == nil || len(res[pkg].Tests) == 0 {
+			return nil // it does not even start
+		}
+		got.Merge(res[pkg])
 	}
 	return nil
 }
