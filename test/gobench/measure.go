@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +63,10 @@ func runOn(ctx context.Context, c config, command []string, s suite) (string, er
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOMAXPROCS=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	// An interrupt goes to all that the command has started.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 5 * time.Second
 	// A process has the processors of the thread that starts it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
