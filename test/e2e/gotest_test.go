@@ -52,6 +52,7 @@ func TestGoTest(t *testing.T) {
 		{"again", []string{"./sum"}, 0, []string{`^ok  \texample.com/tested/sum\t\(cached\)`}},
 		{"verbose", []string{"-v", "-run", "Place", "./sum", "-mine=x y"}, 0,
 			[]string{`(?m)^=== RUN   TestPlace$`, `in ` + regexp.QuoteMeta(dir) + ` with "x y", COLOUR "red", TMPDIR ""`, `(?m)^--- PASS: TestPlace`}},
+		{"no go command", []string{"-v", "-run", "NoGo", "./sum"}, 0, []string{`--- PASS: TestNoGo`}},
 		{"short", []string{"-v", "-short", "-run", "Short", "-count=1", "./sum"}, 0, []string{`--- SKIP: TestShort`, `sum_test.go:\d+: short`}},
 		{"json", []string{"-json", "-run", "Sum", "./sum"}, 0, []string{`"Action":"pass","Package":"example.com/tested/sum","Test":"TestSum"`}},
 		{"bench", []string{"-run", "^$", "-bench", ".", "-benchtime", "100x", "-count=2", "./sum"}, 0, []string{`(?s)BenchmarkSum\s+100\s.* ns/op.* allocs/op.*BenchmarkSum`}},

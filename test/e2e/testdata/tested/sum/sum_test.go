@@ -3,6 +3,7 @@ package sum
 import (
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -74,4 +75,20 @@ func FuzzSum(f *testing.F) {
 			t.Error("wrong")
 		}
 	})
+}
+
+// TestNoGo looks for a go command, which could not be started.
+func TestNoGo(t *testing.T) {
+	if path, err := exec.LookPath("go"); err == nil {
+		t.Errorf("there is %s", path)
+	}
+	root := os.Getenv("GOROOT")
+	for _, dir := range []string{"bin", "pkg/tool"} {
+		if list, err := os.ReadDir(filepath.Join(root, dir)); err != nil || len(list) > 0 {
+			t.Errorf("%s: %v, %v; want it empty", dir, list, err)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(root, "src", "fmt", "print.go")); err != nil {
+		t.Errorf("the Go tree is not there: %v", err)
+	}
 }
