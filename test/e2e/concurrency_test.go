@@ -62,7 +62,7 @@ func TestServeUnderPressure(t *testing.T) {
 		for range 8 {
 			wg.Go(func() {
 				c := &http.Client{Timeout: limit, Transport: &http.Transport{DisableKeepAlives: true}}
-				for range 100 {
+				for range 400 {
 					resp, err := c.Get("http://" + at + "/")
 					if err != nil {
 						bad.addf("%v", err)
