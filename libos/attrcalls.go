@@ -114,6 +114,12 @@ func sysTruncate(a args) (uintptr, Errno) {
 	if _, ok := p.node.(Directory); ok {
 		return 0, EISDIR
 	}
+	// Other than ftruncate and O_TRUNC, it leaves the times alone when it changes
+	// nothing (do_truncate in fs/open.c).
+	t, errno := p.node.Attr()
+	if _, ok := p.node.(AttrSetter); ok && errno == 0 && t.Mode&ModeFmt == ModeReg && t.Size == size {
+		return 0, 0
+	}
 	return 0, p.setAttr(SetSize, &Attr{Size: size})
 }
 

@@ -84,14 +84,34 @@ func findOrCreate(dirfd int, name string, flags, mode uint32) (p place, created 
 		}
 		return p, false, EISDIR
 	}
-	if errno == 0 && excl {
+	switch {
+	case errno == 0 && excl:
 		return p, false, EEXIST
+	case errno == 0 && create && l.dir.node != nil && inSticky(l.dir, p):
+		return p, false, EACCES
 	}
 	if errno != ENOENT || !create || l.dir.node == nil {
 		return p, false, errno
 	}
 	p, errno = createAt(l, &Attr{Mode: ModeReg | mode&modePerm}, "")
 	return p, true, errno
+}
+
+// inSticky reports whether O_CREAT may not open what is there: in a directory
+// that is everybody's and sticky, somebody else's (may_create_in_sticky in
+// fs/namei.c). Files and named pipes are left to fs.protected_regular and
+// fs.protected_fifos, which are off.
+func inSticky(dir, p place) bool {
+	d, errno := dir.node.Attr()
+	if errno != 0 || d.Mode&0o1002 != 0o1002 {
+		return false
+	}
+	n, errno := p.node.Attr()
+	if errno != 0 || n.UID == d.UID || n.UID == 0 {
+		return false
+	}
+	t := n.Mode & ModeFmt
+	return t != ModeDir && t != ModeReg && t != ModeFIFO
 }
 
 // createAt makes a node of the type and permissions in a.Mode, less the umask.
