@@ -138,6 +138,9 @@ type Control struct {
 	// of a trap: Vector is the signal's number, Error its si_code and CR2 an
 	// argument. The guest writes what BellResume shall continue with.
 	Interrupt TrapFrame
+	// IRQs has a bit set for each interrupt since the guest last cleared it, on
+	// machines with interrupts: see VectorMSI.
+	IRQs uint64
 }
 
 // Range is the addresses from Low up to, but not including, High.
@@ -176,6 +179,8 @@ type BootInfo struct {
 	// the guest's memory, and FilesLen their bytes. Both are zero if the image
 	// has none.
 	Files, FilesLen uint64
+	// Platform is the address of a [Platform], zero under a monitor of Tailor's.
+	Platform uint64
 }
 
 // Bits of [BootInfo.Flags].
