@@ -15,8 +15,8 @@ TEXT _rt0_amd64_linux(SB),NOSPLIT|NOFRAME,$0
 TEXT _rt0_amd64_linux_lib(SB),NOSPLIT|NOFRAME,$0
 	UNDEF
 
-// func tailorBell(register, value uintptr)
-TEXT ·tailorBell(SB),NOSPLIT,$0-16
+// func tailorDoorbell(register, value uintptr)
+TEXT ·tailorDoorbell(SB),NOSPLIT,$0-16
 	MOVQ	register+0(FP), CX
 	MOVQ	value+8(FP), AX
 	MOVQ	AX, const_tailorDoorbellAddr(CX)

@@ -336,7 +336,7 @@ func netpoll(delay int64) (gList, int32) {
 	// keeps our store before our load of that index.
 	atomic.Xchg(&tailorFence, 1)
 	if !tailorPending() {
-		tailorBells = 0 // the device looks at its queues when the vCPU goes idle
+		tailorLeave()
 		tailorBell(abi.BellIdle, deadline)
 	}
 	tailorWaited += (tailorMono() - begin - tailorWaited) / 8

@@ -107,6 +107,9 @@ func tailorSigaltstack(new, old *stackt) {
 		ctl.TrapStack = uint64(uintptr(unsafe.Pointer(new.ss_sp)) + new.ss_size)
 		ctl.TrapLow = uint64(uintptr(unsafe.Pointer(new.ss_sp)))
 		ctl.TrapEntry = uint64(tailorTrapEntry())
+		if tailorBootInfo().Flags&abi.BootProcess != 0 {
+			tailorProcessSignals(ctl)
+		}
 		tailorTakeInterrupts(ctl)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
@@ -35,7 +36,7 @@ type vmConfig struct {
 	Net     cli.Net
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
-	Shares  []monitor.Share
+	Shares  []guest.Share
 	Params  string // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
@@ -65,8 +66,8 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	if memory == 0 {
 		memory = max(defaultMemory, c.Image.Note.MinMemory)
 	}
-	var stats monitor.Stats
-	exit, err := monitor.Run(ctx, monitor.Config{
+	var stats guest.Stats
+	exit, err := monitor.Run(ctx, guest.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
@@ -140,7 +141,7 @@ func forwardSignals() (<-chan unix.Signal, func()) {
 
 // A wire is the host's side of the guest's network.
 type wire struct {
-	device *monitor.Net // nil for none
+	device *guest.Net // nil for none
 	addrs  addresses
 	close  func() error
 }
@@ -182,7 +183,7 @@ func (c *vmConfig) openTap() (wire, error) {
 	}
 	info := dev.Info()
 	w := wire{close: dev.Close, addrs: c.Addrs}
-	w.device = &monitor.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
+	w.device = &guest.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
 	copy(w.device.MAC[:], info.GuestMAC())
 	if !info.Up {
 		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
@@ -227,7 +228,7 @@ func (c *vmConfig) openUser() (wire, error) {
 	if len(w.addrs.dns) == 0 {
 		w.addrs.dns = []netip.Addr{plan.DNS4, plan.DNS6}
 	}
-	w.device = &monitor.Net{FD: n.GuestFD(), MTU: uint16(min(plan.MTU, 65535))}
+	w.device = &guest.Net{FD: n.GuestFD(), MTU: uint16(min(plan.MTU, 65535))}
 	copy(w.device.MAC[:], plan.MAC)
 	return w, nil
 }
