@@ -44,7 +44,7 @@ func buildVerb() *verb {
 	var asJSON bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
-		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given"),
+		o.flags("hvt (virtual machine), spt (confined process) or\nunix (plain program); hvt if not given"),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	return &verb{
 		name:    "build",

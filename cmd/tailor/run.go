@@ -17,6 +17,7 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/spt"
 )
 
 // runOptions are the flags of run.
@@ -45,7 +46,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
-	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
+	}, o.flags("hvt (virtual machine), spt (confined process) or\nunix (plain process); without it the strongest\nthat works here"))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -189,6 +190,10 @@ func (a *app) pickTarget() string {
 		a.msg.Infof("target hvt: a virtual machine, KVM works here")
 		return build.HVT
 	}
+	if spt.Check() == nil {
+		a.msg.Infof("target spt: a confined process, because there is no virtual machine here: %v (see: tailor doctor)", explain(err))
+		return build.SPT
+	}
 	a.msg.Infof("target unix: a plain process, because there is no virtual machine here: %v (see: tailor doctor)", explain(err))
 	return build.Unix
 }
@@ -201,7 +206,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 		if err := a.checkUnix(o); err != nil {
 			return 0, err
 		}
-	} else if err := checkVM(); err != nil && !o.dryRun {
+	} else if err := checkTarget(o.target); err != nil && !o.dryRun {
 		return 0, err
 	}
 	cfg, err := a.buildConfig(o.buildOptions, p.what)
@@ -247,16 +252,38 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	defer img.Close()
 	if o.target == "" {
-		o.target = build.HVT
-		a.msg.Infof("target %s: the image was built for it", img.Note.Target)
+		o.target = a.pickForImage(img.Note)
 	}
-	if err := image.CheckTarget(img.Note, o.target); err != nil {
+	if err := image.CheckTarget(img.Note, o.target, sameImages(o.target)...); err != nil {
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)
+}
+
+// pickForImage chooses where an image runs: where it was built for, or a target
+// of the same images that works here.
+func (a *app) pickForImage(n image.Note) string {
+	same := sameImages(n.Target)
+	if err := checkTarget(n.Target); err != nil && len(same) > 0 && checkTarget(same[0]) == nil {
+		a.msg.Infof("target %s, because the one that the image was built for does not work here: %v", same[0], explain(err))
+		return same[0]
+	}
+	a.msg.Infof("target %s: the image was built for it", n.Target)
+	return n.Target
+}
+
+// sameImages are the other targets with the images of target.
+func sameImages(target string) []string {
+	switch target {
+	case build.HVT:
+		return []string{build.SPT}
+	case build.SPT:
+		return []string{build.HVT}
+	}
+	return nil
 }
 
 // start hands over to the program. With -n it says how.
@@ -269,7 +296,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		return 0, execute(path, args, o.env)
 	}
 	return startVM(ctx, vmConfig{
-		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
+		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 	})
 }
@@ -284,7 +311,11 @@ func (o *runOptions) describe(path string, args []string) string {
 	if o.memory != 0 {
 		memory = cli.FormatSize(o.memory) + " of memory"
 	}
-	s := fmt.Sprintf("# run %q in a virtual machine with %s, network %s", words, memory, o.net.Kind)
+	where := "in a virtual machine"
+	if o.target == build.SPT {
+		where = "as a confined process"
+	}
+	s := fmt.Sprintf("# run %q %s with %s, network %s", words, where, memory, o.net.Kind)
 	if o.net.Tap != "" {
 		s += " " + o.net.Tap
 	}

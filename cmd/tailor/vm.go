@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -11,11 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
 )
@@ -26,6 +29,7 @@ const defaultMemory = 256 << 20
 
 // A vmConfig is what run passes on to a virtual machine.
 type vmConfig struct {
+	Target  string // build.HVT or build.SPT
 	Image   *image.Image
 	Path    string // of the image, for messages and os.Args[0]
 	Args    []string
@@ -44,6 +48,14 @@ type vmConfig struct {
 
 // checkVM reports whether virtual machines can be run here.
 func checkVM() error { return monitor.Check() }
+
+// checkTarget reports whether images can be run here on a target.
+func checkTarget(target string) error {
+	if target == build.SPT {
+		return spt.Check()
+	}
+	return checkVM()
+}
 
 // guestSignals are passed on to the guest's program.
 var guestSignals = []os.Signal{
@@ -67,12 +79,13 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		memory = max(defaultMemory, c.Image.Note.MinMemory)
 	}
 	var stats guest.Stats
-	exit, err := monitor.Run(ctx, guest.Config{
+	cfg := guest.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
-	})
+	}
+	exit, err := c.start(ctx, cfg)
 	if stats.OutOfMemory > 0 {
 		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
 	}
@@ -83,6 +96,25 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 			c.Log.Infof("network: sent %d packets (%d dropped), received %d (%d dropped), woke the guest %d times",
 				n.TxPackets, n.TxDropped, n.RxPackets, n.RxDropped, n.Wakes)
 		}
+	}
+	return exit, err
+}
+
+// start runs the guest on its target.
+func (c *vmConfig) start(ctx context.Context, cfg guest.Config) (int, error) {
+	if c.Target != build.SPT {
+		return monitor.Run(ctx, cfg)
+	}
+	note := func(what string) {
+		if c.Verbose {
+			c.Log.Infof("spt: the kernel did not allow it: %s", what)
+		}
+	}
+	exit, err := spt.Run(ctx, cfg, note)
+	var denied *spt.Denied
+	if errors.As(err, &denied) {
+		c.Log.Error(explain(err))
+		return exit, nil
 	}
 	return exit, err
 }

@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"math/bits"
 	"sync/atomic"
 	"time"
@@ -18,6 +19,9 @@ type Clock struct {
 	updated int64  // and at the last update of the page
 	nominal uint64 // Clock.Mult as the frequency says
 	read    Counter
+
+	firstTSC uint64 // measured from here, 0 if the frequency was given
+	first    int64
 }
 
 func hostNow(clock int32) int64 {
@@ -62,6 +66,33 @@ func NewClock(page *abi.Clock, read Counter, mult uint64) (*Clock, error) {
 	return c, nil
 }
 
+// NewMeasuredClock starts the clock on the page with a counter whose frequency
+// nobody says. It was tsc when the host's monotonic time was at, and is measured
+// from then on, the more exactly the longer that is.
+func NewMeasuredClock(page *abi.Clock, read Counter, tsc uint64, at int64) (*Clock, error) {
+	c := &Clock{read: read, firstTSC: tsc, first: at}
+	now, when, err := read.Now()
+	if err != nil {
+		return nil, err
+	}
+	if now <= tsc || when <= at {
+		return nil, errors.New("the time stamp counter stands still")
+	}
+	m, err := NewClock(page, read, c.measure(now, when))
+	if err != nil {
+		return nil, err
+	}
+	m.firstTSC, m.first = tsc, at
+	return m, nil
+}
+
+// measure returns Clock.Mult as it has been since the first look.
+func (c *Clock) measure(tsc uint64, now int64) uint64 {
+	ns := uint64(now - c.first)
+	quotient, _ := bits.Div64(ns>>32, ns<<32, tsc-c.firstTSC)
+	return quotient
+}
+
 // refreshEvery is how often the page is brought up to date at the most.
 const refreshEvery = int64(time.Second)
 
@@ -83,6 +114,9 @@ func (c *Clock) Refresh() {
 	guest := p.MonoBase + int64(hi<<32|lo>>32)
 	const limit = 500 // parts per million
 	ppm := min(max((now-c.start-guest)*1e6/refreshEvery, -limit), limit)
+	if c.firstTSC != 0 {
+		c.nominal = c.measure(tsc, now)
+	}
 	seq := atomic.AddUint32(&p.Seq, 1)
 	p.TSCBase = tsc
 	p.MonoBase = guest

@@ -79,6 +79,15 @@ func (m *Memory) mapAligned(size uint64, flags int) error {
 	return nil
 }
 
+// MapFile maps n bytes of a file, read-only, in the place of memory at addr. All
+// but fd are multiples of the page size.
+func (m *Memory) MapFile(addr, n uint64, fd int, offset int64) error {
+	b := m.Mem[addr : addr+n]
+	// SAFETY: the bytes are within the mapping, whose pages these replace.
+	_, err := unix.MmapPtr(fd, offset, unsafe.Pointer(&b[0]), uintptr(n), unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_FIXED)
+	return err
+}
+
 // FilesAddr is the guest-physical address of the image's files: the first large
 // page above memory.
 func (m *Memory) FilesAddr() uint64 {

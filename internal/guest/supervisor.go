@@ -28,6 +28,7 @@ type Supervisor struct {
 	mu      sync.Mutex
 	running bool
 	stopped bool
+	flag    atomic.Bool // stopped, for who has the lock already
 	status  int
 	err     error
 }
@@ -38,6 +39,9 @@ func (s *Supervisor) State() (status int, err error, stopped bool) {
 	defer s.mu.Unlock()
 	return s.status, s.err, s.stopped
 }
+
+// Stopped reports whether the guest was stopped. Kick may call it.
+func (s *Supervisor) Stopped() bool { return s.flag.Load() }
 
 // Fail stops the guest because of an error, which may be its own fault.
 func (s *Supervisor) Fail(err error) { s.End(0, &Error{err.Error()}) }
@@ -50,6 +54,7 @@ func (s *Supervisor) End(status int, err error) {
 		return
 	}
 	s.stopped, s.status, s.err = true, status, err
+	s.flag.Store(true)
 	s.kickLocked()
 	s.Wake()
 }
