@@ -2,7 +2,7 @@ package abi
 
 // A guest that is a process (target spt, BootProcess) has the address space of
 // the package comment, but for two things: nothing is mapped at DoorbellAddr,
-// and the system's pages are its signal stack. Instead of the doorbell it uses
+// and of the system's pages the upper ones are its signal stack. Instead of the doorbell it uses
 // [Control.Process] and these system calls, with exactly these arguments; its
 // starter lets it make no others:
 //
@@ -17,9 +17,9 @@ package abi
 // ProcessBell is the guest's only file descriptor.
 const ProcessBell = 0
 
-// The signal stack of a process.
+// The signal stack of a process, with a guard on either side.
 const (
-	SignalStackLow  = SystemAddr
+	SignalStackLow  = SystemAddr + 0x4000
 	SignalStackHigh = SystemEnd
 )
 
