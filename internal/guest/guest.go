@@ -111,12 +111,12 @@ func checkShares(cfg *Config) error {
 
 // DeviceMemory is what devices may reach of the guest's memory: what the guest
 // itself may reach below memEnd, and no more: not its page tables, text or system
-// pages.
-func DeviceMemory(m *Memory, img *image.Image, memEnd uint64) (*virtq.Memory, error) {
-	ranges := []virtq.Range{
-		{Start: abi.StackLow, End: abi.StackHigh, Writable: true},
-		{Start: abi.RingAddr, End: abi.RingEnd, Writable: true},
-	}
+// pages, but for the ranges in more.
+func DeviceMemory(m *Memory, img *image.Image, memEnd uint64, more ...virtq.Range) (*virtq.Memory, error) {
+	ranges := append(more,
+		virtq.Range{Start: abi.StackLow, End: abi.StackHigh, Writable: true},
+		virtq.Range{Start: abi.RingAddr, End: abi.RingEnd, Writable: true},
+	)
 	for _, s := range img.Segments {
 		ranges = append(ranges, virtq.Range{Start: virtq.GPA(s.Vaddr), End: virtq.GPA(s.End()), Writable: s.Prot&image.ProtWrite != 0})
 	}

@@ -30,6 +30,9 @@ func (p *process) inject(sig unix.Signal, code, arg uint64) (taken bool, err err
 	if atomic.LoadUint64(&p.control.Process.SignalEntry) == 0 {
 		return false, nil
 	}
+	if sig == unix.SIGPROF && (&sleeper{&p.control.Process}).Asleep() {
+		return true, nil // it has gone idle since
+	}
 	if p.injected != 0 && atomic.LoadUint64(&f.Busy) == 0 {
 		done := p.injected == sig
 		if p.injected = 0; done {

@@ -23,6 +23,7 @@ import (
 	"github.com/tailor-os/tailor/internal/devices"
 	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hostfs"
+	"github.com/tailor-os/tailor/internal/virtq"
 )
 
 // Run starts the image and returns the guest's exit status, 128 plus the number
@@ -125,7 +126,8 @@ func newProcess(cfg *guest.Config) (_ *process, err error) {
 // attach puts devices behind the queues of the table, and prepares what else the
 // guest finds when it starts.
 func (p *process) attach() error {
-	mem, err := guest.DeviceMemory(p.mem, p.cfg.Image, p.top)
+	stack := virtq.Range{Start: abi.SignalStackLow, End: abi.SignalStackHigh, Writable: true}
+	mem, err := guest.DeviceMemory(p.mem, p.cfg.Image, p.top, stack)
 	if err != nil {
 		return err
 	}
