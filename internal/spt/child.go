@@ -74,7 +74,7 @@ func (p *process) launch(note func(string)) error {
 		defer os.Remove(root)
 	}
 	l := &launcher{}
-	p.plan(l, root, hasListener())
+	p.plan(l, root, canListen())
 	reports, err := p.spawn(l, note)
 	if err != nil {
 		return err

@@ -45,14 +45,16 @@ func receive(listener int) (n notification, err error) {
 
 // String describes the call.
 func (n notification) String() string {
-	name, number := "", uint32(n.nr)
+	number := uint32(n.nr)
+	name := libos.CallName(uintptr(number &^ x32Bit))
+	if n.arch != unix.AUDIT_ARCH_X86_64 || name == "" {
+		name = fmt.Sprintf("number %d", number&^x32Bit)
+	}
 	switch {
 	case n.arch != unix.AUDIT_ARCH_X86_64:
-		name = fmt.Sprintf("%d of 32-bit programs", number)
+		name += " of 32-bit programs"
 	case number&x32Bit != 0:
-		name = fmt.Sprintf("%s of x32 programs", libos.CallName(uintptr(number&^x32Bit)))
-	default:
-		name = libos.CallName(uintptr(number))
+		name += " of x32 programs"
 	}
 	args := make([]string, len(n.args))
 	for i, a := range n.args {
@@ -67,4 +69,5 @@ func hasAction(action uint32) bool {
 	return errno == 0
 }
 
-func hasListener() bool { return hasAction(unix.SECCOMP_RET_USER_NOTIF) }
+// canListen reports whether the kernel can ask about calls that are not allowed.
+var canListen = func() bool { return hasAction(unix.SECCOMP_RET_USER_NOTIF) }
