@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 )
 
@@ -232,8 +231,6 @@ func (e *Denied) Error() string {
 func (e *Denied) Hint() string {
 	return "assembly of the program's that makes system calls itself works with -t hvt"
 }
-
-var _ error = (*guest.Error)(nil)
 
 // deny ends a guest for the call that it waits in.
 func (p *process) deny() {

@@ -230,9 +230,6 @@ func (l *launcher) elf(entry, sp uint64) []byte {
 	return append(b, l.data...)
 }
 
-// end is the first page boundary after the launcher, once its size is known.
-func pagesEnd(size int) uint64 { return launcherAddr + (uint64(size)+4095)&^4095 }
-
 // launcherRoom is more than a launcher ever has, in bytes.
 const launcherRoom = 64 << 10
 
