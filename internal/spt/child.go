@@ -3,7 +3,6 @@ package spt
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"syscall"
 
@@ -54,31 +53,24 @@ func (c *child) close() {
 	*c = noChild
 }
 
-// namespaces are what the guest gets of its own, where the kernel allows.
-const namespaces = syscall.CLONE_NEWUSER | syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET |
-	syscall.CLONE_NEWIPC | syscall.CLONE_NEWUTS
-
 // launch starts the guest's process and waits until it has locked itself in.
 func (p *process) launch(note func(string)) error {
 	if note == nil {
 		note = func(string) {}
 	}
-	if err := p.loadImage(); err != nil {
-		return err
-	}
-	root, err := emptyDir()
-	if err != nil {
-		note("no empty root folder: " + err.Error())
-	} else {
-		defer os.Remove(root)
-	}
 	l := &launcher{}
-	p.plan(l, root, canListen())
+	p.plan(l, canListen())
 	reports, err := p.spawn(l, note)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(reports)
+	if err := p.fill(); err != nil {
+		return err
+	}
+	if _, err := unix.Write(reports, []byte{1}); err != nil {
+		return fmt.Errorf("start the process: %w", err)
+	}
 	if err := p.hear(reports, l, note); err != nil {
 		return err
 	}
@@ -109,24 +101,19 @@ func (p *process) spawn(l *launcher, note func(string)) (reports int, err error)
 		unix.Close(pair[0])
 		return -1, err
 	}
-	// Everything is in place.
-	if _, err := unix.Write(pair[0], []byte{1}); err != nil {
-		unix.Close(pair[0])
-		return -1, fmt.Errorf("start the process: %w", err)
-	}
 	return pair[0], nil
 }
 
-// fork starts the executable, in namespaces of its own if that can be.
+// fork starts the executable, for root in a process ID namespace of its own. For
+// others that takes a user namespace from the start, and then a copy of the tool's
+// address space, half a millisecond: there is no call that names a process anyway.
 func (p *process) fork(exe int, attr *syscall.ProcAttr, note func(string)) error {
-	attr.Sys.Cloneflags = namespaces
-	attr.Sys.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Geteuid(), Size: 1}}
-	attr.Sys.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getegid(), Size: 1}}
 	path := "/proc/self/fd/" + strconv.Itoa(exe)
+	attr.Sys.Cloneflags = syscall.CLONE_NEWPID
 	pid, err := syscall.ForkExec(path, []string{p.name()}, attr)
 	if err != nil {
-		note(fmt.Sprintf("no namespaces of its own: %v", err))
-		attr.Sys.Cloneflags, attr.Sys.UidMappings, attr.Sys.GidMappings = 0, nil, nil
+		note("no process IDs of its own: " + err.Error())
+		attr.Sys.Cloneflags = 0
 		pid, err = syscall.ForkExec(path, []string{p.name()}, attr)
 	}
 	if err != nil {

@@ -59,13 +59,20 @@ func segmentProt(p image.Prot) int {
 	return unix.PROT_READ
 }
 
-// loadImage puts the image into guest memory: what the guest only reads is mapped
-// from the file, on both sides, unless that cannot be.
+// mapImage maps what the guest only reads of the image from the file, on both
+// sides, unless that cannot be.
+func (p *process) mapImage() {
+	p.mapped = make([]bool, len(p.cfg.Image.Segments))
+	for i, s := range p.cfg.Image.Segments {
+		p.mapped[i] = p.mapSegment(s)
+	}
+}
+
+// loadImage reads the rest of it into guest memory.
 func (p *process) loadImage() error {
 	img := p.cfg.Image
-	p.mapped = make([]bool, len(img.Segments))
 	for i, s := range img.Segments {
-		if p.mapped[i] = p.mapSegment(s); p.mapped[i] {
+		if p.mapped[i] {
 			continue
 		}
 		if err := img.LoadSegment(i, p.mem.Mem[s.Vaddr:s.Vaddr+s.Memsz]); err != nil {
@@ -98,20 +105,28 @@ func (p *process) mapSegment(s image.Segment) bool {
 // addressLimit is the end of what a process can map without asking for more.
 const addressLimit = 0x7fff_ffff_f000
 
-// plan adds the launcher's steps. root is an empty folder, "" for none. With
-// listener, the kernel asks the monitor about calls that are not allowed, without
-// it kills at once.
-func (p *process) plan(l *launcher, root string, listener bool) {
+// namespaces are what the guest gets of its own, where the kernel allows. A process
+// ID namespace is not among them: see child.fork.
+const namespaces = unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
+
+// rootDir becomes the guest's root. Of all folders this one has nothing in it but
+// what describes the process's own descriptors, and goes with the process; to make
+// an empty one takes longer than all the rest.
+const rootDir = "/proc/self/fdinfo"
+
+// plan adds the launcher's steps. With listener, the kernel asks the monitor about
+// calls that are not allowed, without it kills at once. What takes time comes
+// before the wait: the monitor fills the memory meanwhile.
+func (p *process) plan(l *launcher, listener bool) {
 	l.call("name", may, unix.SYS_PRCTL, unix.PR_SET_NAME, l.put([]byte(p.name()+"\x00")))
 	l.call("die with tailor", must, unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uint64(unix.SIGKILL))
-	l.call("wait for tailor", must|nonzero, unix.SYS_RECVFROM, fdReport, 0, 0, unix.MSG_TRUNC)
-	if root != "" {
-		l.call("an empty root folder", may, unix.SYS_CHROOT, l.put([]byte(root+"\x00")))
-		l.call("its root folder as the current one", may, unix.SYS_CHDIR, l.put([]byte("/\x00")))
-	}
+	l.call("namespaces of its own", may, unix.SYS_UNSHARE, namespaces)
+	l.call("a root folder with nothing in it", may, unix.SYS_CHROOT, l.put([]byte(rootDir+"\x00")))
+	l.call("its root folder as the current one", may, unix.SYS_CHDIR, l.put([]byte("/\x00")))
 	p.planMemory(l)
 	p.planSignals(l)
 	p.planRights(l)
+	l.call("wait for tailor", must|nonzero, unix.SYS_RECVFROM, fdReport, 0, 0, unix.MSG_TRUNC)
 	p.planFilter(l, listener)
 }
 

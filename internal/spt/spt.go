@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
-	"os"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -105,26 +104,35 @@ func newProcess(cfg *guest.Config) (_ *process, err error) {
 		return nil, err
 	}
 	p.top = size
-	if p.shares, err = guest.OpenShares(cfg.Shares); err != nil {
-		return nil, err
-	}
-	if p.table, err = guest.Layout(cfg); err != nil {
-		return nil, err
-	}
-	if err := guest.WriteBootInfo(p.mem, cfg, p.table, p.top, cfg.Image.End, abi.BootProcess); err != nil {
-		return nil, err
-	}
 	if p.sp, err = guest.WriteStack(p.mem.Mem, cfg); err != nil {
 		return nil, err
 	}
+	p.mapImage()
 	if p.bell, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("eventfd: %w", err)
 	}
-	return p, p.attach()
+	return p, nil
 }
 
-// attach puts devices behind the queues of the table, and prepares what else the
-// guest finds when it starts.
+// fill puts into memory what the guest finds when it starts, and devices behind
+// its queues.
+func (p *process) fill() (err error) {
+	if err := p.loadImage(); err != nil {
+		return err
+	}
+	if p.shares, err = guest.OpenShares(p.cfg.Shares); err != nil {
+		return err
+	}
+	if p.table, err = guest.Layout(p.cfg); err != nil {
+		return err
+	}
+	if err := guest.WriteBootInfo(p.mem, p.cfg, p.table, p.top, p.cfg.Image.End, abi.BootProcess); err != nil {
+		return err
+	}
+	return p.attach()
+}
+
+// attach puts devices behind the queues of the table, and starts the clock.
 func (p *process) attach() error {
 	stack := virtq.Range{Start: abi.SignalStackLow, End: abi.SignalStackHigh, Writable: true}
 	mem, err := guest.DeviceMemory(p.mem, p.cfg.Image, p.top, stack)
@@ -267,6 +275,3 @@ func (s *sleeper) WantIdle(want bool) {
 	}
 	atomic.StoreUint32(&s.p.IdleBell, v)
 }
-
-// emptyDir makes a folder for the guest to have as its root.
-func emptyDir() (string, error) { return os.MkdirTemp("", "tailor-spt-") }
