@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -68,6 +69,7 @@ func (p *process) launch(note func(string)) error {
 	if err := p.fill(); err != nil {
 		return err
 	}
+	p.begin = time.Now()
 	if _, err := unix.Write(reports, []byte{1}); err != nil {
 		return fmt.Errorf("start the process: %w", err)
 	}

@@ -45,13 +45,13 @@ func Run(ctx context.Context, cfg guest.Config, note func(what string)) (status 
 	if err := p.launch(note); err != nil {
 		return 0, err
 	}
+	cfg.Stats.Setup = p.begin.Sub(begin)
 	p.timer.watch(p.child.pid)
 	if err := p.ints.Start(p.timer, cfg.Stall); err != nil {
 		return 0, err
 	}
 	end := p.super.Start(ctx)
 	defer end()
-	cfg.Stats.Setup = time.Since(begin)
 	status, err = p.loop()
 	cfg.Finish(p.super.Control)
 	return status, err
@@ -77,7 +77,8 @@ type process struct {
 	look     atomic.Bool // there may be something to deliver
 	injected unix.Signal // sent and not known to be taken
 	child    child
-	denied   error // the system call that the guest was stopped for
+	begin    time.Time // when it had everything it needs
+	denied   error     // the system call that the guest was stopped for
 }
 
 func newProcess(cfg *guest.Config) (_ *process, err error) {
@@ -185,12 +186,11 @@ func (p *process) close() {
 
 // loop serves the guest until it has ended.
 func (p *process) loop() (status int, err error) {
-	begin := time.Now()
 	for !p.child.ended {
 		if p.super.Stopped() {
 			p.child.kill()
 		}
-		p.answer(begin)
+		p.answer()
 		if err := p.interrupt(); err != nil {
 			p.super.End(0, err)
 		}
@@ -226,14 +226,14 @@ func ended(ws unix.WaitStatus) (status int, err error) {
 }
 
 // answer does what the guest has rung for.
-func (p *process) answer(begin time.Time) {
+func (p *process) answer() {
 	bells := atomic.SwapUint64(&p.control.Process.Bells, 0)
 	if bells == 0 {
 		return
 	}
 	stats := p.cfg.Stats
 	if stats.Notifies == 0 {
-		stats.FirstNotify = time.Since(begin)
+		stats.FirstNotify = time.Since(p.begin)
 		// The guest has seeded its generator by now.
 		clear(guest.At[abi.BootInfo](p.mem, abi.BootAddr).Seed[:])
 	}
