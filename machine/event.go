@@ -336,8 +336,8 @@ func netpoll(delay int64) (gList, int32) {
 	// keeps our store before our load of that index.
 	atomic.Xchg(&tailorFence, 1)
 	if !tailorPending() {
-		tailorLeave()
 		tailorBell(abi.BellIdle, deadline)
+		tailorBells = 0 // the device has looked at its queues when the guest went idle
 	}
 	tailorWaited += (tailorMono() - begin - tailorWaited) / 8
 	return gList{}, 0
