@@ -103,7 +103,6 @@ func tailor_hardwareRandom() (v uint64, ok bool) {
 // tailorRandom is which random sources the processor has.
 var tailorRandom struct{ known, rdrand, rdseed bool }
 
-//go:linkname tailorCPUID internal/cpu.cpuid
 func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
 
 // tailorRandomWord returns a word of RDSEED or of RDRAND, and whether there was one.

@@ -2,6 +2,17 @@
 
 #include "textflag.h"
 
+// func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
+TEXT ·tailorCPUID(SB),NOSPLIT,$0-24
+	MOVL	eax+0(FP), AX
+	MOVL	ecx+4(FP), CX
+	CPUID
+	MOVL	AX, a+8(FP)
+	MOVL	BX, b+12(FP)
+	MOVL	CX, c+16(FP)
+	MOVL	DX, d+20(FP)
+	RET
+
 // func tailorRandomWord(seed bool) (uint64, bool)
 TEXT ·tailorRandomWord(SB),NOSPLIT,$0-17
 	CMPB	seed+0(FP), $0
