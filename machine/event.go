@@ -356,7 +356,9 @@ var tailorWaited int64 = 1e9
 // tailorSpinning looks for something to do for a moment, while no notification
 // is armed, and reports whether there is.
 func tailorSpinning(begin int64, deadline uintptr) bool {
-	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 {
+	// Where the monitor wants to hear of each idle moment, it has no processor of
+	// its own to do something with this one.
+	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 || tailorControl().Process.IdleBell != 0 {
 		return false
 	}
 	end := min(uintptr(begin+tailorSpin), deadline)
