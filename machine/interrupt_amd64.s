@@ -58,9 +58,3 @@ restored:
 	MOVL	$(const_tailorDoorbellAddr+const_tailorBellResume), CX
 	MOVQ	AX, (CX)
 	INT	$3				// never reached
-
-// func tailorInterruptEntry() uintptr
-TEXT ·tailorInterruptEntry(SB),NOSPLIT,$0-8
-	LEAQ	·tailorInterrupt(SB), AX
-	MOVQ	AX, ret+0(FP)
-	RET

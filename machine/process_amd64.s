@@ -4,19 +4,108 @@
 #include "funcdata.h"
 #include "textflag.h"
 
-// A guest that is a Linux process. The only SYSCALL instruction of Tailor's.
+// A guest that is a Linux process. These are all the SYSCALL instructions of
+// Tailor's own.
 
-// func tailorSyscall(num, a1, a2, a3, a4 uintptr) uintptr
-TEXT ·tailorSyscall(SB),NOSPLIT,$0-48
-	MOVQ	num+0(FP), AX
-	MOVQ	a1+8(FP), DI
-	MOVQ	a2+16(FP), SI
-	MOVQ	a3+24(FP), DX
-	MOVQ	a4+32(FP), R10
+#define SYS_write 1
+#define SYS_futex 202
+#define SYS_exit_group 231
+
+// func tailorBell(register, value uintptr)
+TEXT ·tailorBell(SB),NOSPLIT,$0-16
+	MOVQ	register+0(FP), CX
+	MOVQ	value+8(FP), AX
+	MOVL	$const_tailorBootFlags, DX
+	TESTB	$const_tailorBootProcess, (DX)
+	JNE	process
+	MOVQ	AX, const_tailorDoorbellAddr(CX)
+	RET
+
+process:
+	MOVL	$const_tailorProcess, R11
+	CMPL	CX, $const_tailorBellNotify
+	JEQ	notify
+	CMPL	CX, $const_tailorBellIdle
+	JEQ	idle
+	CMPL	CX, $const_tailorBellProfile
+	JEQ	profile
+	MOVQ	AX, DI				// BellExit
+	MOVL	$SYS_exit_group, AX
+	SYSCALL
+	INT	$3				// never reached
+profile:
+	MOVQ	AX, const_tailorProcessPeriod(R11)
+	MOVL	$62, AX				// BellBitProfile
+notify:
+	XORL	BX, BX
+	BTSQ	AX, BX
+	MOVQ	BX, AX
+	XORL	BX, BX				// and that is all
+	JMP	tell
+
+idle:
+	// For how long, as a timespec; for ever is 34,000 years.
+	MOVQ	$(1<<40), SI
+	XORL	DX, DX
+	MOVQ	AX, R10
+	INCQ	AX
+	JEQ	told
+	MOVL	$1, DI
+	CALL	·tailorNano(SB)
+	IMULQ	$1000000000, AX
+	ADDQ	DX, AX
+	SUBQ	AX, R10
+	JLE	done
+	MOVQ	R10, AX
+	XORL	DX, DX
+	MOVL	$1000000000, CX
+	DIVQ	CX
+	MOVQ	AX, SI
+told:
+	MOVQ	SI, const_tailorProcessTime(R11)
+	MOVQ	DX, (const_tailorProcessTime+8)(R11)
+	// What was left for when the guest goes idle, and what the monitor waits for.
+	MOVQ	·tailorBells(SB), AX
+	MOVL	const_tailorProcessIdle(R11), CX
+	ORQ	AX, CX
+	JEQ	park
+	BTSQ	$63, AX				// BellBitIdle
+	MOVL	$1, BX				// and then to sleep
+tell:
+	// Set the bits in AX for the monitor, and wake it if it sleeps.
+	LOCK
+	ORQ	AX, const_tailorProcessBells(R11)
+	MOVL	$const_tailorParkToken, AX
+	XCHGL	AX, const_tailorProcessListen(R11)
+	CMPL	AX, $const_tailorParkAsleep
+	JNE	listens
+	MOVL	$const_tailorProcessBell, DI
+	MOVL	$const_tailorBellCount, SI
+	MOVL	$8, DX
+	MOVL	$SYS_write, AX
+	SYSCALL
+	MOVL	$const_tailorProcess, R11
+listens:
+	TESTL	BX, BX
+	JEQ	done
+park:
+	XORL	AX, AX				// ParkAwake
+	MOVL	$const_tailorParkAsleep, DX
+	LOCK
+	CMPXCHGL	DX, const_tailorProcessPark(R11)
+	JNE	awake
+	LEAQ	const_tailorProcessPark(R11), DI
+	XORL	SI, SI				// FUTEX_WAIT
+	LEAQ	const_tailorProcessTime(R11), R10
 	XORL	R8, R8
 	XORL	R9, R9
+	MOVL	$SYS_futex, AX
 	SYSCALL
-	MOVQ	AX, ret+40(FP)
+	MOVL	$const_tailorProcess, R11
+awake:
+	XORL	AX, AX
+	XCHGL	AX, const_tailorProcessPark(R11)
+done:
 	RET
 
 // tailorSignal is the handler of all signals: number in DI, *siginfo in SI,
@@ -25,12 +114,9 @@ TEXT ·tailorSignal(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	CLD
 	CMPL	DI, $31				// SIGSYS
 	JEQ	instruction
-	CMPL	DI, $3				// SIGQUIT
-	JEQ	interrupt
-	CMPL	DI, $27				// SIGPROF
-	JEQ	interrupt
-	CMPL	DI, $23				// SIGURG
-	JEQ	interrupt
+	MOVL	$(1<<3 | 1<<23 | 1<<27), AX	// SIGQUIT, SIGURG, SIGPROF
+	BTL	DI, AX
+	JCS	interrupt
 	JMP	runtime·sigtramp(SB)
 
 instruction:
@@ -69,35 +155,29 @@ wait:
 
 // tailorInstruction makes the call of a SYSCALL instruction, whose registers it
 // finds and keeps, and returns behind it.
-TEXT ·tailorInstruction(SB),NOSPLIT,$104-0
+TEXT ·tailorInstruction(SB),NOSPLIT|NOFRAME,$0
 	NO_LOCAL_POINTERS
-	MOVQ	BX, 0(SP)
-	MOVQ	DX, 8(SP)
-	MOVQ	SI, 16(SP)
-	MOVQ	DI, 24(SP)
-	MOVQ	R8, 32(SP)
-	MOVQ	R9, 40(SP)
-	MOVQ	R10, 48(SP)
-	MOVQ	R12, 56(SP)
-	MOVQ	R13, 64(SP)
-	MOVQ	R14, 72(SP)
-	MOVQ	R15, 80(SP)
+	PUSHQ	BX
+	PUSHQ	DX
+	PUSHQ	SI
+	PUSHQ	DI
+	PUSHQ	R8
+	PUSHQ	R9
+	PUSHQ	R10
+	PUSHQ	R12
+	PUSHQ	R13
+	PUSHQ	R14
+	PUSHQ	R15
 	CALL	·tailorCall(SB)
-	MOVQ	0(SP), BX
-	MOVQ	8(SP), DX
-	MOVQ	16(SP), SI
-	MOVQ	24(SP), DI
-	MOVQ	32(SP), R8
-	MOVQ	40(SP), R9
-	MOVQ	48(SP), R10
-	MOVQ	56(SP), R12
-	MOVQ	64(SP), R13
-	MOVQ	72(SP), R14
-	MOVQ	80(SP), R15
-	RET
-
-// func tailorSignalEntry() uintptr
-TEXT ·tailorSignalEntry(SB),NOSPLIT,$0-8
-	LEAQ	·tailorSignal(SB), AX
-	MOVQ	AX, ret+0(FP)
+	POPQ	R15
+	POPQ	R14
+	POPQ	R13
+	POPQ	R12
+	POPQ	R10
+	POPQ	R9
+	POPQ	R8
+	POPQ	DI
+	POPQ	SI
+	POPQ	DX
+	POPQ	BX
 	RET

@@ -40,10 +40,11 @@ func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
 	defer stop()
 	end := a.msg.Progress("examining this machine")
 	report := doctor.Run(ctx, doctor.Config{
-		Supported: port.Supported,
-		CheckVM:   checkVM,
-		CacheDir:  cache,
-		Dir:       a.dir,
+		Supported:    port.Supported,
+		CheckVM:      checkVM,
+		CheckProcess: func() error { return checkTarget(build.SPT) },
+		CacheDir:     cache,
+		Dir:          a.dir,
 	})
 	end()
 	if ctx.Err() != nil {

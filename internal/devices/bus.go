@@ -20,9 +20,12 @@ import (
 // A guest that has a thread of its own ([NewBusFor]) runs at the same time as the
 // one that calls Notify, Flush and Serve in the place of a vCPU's.
 type Bus struct {
-	mem    *virtq.Memory
-	guest  Guest // nil: the vCPU's
-	park   *park
+	mem   *virtq.Memory
+	guest Guest // nil: the vCPU's
+	park  *park
+	// outer has the devices' file descriptors and the park in it, which is what to
+	// wait on while a guest sleeps that has the same processor; -1 for others.
+	outer  int
 	bells  map[uint64]func() (more bool) // by abi.Queue.Notify
 	rings  []uint64                      // bells that had more to do than was right at once
 	polled []poller                      // what the vCPU thread's park watches, by tag
@@ -56,6 +59,19 @@ func NewBusFor(mem *virtq.Memory, guest Guest, listen *uint32, onError func(erro
 		return nil, err
 	}
 	b.guest, b.park.state = guest, listen
+	if !oneProcessor() {
+		return b, nil // each device's own thread waits for its file descriptor
+	}
+	if b.outer, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		b.park.close()
+		return nil, fmt.Errorf("devices: epoll_create1: %w", err)
+	}
+	ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: -1}
+	if err := unix.EpollCtl(b.outer, unix.EPOLL_CTL_ADD, b.park.ep, &ev); err != nil {
+		b.park.close()
+		unix.Close(b.outer)
+		return nil, fmt.Errorf("devices: epoll_ctl: %w", err)
+	}
 	return b, nil
 }
 
@@ -67,7 +83,7 @@ func NewBus(mem *virtq.Memory, onError func(error)) (*Bus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
-	return &Bus{mem: mem, park: p, bells: map[uint64]func() bool{}, onError: onError}, nil
+	return &Bus{mem: mem, park: p, outer: -1, bells: map[uint64]func() bool{}, onError: onError}, nil
 }
 
 // queue makes the device side of one queue and registers its bell.
@@ -170,6 +186,12 @@ func (b *Bus) Serve(timeout time.Duration) {
 			b.Notify(value)
 		}
 	}
+	if b.outer >= 0 && b.guest.Asleep() {
+		for _, ev := range b.park.waitOn(b.outer, timeout) {
+			b.polled[ev.Fd].ready(ev.Events)
+		}
+		timeout = 0
+	}
 	for _, ev := range b.park.wait(timeout) {
 		b.polled[ev.Fd].ready(ev.Events)
 	}
@@ -230,11 +252,24 @@ func (b *Bus) wantIdle(want bool) {
 	}
 }
 
-// watch makes the idle vCPU thread serve a device's file descriptor.
+// watch makes the idle vCPU thread serve a device's file descriptor. In the place
+// of a vCPU's thread, it is served while the guest sleeps that has the same
+// processor; else the device's own thread does that.
 func (b *Bus) watch(fd int, p poller) error {
 	tag := len(b.polled)
 	b.polled = append(b.polled, p)
-	return b.park.watch(fd, unix.EPOLLIN|unix.EPOLLET|unix.EPOLLEXCLUSIVE, int32(tag))
+	const events = unix.EPOLLIN | unix.EPOLLET | unix.EPOLLEXCLUSIVE
+	if b.guest == nil {
+		return b.park.watch(fd, events, int32(tag))
+	}
+	if b.outer < 0 {
+		return nil
+	}
+	ev := unix.EpollEvent{Events: events, Fd: int32(tag)}
+	if err := unix.EpollCtl(b.outer, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+		return fmt.Errorf("epoll_ctl: file descriptor %d: %w", fd, err)
+	}
+	return nil
 }
 
 // ErrStopped is what Err returns after Stop.
@@ -272,4 +307,8 @@ func (b *Bus) Stop() {
 	}
 	b.stops = nil
 	b.park.close()
+	if b.outer >= 0 {
+		unix.Close(b.outer)
+		b.outer = -1
+	}
 }

@@ -242,16 +242,7 @@ func (n *Net) flush() {
 	}
 }
 
-// ready receives. A guest with a thread of its own may be busy; then the I/O
-// thread takes over, as it does where a vCPU's thread is in the guest.
-func (n *Net) ready(uint32) {
-	if n.bus.guest != nil && n.bus.awake() {
-		n.receive(inlineRX)
-		n.handover()
-		return
-	}
-	n.receiveIdle()
-}
+func (n *Net) ready(uint32) { n.receiveIdle() }
 
 // receiveIdle receives for an idle guest. If that has got nothing since it went
 // idle, it has posted all the buffers it is going to: they must do.

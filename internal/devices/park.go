@@ -73,12 +73,15 @@ func (p *park) due() bool { return atomic.LoadUint32(p.state) == parkToken }
 // wait sleeps until there are events, a wake-up (then p.woken is set) or
 // timeout has passed; negative is for ever. It may return early with neither.
 // All returned events must be acted upon: they are reported once.
-func (p *park) wait(timeout time.Duration) []unix.EpollEvent {
+func (p *park) wait(timeout time.Duration) []unix.EpollEvent { return p.waitOn(p.ep, timeout) }
+
+// waitOn waits on another epoll instance, which has the park's own in it.
+func (p *park) waitOn(ep int, timeout time.Duration) []unix.EpollEvent {
 	if p.woken = !atomic.CompareAndSwapUint32(p.state, parkAwake, parkAsleep); p.woken {
 		atomic.StoreUint32(p.state, parkAwake)
 		timeout = 0 // still take the events there are
 	}
-	n := epollWait(p.ep, p.buf[:], timeout)
+	n := epollWait(ep, p.buf[:], timeout)
 	if atomic.SwapUint32(p.state, parkAwake) == parkToken {
 		p.woken = true
 	}

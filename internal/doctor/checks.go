@@ -100,6 +100,29 @@ func cpuFlags(cpuinfo string) map[string]bool {
 	return flags
 }
 
+// checkProcess looks at what target spt needs, and at whether its guests get
+// namespaces of their own, which they can do without.
+func checkProcess(cfg Config) Check {
+	const name = "seccomp"
+	if cfg.CheckProcess != nil {
+		if err := cfg.CheckProcess(); err != nil {
+			return failed(name, Missing, err)
+		}
+	}
+	for _, limit := range []struct{ file, deny string }{
+		{"user/max_user_namespaces", "0"},
+		{"kernel/unprivileged_userns_clone", "0"},
+		{"kernel/apparmor_restrict_unprivileged_userns", "1"},
+	} {
+		if cfg.readText("/proc/sys/"+limit.file) == limit.deny {
+			key := strings.ReplaceAll(limit.file, "/", ".")
+			return limited(name, fmt.Sprintf("guests have no namespaces of their own (%s is %s)", key, limit.deny),
+				"none needed: the filter forbids whatever they would; or change it with sudo sysctl")
+		}
+	}
+	return ok(name, "filters, the kernel tells what they forbid; namespaces")
+}
+
 // lowMemory is what the tool, the go command and a guest of 32 MiB together
 // should find free, in bytes.
 const lowMemory = 256 << 20

@@ -48,9 +48,11 @@ type Report struct {
 type Config struct {
 	Supported []string // Go releases that images can be built with
 	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
-	CheckVM  func() error
-	CacheDir string
-	Dir      string // where go env is asked
+	CheckVM func() error
+	// CheckProcess reports whether images can be run as confined processes.
+	CheckProcess func() error
+	CacheDir     string
+	Dir          string // where go env is asked
 
 	root string // of the file system looked at; tests set it
 	gid  int    // whom net.ipv4.ping_group_range is asked about
@@ -64,9 +66,11 @@ func Run(ctx context.Context, cfg Config) *Report {
 	}
 	goCheck := checkGo(ctx, cfg)
 	kvm := checkKVM(cfg)
+	process := checkProcess(cfg)
 	r := &Report{Checks: []Check{
 		goCheck,
 		kvm,
+		process,
 		checkCPU(cfg),
 		checkMemory(cfg),
 		checkHugePages(cfg),
@@ -74,7 +78,7 @@ func Run(ctx context.Context, cfg Config) *Report {
 		checkPing(cfg),
 		checkCache(cfg),
 	}}
-	r.Targets = []Target{hvt(goCheck, kvm), unixTarget(goCheck)}
+	r.Targets = []Target{hvt(goCheck, kvm), spt(goCheck, process), unixTarget(goCheck)}
 	return r
 }
 
@@ -85,6 +89,19 @@ func hvt(goCheck, kvm Check) Target {
 		t.State, t.Detail = Missing, "needs KVM: "+kvm.Detail
 	case goCheck.State != OK:
 		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
+	}
+	return t
+}
+
+func spt(goCheck, process Check) Target {
+	t := Target{Name: build.SPT, State: OK, Detail: "the image of hvt as a process that may do nothing else"}
+	switch {
+	case process.State == Missing:
+		t.State, t.Detail = Missing, process.Detail
+	case goCheck.State != OK:
+		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
+	case process.State == Limited:
+		t.State, t.Detail = Limited, process.Detail
 	}
 	return t
 }

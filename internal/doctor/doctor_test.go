@@ -49,6 +49,9 @@ func TestChecks(t *testing.T) {
 		{"cpu", checkCPU, map[string]string{"/proc/cpuinfo": "processor : 0\nflags\t\t: fpu constant_tsc rdrand\n"}, OK, ""},
 		{"cpu without", checkCPU, map[string]string{"/proc/cpuinfo": "flags : fpu rdrand\n"}, Limited, "time stamp counter"},
 		{"cpu unknown", checkCPU, nil, Limited, "/proc"},
+		{"seccomp", checkProcess, nil, OK, "namespaces"},
+		{"no namespaces", checkProcess, map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, Limited, "user.max_user_namespaces is 0"},
+		{"AppArmor", checkProcess, map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, Limited, "sysctl"},
 		{"memory", checkMemory, map[string]string{"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   4194304 kB\n"}, OK, "4G"},
 		{"little memory", checkMemory, map[string]string{"/proc/meminfo": "MemAvailable: 1024 kB\n"}, Limited, "1M"},
 		{"control group", checkMemory, map[string]string{
@@ -88,19 +91,22 @@ func TestCache(t *testing.T) {
 func TestTargets(t *testing.T) {
 	good, old, none := ok("x", ""), limited("x", "old", "update"), missing("x", "gone", "install")
 	for _, c := range []struct {
-		goCheck, kvm Check
-		hvt, unix    State
-		works        bool
+		goCheck, kvm, process Check
+		hvt, spt, unix        State
+		works                 bool
 	}{
-		{good, good, OK, OK, true},
-		{good, none, Missing, OK, true},
-		{old, good, Limited, OK, true},
-		{none, good, Limited, Missing, true},
-		{none, none, Missing, Missing, false},
+		{good, good, good, OK, OK, OK, true},
+		{good, none, good, Missing, OK, OK, true},
+		{good, good, none, OK, Missing, OK, true},
+		{good, good, old, OK, Limited, OK, true},
+		{old, good, good, Limited, Limited, OK, true},
+		{none, good, good, Limited, Limited, Missing, true},
+		{none, none, good, Missing, Limited, Missing, true},
+		{none, none, none, Missing, Missing, Missing, false},
 	} {
-		r := Report{Targets: []Target{hvt(c.goCheck, c.kvm), unixTarget(c.goCheck)}}
-		if r.Targets[0].State != c.hvt || r.Targets[1].State != c.unix || r.OK() != c.works {
-			t.Errorf("go %s, kvm %s: %+v, %v", c.goCheck.State, c.kvm.State, r.Targets, r.OK())
+		r := Report{Targets: []Target{hvt(c.goCheck, c.kvm), spt(c.goCheck, c.process), unixTarget(c.goCheck)}}
+		if r.Targets[0].State != c.hvt || r.Targets[1].State != c.spt || r.Targets[2].State != c.unix || r.OK() != c.works {
+			t.Errorf("go %s, kvm %s, seccomp %s: %+v, %v", c.goCheck.State, c.kvm.State, c.process.State, r.Targets, r.OK())
 		}
 	}
 }
