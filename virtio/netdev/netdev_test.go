@@ -206,7 +206,6 @@ func TestRefused(t *testing.T) {
 		{func(d *abi.Device) { d.Type = abi.DeviceBlock }, netdev.ErrNotNet},
 		{func(d *abi.Device) { d.NumQueues = 1 }, netdev.ErrQueues},
 		{func(d *abi.Device) { d.Features &^= abi.FVersion1 }, netdev.ErrVersion},
-		{func(d *abi.Device) { d.Features &^= abi.FEventIdx }, netdev.ErrEventIdx},
 	} {
 		d := good
 		tc.change(&d)
