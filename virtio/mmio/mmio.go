@@ -42,7 +42,7 @@ const (
 // Errors of [Open].
 const (
 	// ErrNone: there is room for a device here, and none in it. That is usual.
-	ErrNone = transport.Error("no device")
+	ErrNone = transport.Error("is not there")
 	// ErrNotVirtio: what is there does not say that it is a virtio device.
 	ErrNotVirtio = transport.Error("is no virtio device")
 	// ErrLegacy: QEMU's devices are of version 1 unless told otherwise.
