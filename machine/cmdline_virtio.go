@@ -140,7 +140,7 @@ func tailorArgs() bool {
 var tailorParams string
 
 func tailorEnvs() bool {
-	envs = tailorWords.env
+	envs = append([]string{}, tailorWords.env...) // not nil, which is "not set yet"
 	return true
 }
 
