@@ -15,6 +15,13 @@ const (
 	MaxCmdLine      = 16 << 10 // bytes
 )
 
+// Where the boot stub is loaded: the guard below the image, which it leaves
+// unmapped for the guest.
+const (
+	BootStubAddr = RingEnd
+	BootStubEnd  = ImageBase
+)
+
 // Platform is the machine as the loader describes it. The guest cannot write it.
 type Platform struct {
 	Protocol   uint32   // BootPVH or BootLinux

@@ -29,7 +29,7 @@ func include() string {
 		name  string
 		value uint64
 	}{
-		{"STUB", BootAddr}, {"HEADER_END", headerEnd}, {"MEMORY_LIMIT", MemoryLimit},
+		{"STUB", BootAddr}, {"HEADER_END", headerEnd}, {"MAX_STUB", maxStub}, {"MEMORY_LIMIT", MemoryLimit},
 		{"RESIDENT", residentAt}, {"R_ENTER", slotEnter}, {"R_MAP", slotMap},
 		{"R_ROOT", dataAt}, {"R_NEXT", dataAt + 8}, {"R_LIMIT", dataAt + 16}, {"R_RAM_END", dataAt + 24},
 		{"R_IMAGE_END", dataAt + 32}, {"R_SEALED", dataAt + 40},

@@ -35,10 +35,13 @@ h_name:		times 64 db 0
 %endif
 
 ; Memory of the stub's own, above its code and tables.
-MEMMAP	equ STUB + 0x7000	; MaxMemoryRanges * 24 bytes
-CMDLINE	equ STUB + 0x8000	; MaxCmdLine
-TABLES	equ STUB + 0x8000 + MAX_CMDLINE	; six pages: the first 4 GiB, all rights
+MEMMAP	equ STUB + MAX_STUB	; MaxMemoryRanges * 24 bytes
+CMDLINE	equ MEMMAP + 0x1000	; MaxCmdLine
+TABLES	equ CMDLINE + MAX_CMDLINE	; six pages: the first 4 GiB, all rights
 STACK	equ STUB + 0x10000
+%if TABLES + 6*4096 + 2048 > STACK
+%error "no room for a stack"
+%endif
 
 PVH_MAGIC	equ 0x336ec578
 HDRS		equ 0x53726448	; "HdrS"

@@ -32,3 +32,14 @@ const (
 	mapDevice       = MapRW | uncached
 	mapSystemDevice = MapSystemRW | uncached
 )
+
+// Rights returns the rights of a part of the image for ring 3.
+func Rights(write, exec bool) uint64 {
+	switch {
+	case exec:
+		return MapRX
+	case write:
+		return MapRW
+	}
+	return MapR
+}

@@ -22,8 +22,8 @@ var (
 // Where the boot stub is loaded: the guard below the image, which it leaves
 // unmapped for the guest.
 const (
-	BootAddr = abi.RingEnd
-	BootEnd  = abi.ImageBase
+	BootAddr = abi.BootStubAddr
+	BootEnd  = abi.BootStubEnd
 
 	// EntryLinux and EntryPVH are where loaders enter it, by the 64-bit boot
 	// protocol of Linux and by PVH.
@@ -57,7 +57,7 @@ const (
 const (
 	headerAt  = 32
 	headerEnd = headerAt + 112
-	maxStub   = 0x7000 // bytes: its own variables lie behind
+	maxStub   = 0x4000 // bytes: its own variables lie behind
 
 	// MaxName is the length in bytes of a program's name at the most.
 	MaxName = len(abi.Platform{}.Name) - 1

@@ -128,10 +128,25 @@ func (a *x86) cmpZero(addr uint32) {
 	a.emit(0)
 }
 
-// jumpFatal emits a two-byte conditional jump whose target patch sets.
-func (a *x86) jumpFatal(op byte) (at int) {
-	a.emit(op, 0)
+// Conditions of jump, the second byte of its code.
+const (
+	ifEqual    = 0x84
+	ifNotEqual = 0x85
+)
+
+// jump emits a conditional jump whose target is not known yet, and returns where
+// the next instruction begins.
+func (a *x86) jump(condition byte) (at int) {
+	a.emit(0x0f, condition)
+	a.emit32(0)
 	return len(a.code)
+}
+
+// here makes the jumps lead to what is emitted next.
+func (a *x86) here(jumps []int) {
+	for _, at := range jumps {
+		binary.LittleEndian.PutUint32(a.code[at-4:], uint32(len(a.code)-at))
+	}
 }
 
 // pushesError reports whether the processor pushes an error code for a vector.
@@ -181,11 +196,11 @@ func trapStubs(fatalCode func(*x86)) []byte {
 
 	var fatal []int
 	a.emit(0xf6, 0x44, 0x24, 24, 3) // TEST BYTE [RSP+24], 3: from ring 3?
-	fatal = append(fatal, a.jumpFatal(0x74))
+	fatal = append(fatal, a.jump(ifEqual))
 	a.cmpZero(busy)
-	fatal = append(fatal, a.jumpFatal(0x75))
+	fatal = append(fatal, a.jump(ifNotEqual))
 	a.cmpZero(ctl(unsafe.Offsetof(control.TrapEntry)))
-	fatal = append(fatal, a.jumpFatal(0x74))
+	fatal = append(fatal, a.jump(ifEqual))
 	// abi.TrapFrame's order.
 	for i, reg := range []int{8, 9, 10, 11, 12, 13, 14, 15, rdi, rsi, rbp, rbx, rdx, rax, rcx} {
 		a.store(reg, frame(uintptr(i)*8))
@@ -208,9 +223,7 @@ func trapStubs(fatalCode func(*x86)) []byte {
 	a.emit(0x50)       // PUSH RAX: RIP
 	a.emit(0x48, 0xcf) // IRETQ
 
-	for _, at := range fatal {
-		a.code[at-1] = byte(len(a.code) - at)
-	}
+	a.here(fatal)
 	fatalCode(&a)
 	return a.code
 }

@@ -1,7 +1,9 @@
 package ring0
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -59,6 +61,13 @@ func TestTrapStubs(t *testing.T) {
 		"testb $0x3,0x18(%rsp)", "cmpq $0x0,", "mov %cr2,%rax", "iretq", "pushq $0x33", "hlt",
 	} {
 		if !strings.Contains(text, want) {
+			t.Errorf("the common part has no %q:\n%s", want, text)
+		}
+	}
+	// What ring 3 cannot take goes on behind the IRETQ, where the bell is rung.
+	end := uint64(StubAddr + bytes.LastIndex(code, []byte{0x48, 0xcf}) + 2)
+	for _, jump := range []string{"je", "jne", "je"} {
+		if want := fmt.Sprintf("%s 0x%x", jump, end); !strings.Contains(text, want) {
 			t.Errorf("the common part has no %q:\n%s", want, text)
 		}
 	}
