@@ -42,7 +42,7 @@ func out32(port uintptr, v uint32)
 func persistent(bytes, align uintptr) unsafe.Pointer
 
 //go:linkname addDevice runtime.tailor_addDevice
-func addDevice(d *abi.Device)
+func addDevice(d *abi.Device) bool
 
 //go:linkname setNotify runtime.tailor_setNotify
 func setNotify(queue uint32, addr uintptr, value, width uint32)
