@@ -19,14 +19,13 @@ const tailorIdleNotifies = true
 //go:noescape
 func tailorBell(register, value uintptr)
 
-// SAFETY: the table lies where the starter says, outside the Go heap.
-
 // tailorDevice returns the nth device of a type, or nil.
 //
 //go:nosplit
 func tailorDevice(typ uint32, n int) *abi.Device {
 	info := tailorBootInfo()
 	for i := uintptr(0); i < uintptr(info.NumDevices); i++ {
+		// SAFETY: the table lies where the starter says, outside the Go heap.
 		d := (*abi.Device)(unsafe.Pointer(uintptr(info.Devices) + i*unsafe.Sizeof(abi.Device{})))
 		if d.Type == typ {
 			if n == 0 {

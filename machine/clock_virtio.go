@@ -23,9 +23,9 @@ func tailorTimerCounts(ns int64) uintptr {
 	return uintptr(max(n, 1))
 }
 
-// SAFETY: the clock page and KVM's clocks in it are at the contract's addresses.
-
-func tailorClockPage() *abi.Clock { return (*abi.Clock)(unsafe.Pointer(uintptr(abi.ClockAddr))) }
+func tailorClockPage() *abi.Clock {
+	return (*abi.Clock)(unsafe.Pointer(uintptr(abi.ClockAddr))) // SAFETY: the contract's address
+}
 
 // tailorKVMTime and tailorKVMWall are struct pvclock_vcpu_time_info and struct
 // pvclock_wall_clock (Linux's Documentation/virt/kvm/x86/msr.rst).
@@ -89,6 +89,7 @@ func tailorKVMClock(page *abi.Clock) bool {
 			return false
 		}
 	}
+	// SAFETY: KVM's clocks are in the clock page, behind ours.
 	t := (*tailorKVMTime)(unsafe.Pointer(uintptr(tailorKVMTimeAddr)))
 	w := (*tailorKVMWall)(unsafe.Pointer(uintptr(tailorKVMWallAddr)))
 	if t.version == 0 || t.version&1 != 0 || t.mul == 0 || w.version&1 != 0 || w.sec == 0 || t.shift < -32 || t.shift > 31 {
