@@ -89,23 +89,23 @@ func isVariable(v string) bool {
 	return name != "" && len(name) < len(v)
 }
 
-// Bounds of an MTU in bytes: IPv6 needs 1280 (RFC 8200 section 5), and a
+// Bounds of an MTU, in bytes: IPv6 needs 1280 (RFC 8200 section 5), and a
 // packet's length field ends at 65535.
 const (
-	minMTU = 1280
-	maxMTU = 65535
+	MinMTU = 1280
+	MaxMTU = 65535
 )
 
 // MTU returns the number of bytes that v says, 0 if v is none that is possible.
 func MTU(v string) int {
 	n := 0
 	for i := range len(v) {
-		if v[i] < '0' || v[i] > '9' || n > maxMTU {
+		if v[i] < '0' || v[i] > '9' || n > MaxMTU {
 			return 0
 		}
 		n = n*10 + int(v[i]-'0')
 	}
-	if n < minMTU || n > maxMTU {
+	if n < MinMTU || n > MaxMTU {
 		return 0
 	}
 	return n

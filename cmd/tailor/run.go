@@ -17,6 +17,8 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/paramdoc"
+	"github.com/tailor-os/tailor/params"
 )
 
 // runOptions are the flags of run.
@@ -29,6 +31,7 @@ type runOptions struct {
 	gateways []netip.Addr
 	dns      []netip.Addr
 	env      []string
+	params   []string // boot parameters, NAME=VALUE
 	stall    time.Duration
 
 	addrs addresses // ip, gateways and dns by family
@@ -44,6 +47,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
+		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
 	return &verb{
@@ -173,6 +177,9 @@ func (a *app) checkUnix(o runOptions) error {
 		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
 			"a plain process (target unix) has the host's own network")
 	}
+	if len(o.params) > 0 {
+		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
+	}
 	if len(o.publish) > 0 {
 		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
 	}
@@ -271,6 +278,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	return startVM(ctx, vmConfig{
 		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
+		Params: params.Line{System: o.params}.String(),
 	})
 }
 
