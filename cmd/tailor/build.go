@@ -145,13 +145,16 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// parseTarget refuses unknown targets.
-func parseTarget(s string) (string, error) {
-	if slices.Contains(build.Targets, s) {
+// parseTarget refuses what cannot be built for.
+func parseTarget(s string) (string, error) { return parseOneOf(s, build.Targets) }
+
+// parseOneOf refuses targets that are not known.
+func parseOneOf(s string, known []string) (string, error) {
+	if slices.Contains(known, s) {
 		return s, nil
 	}
-	help := "targets are: " + strings.Join(build.Targets, ", ")
-	if near := cli.Nearest(s, build.Targets); near != "" {
+	help := "targets are: " + strings.Join(known, ", ")
+	if near := cli.Nearest(s, known); near != "" {
 		help = "did you mean " + near + "?"
 	}
 	return "", hint.Errorf(help, "unknown target")

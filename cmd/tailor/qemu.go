@@ -4,10 +4,12 @@ import (
 	"context"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
@@ -188,11 +190,9 @@ func runTarget(n image.Note) string {
 
 // parseRunTarget refuses what programs cannot be run as.
 func parseRunTarget(s string) (string, error) {
-	switch s {
-	case targetQEMU:
-		return s, nil
-	case targetVirtio:
+	if s == targetVirtio {
 		return "", hint.Errorf("use -t qemu", "images of target virtio need a hypervisor")
 	}
-	return parseTarget(s)
+	known := slices.DeleteFunc(slices.Clone(build.Targets), func(t string) bool { return t == targetVirtio })
+	return parseOneOf(s, append(known, targetQEMU))
 }
