@@ -21,9 +21,6 @@ import (
 // targetQEMU is a way to run images of target virtio, not one to build them for.
 const targetQEMU = "qemu"
 
-// targetVirtio is the target of images for hypervisors that are not Tailor's.
-const targetVirtio = "virtio"
-
 // checkQEMU refuses what QEMU cannot do, and a host without it.
 func (o *runOptions) checkQEMU() error {
 	for _, p := range o.publish {
@@ -175,14 +172,14 @@ func machineFlag(to *string) cli.Flag {
 // imageTarget returns the target that images for a way of running are built for.
 func imageTarget(target string) string {
 	if target == targetQEMU {
-		return targetVirtio
+		return build.Virtio
 	}
 	return target
 }
 
 // runTarget returns how an image is run if nothing is said.
 func runTarget(n image.Note) string {
-	if n.Target == targetVirtio {
+	if n.Target == build.Virtio {
 		return targetQEMU
 	}
 	return n.Target
@@ -190,9 +187,9 @@ func runTarget(n image.Note) string {
 
 // parseRunTarget refuses what programs cannot be run as.
 func parseRunTarget(s string) (string, error) {
-	if s == targetVirtio {
+	if s == build.Virtio {
 		return "", hint.Errorf("use -t qemu", "images of target virtio need a hypervisor")
 	}
-	known := slices.DeleteFunc(slices.Clone(build.Targets), func(t string) bool { return t == targetVirtio })
+	known := slices.DeleteFunc(slices.Clone(build.Targets), func(t string) bool { return t == build.Virtio })
 	return parseOneOf(s, append(known, targetQEMU))
 }
