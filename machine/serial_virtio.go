@@ -56,6 +56,7 @@ func tailorControlOpen() {
 	tailor_out8(tailorCOM2+tailorUARTModem, 0x0b) // interrupts leave the chip
 	tailorService(abi.ServiceUnmask, tailorCOM2Pin, 0, 0)
 	tailorControlled = true
+	tailorCommands(tailorControl()) // what came before holds the pin up, and a pin that is up makes no edge
 }
 
 // tailorCommands takes signals from the channel.
