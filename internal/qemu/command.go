@@ -68,6 +68,9 @@ func (m *Machine) args(e ends) []string {
 	}
 	a = append(a, "-cpu", "max", "-smp", "1", "-m", strconv.FormatUint((m.Memory+1<<20-1)>>20, 10)+"M",
 		"-kernel", m.Image, "-append", m.CmdLine)
+	if m.Type == "microvm" {
+		a = append(a, "-global", "virtio-mmio.force-legacy=false") // QEMU's default is the kind before virtio 1.0
+	}
 	a = append(a, m.console("out", e.console)...)
 	a = append(a, m.console("err", e.errors)...)
 	a = append(a, serial(0, "com1", e.serial)...)

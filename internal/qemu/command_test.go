@@ -22,7 +22,7 @@ func TestCmdLine(t *testing.T) {
 			"user,id=net0,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353",
 			"stdio,id=out,signal=off", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
 		}, []string{"control", "tap"}},
-		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
+		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "-global virtio-mmio.force-legacy=false", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
 		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
 			[]string{"tap,id=net0,vhost=off,ifname=tap0,script=no,downscript=no", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
 		{func() { m.Net = nil }, nil, []string{"net"}},
