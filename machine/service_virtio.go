@@ -13,6 +13,7 @@ import (
 const (
 	tailorServiceVector = abi.ServiceVector
 	tailorServiceFS     = abi.ServiceFS
+	tailorServiceResume = abi.ServiceResume
 )
 
 // tailorService asks ring 0.

@@ -126,3 +126,22 @@ TEXT ·tailor_store64(SB),NOSPLIT,$0-16
 	MOVQ	v+8(FP), AX
 	MOVQ	AX, (CX)
 	RET
+
+// tailorInterruptSignal returns what an interrupt is, from the frame at SI: the
+// signal in DI, 0 for none, si_code in AX and the argument in CX. It keeps R13.
+TEXT tailorInterruptSignal(SB),NOSPLIT,$48-0
+	MOVQ	R13, 40(SP)
+	MOVQ	0(SI), DI
+	MOVQ	DI, 0(SP)
+	CALL	·tailorInterruptIs(SB)
+	MOVQ	8(SP), DI
+	MOVQ	16(SP), AX
+	MOVQ	24(SP), CX
+	MOVQ	40(SP), R13
+	RET
+
+// tailorResume continues with the registers of Control.Interrupt.
+TEXT tailorResume(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$const_tailorServiceResume, AX
+	SERVICE
+	INT	$3				// never reached

@@ -159,7 +159,7 @@ func stubCopies() []stubCopy {
 
 // virtioStubs are the trap stubs of the virtio target.
 func virtioStubs() []byte {
-	return trapStubs(func(a *x86) {
+	return trapStubs(rflagsFixed|rflagsInterrupt, func(a *x86) {
 		a.emit(0xe9) // JMP
 		a.emit32(uint32(slotFatal - (StubAddr + len(a.code) + 4)))
 	})
