@@ -1,7 +1,8 @@
 package params
 
-// This file imports nothing and allocates nothing: a copy of it may be laid into
-// package runtime, which has to split the command line before there is a heap.
+// This file imports nothing: a copy of it is laid into package runtime, which
+// splits the command line of a virtio image before packages are initialized. It
+// allocates nothing either.
 
 // paramDevice begins the words that loaders append for virtio-mmio devices.
 const paramDevice = "virtio_mmio.device="
