@@ -109,6 +109,7 @@ func tailorEnvs() bool {
 
 // tailorOSInit is called when the runtime starts, before there is a heap.
 func tailorOSInit() {
+	tailorFloatInit()
 	tailor_out8(tailorCOM1+tailorUARTEnable, 0)
 	tailor_out8(tailorCOM1+tailorUARTLine, 3)
 	tailorClockInit()

@@ -21,6 +21,9 @@ const (
 //go:noescape
 func tailorService(number, a, b, c uintptr) (r, count uintptr)
 
+// tailorFloatInit sets the floating-point control register to its default.
+func tailorFloatInit()
+
 // tailorTSC returns the time stamp counter.
 func tailorTSC() uint64
 

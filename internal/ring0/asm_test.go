@@ -46,6 +46,7 @@ func include() string {
 		{"BOOT_ADDR", abi.BootAddr}, {"BOOT_MAGIC", abi.BootMagic}, {"ABI_VERSION", abi.Version},
 		{"B_MAGIC", uint64(unsafe.Offsetof(boot.Magic))}, {"B_VERSION", uint64(unsafe.Offsetof(boot.Version))},
 		{"B_MEM_END", uint64(unsafe.Offsetof(boot.MemEnd))}, {"B_IMAGE_END", uint64(unsafe.Offsetof(boot.ImageEnd))},
+		{"B_FILES", uint64(unsafe.Offsetof(boot.Files))}, {"B_FILES_LEN", uint64(unsafe.Offsetof(boot.FilesLen))},
 		{"B_PLATFORM", uint64(unsafe.Offsetof(boot.Platform))},
 		{"PLATFORM_ADDR", abi.PlatformAddr}, {"MEMORY_MAP_ADDR", abi.MemoryMapAddr}, {"CMDLINE_ADDR", abi.CmdLineAddr},
 		{"MAX_RANGES", abi.MaxMemoryRanges}, {"MAX_CMDLINE", abi.MaxCmdLine},

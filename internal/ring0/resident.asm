@@ -128,10 +128,6 @@ enter:
 	lapic_write LAPIC_LINT1, MASKED
 	lapic_write LAPIC_DIVIDE, 0xb	; by 1
 	lapic_write LAPIC_TIMER, VECTOR_TIMER	; one-shot
-	fninit
-	push	0x1f80
-	ldmxcsr	[rsp]
-
 	mov	eax, SEL_USER_DATA
 	mov	ds, eax
 	mov	es, eax

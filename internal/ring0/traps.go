@@ -222,9 +222,9 @@ func trapStubs(flags uint32, fatalCode func(*x86)) []byte {
 	a.pop(frame(unsafe.Offsetof(control.Trap.RSP)))
 	// SS is left on the stack as the first word of the frame to return with.
 	a.load(rax, ctl(unsafe.Offsetof(control.TrapStack)))
-	a.store(rax, busy)        // a stack's address is not zero
-	a.emit(0x50)              // PUSH RAX: RSP
-	a.emit(0x68)              // PUSH: RFLAGS
+	a.store(rax, busy) // a stack's address is not zero
+	a.emit(0x50)       // PUSH RAX: RSP
+	a.emit(0x68)       // PUSH: RFLAGS
 	a.emit32(flags)
 	a.emit(0x6a, SelUserCode) // PUSH CS
 	a.load(rax, ctl(unsafe.Offsetof(control.TrapEntry)))
