@@ -2,7 +2,11 @@
 
 package platform
 
-import "github.com/tailor-os/tailor/params"
+import (
+	_ "unsafe" // for go:linkname
+
+	"github.com/tailor-os/tailor/params"
+)
 
 //go:linkname systemWords runtime.tailor_systemWords
 func systemWords() []string
