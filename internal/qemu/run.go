@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A Config says how to run a guest.
@@ -98,7 +100,11 @@ func (g *guest) result(ctx context.Context, wait error) (int, error) {
 	if wait != nil {
 		how = "QEMU failed: " + wait.Error()
 	}
-	if words := g.last.String(); words != "" {
+	words := g.last.String()
+	switch {
+	case strings.Contains(words, "host forwarding rule"):
+		return 0, hint.Errorf("choose another port of the host, or end what uses it", "%s; its last words:\n%s", how, words)
+	case words != "":
 		return 0, fmt.Errorf("%s; its last words:\n%s", how, words)
 	}
 	return 0, errors.New(how)
