@@ -63,5 +63,8 @@ func tailorConsoleSpin(o *tailorOutput) {}
 //go:nosplit
 func tailorSerial(p, n uintptr) {}
 
+// tailorInputEnded is for where the console device cannot tell the end of input.
+const tailorInputEnded = false
+
 // tailorLookAround is called at each turn of the event loop.
 func tailorLookAround(ctl *abi.Control) {}

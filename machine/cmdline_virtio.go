@@ -27,42 +27,16 @@ func tailorProgramName() string {
 	return unsafe.String(&name[0], n)
 }
 
-// tailorWord takes the first word off a command line: spaces end it, unless they
-// are between double quotes, in which a backslash makes the next character
-// ordinary. ok is false at the end.
-func tailorWord(line string) (word, rest string, ok bool) {
-	i := 0
-	for i < len(line) && line[i] <= ' ' {
-		i++
-	}
-	if i == len(line) {
-		return "", "", false
-	}
-	var text []byte
-	quoted := false
-	for ; i < len(line) && (quoted || line[i] > ' '); i++ {
-		switch c := line[i]; {
-		case c == '"':
-			quoted = !quoted
-		case c == '\\' && quoted && i+1 < len(line):
-			i++
-			text = append(text, line[i])
-		default:
-			text = append(text, c)
-		}
-	}
-	return string(text), line[i:], true
-}
-
-const tailorMMIODevice = "virtio_mmio.device="
-
 func tailorHasPrefix(s, prefix string) bool {
 	return len(s) >= len(prefix) && s[:len(prefix)] == prefix
 }
 
 // tailorWords are the command line's words: the system's, the environment, and
-// the program's arguments, its name first.
-var tailorWords struct{ system, env, args []string }
+// the program's arguments, its name first. params are the system's as written.
+var tailorWords struct {
+	system, env, args []string
+	params            string
+}
 
 func tailorSplit() {
 	w := &tailorWords
@@ -71,28 +45,26 @@ func tailorSplit() {
 		name = "main"
 	}
 	w.args = append(w.args, name)
-	program := false
-	for line := tailorCmdLine(); ; {
-		word, rest, ok := tailorWord(line)
-		if !ok {
-			break
+	for words := paramsOf(tailorCmdLine()); ; {
+		raw, program := words.next()
+		if raw == "" {
+			return
 		}
-		line = rest
+		text := make([]byte, len(raw))
+		n := paramUnquote(text, raw)
+		word := string(text[:max(n, 0)])
+		if n < 0 {
+			word, program = raw, false // whoever checks the system's words says what is wrong
+		}
 		switch {
 		case program:
 			w.args = append(w.args, word)
-		case word == "--":
-			program = true
 		case tailorHasPrefix(word, "env="):
 			w.env = append(w.env, word[len("env="):])
 		default:
 			w.system = append(w.system, word)
+			w.params += raw + " "
 		}
-	}
-	// QEMU appends its devices whatever comes before.
-	for n := len(w.args) - 1; n > 0 && tailorHasPrefix(w.args[n], tailorMMIODevice); n-- {
-		w.system = append(w.system, w.args[n])
-		w.args = w.args[:n]
 	}
 }
 
@@ -118,17 +90,10 @@ func tailor_systemWords() []string { return tailorWords.system }
 func tailorArgs() bool {
 	tailorSplit()
 	argslice = tailorWords.args
-	params := ""
-	for i, w := range tailorWords.system {
-		if i > 0 {
-			params += " "
-		}
-		params += w
-	}
+	params := tailorWords.params // which stays alive: BootInfo is outside the heap
 	info := tailorBootInfo()
 	info.Params = uint64(uintptr(unsafe.Pointer(unsafe.StringData(params))))
 	info.ParamsLen = uint64(len(params))
-	tailorParams = params
 	if v, ok := tailor_param("verbose"); ok && v != "0" {
 		info.Flags |= abi.BootVerbose
 	}
@@ -136,9 +101,6 @@ func tailorArgs() bool {
 	tailorWatchInit()
 	return true
 }
-
-// tailorParams keeps the parameters alive: BootInfo is outside the heap.
-var tailorParams string
 
 func tailorEnvs() bool {
 	envs = append([]string{}, tailorWords.env...) // not nil, which is "not set yet"

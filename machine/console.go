@@ -181,8 +181,11 @@ func tailorInputFill() {
 		atomic.Store((*uint32)(unsafe.Pointer(r.avail)), uint32(r.next)<<16)
 		tailorBell(abi.BellNotify, uintptr(r.bell))
 	}
-	tailor_irqWait(in.irq, r.next-1, true)
+	if !tailorInputEnded {
+		tailor_irqWait(in.irq, r.next-1, true)
+	}
 	if !in.posted || uint16(atomic.Load((*uint32)(unsafe.Pointer(r.used)))>>16) != r.next {
+		in.eof = in.posted && tailorInputEnded
 		return // woken early, or another reader took it
 	}
 	in.posted = false

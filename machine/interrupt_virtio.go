@@ -2,7 +2,10 @@
 
 package runtime
 
-import "Tailor/abi"
+import (
+	"Tailor/abi"
+	"internal/runtime/atomic"
+)
 
 // What interrupts a guest that computes, where there is no monitor to do it: the
 // channel that brings signals, and the timer, for the samples of a CPU profile
@@ -76,6 +79,15 @@ func tailorInterruptIs(bit uint64) (sig, code, arg uint64) {
 	if bit == tailorCOM2Pin {
 		tailorCommands(ctl)
 		return tailorSignalNow(ctl), tailorCodeUser, 0
+	}
+	// A signal may have come at a moment that was not to be interrupted.
+	if ctl.IRQs&(1<<tailorCOM2Pin) != 0 {
+		atomic.And64(&ctl.IRQs, ^uint64(1<<tailorCOM2Pin))
+		tailorCommands(ctl)
+	}
+	if sig = tailorSignalNow(ctl); sig != 0 {
+		tailorTick()
+		return sig, tailorCodeUser, 0
 	}
 	w := &tailorWatch
 	now := tailorMono()

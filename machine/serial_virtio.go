@@ -57,15 +57,24 @@ func tailorControlOpen() {
 	tailorService(abi.ServiceUnmask, tailorCOM2Pin, 0, 0)
 	tailorControlled = true
 	tailorControl().Diverted |= 1 << tailorCOM2Pin
+	tailorCommands(tailorControl()) // what came before holds the pin up, and a pin that is up makes no edge
 }
 
-// tailorCommands takes signals from the channel.
+// tailorInputEnded is set once whoever runs the hypervisor has no more standard
+// input and the device has given us all of it: a console device has no word for
+// that.
+var tailorInputEnded bool
+
+// tailorCommands takes signals from the channel, and 0 for the end of input.
 //
 //go:nosplit
 //go:nowritebarrierrec
 func tailorCommands(ctl *abi.Control) {
 	for tailor_in8(tailorCOM2+tailorUARTStatus)&1 != 0 {
-		if s := tailor_in8(tailorCOM2); s > 0 && s < 65 {
+		switch s := tailor_in8(tailorCOM2); {
+		case s == 0:
+			tailorInputEnded = true
+		case s < 65:
 			ctl.SigPending |= 1 << (s - 1)
 		}
 	}
@@ -74,6 +83,9 @@ func tailorCommands(ctl *abi.Control) {
 // tailorLookAround is called at each turn of the event loop. Signals that nobody
 // catches end the program here: there is no monitor to do that.
 func tailorLookAround(ctl *abi.Control) {
+	if in := &tailorInput; tailorInputEnded && in.buf != nil && !in.eof {
+		tailorIRQs[in.irq].seen = in.rings.next - 2 // neither of what the device's index is: it fires
+	}
 	if ctl.IRQs&(1<<tailorCOM2Pin) != 0 {
 		atomic.And64(&ctl.IRQs, ^uint64(1<<tailorCOM2Pin))
 		tailorCommands(ctl)

@@ -54,6 +54,7 @@ func init() {
 	}
 	ways(&t)
 	seal()
+	checkParams() // now that there is a console to say it on
 	collect(m, f.Have(abi.DeviceRNG) > 0)
 }
 

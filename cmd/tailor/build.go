@@ -26,9 +26,9 @@ type buildOptions struct {
 	trace   string // "syscalls" or ""
 }
 
-func (o *buildOptions) flags(targetHelp string) []cli.Flag {
+func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
 	return []cli.Flag{
-		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parseTarget),
+		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parse),
 		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
@@ -44,7 +44,7 @@ func buildVerb() *verb {
 	var asJSON bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
-		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given"),
+		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	return &verb{
 		name:    "build",
@@ -145,13 +145,16 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// parseTarget refuses unknown targets.
-func parseTarget(s string) (string, error) {
-	if slices.Contains(build.Targets, s) {
+// parseTarget refuses what cannot be built for.
+func parseTarget(s string) (string, error) { return parseOneOf(s, build.Targets) }
+
+// parseOneOf refuses targets that are not known.
+func parseOneOf(s string, known []string) (string, error) {
+	if slices.Contains(known, s) {
 		return s, nil
 	}
-	help := "targets are: " + strings.Join(build.Targets, ", ")
-	if near := cli.Nearest(s, build.Targets); near != "" {
+	help := "targets are: " + strings.Join(known, ", ")
+	if near := cli.Nearest(s, known); near != "" {
 		help = "did you mean " + near + "?"
 	}
 	return "", hint.Errorf(help, "unknown target")

@@ -153,7 +153,24 @@ func (d *deriver) machine() error {
 			return err
 		}
 	}
+	if d.virtio {
+		return d.splitter()
+	}
 	return nil
+}
+
+// splitter lays the part of package params that splits a command line, which
+// imports nothing, into package runtime.
+func (d *deriver) splitter() error {
+	data, err := fs.ReadFile(tailor.Source, "params/split.go")
+	if err != nil {
+		return err
+	}
+	text, err := applyEdits(string(data), []Edit{{Old: "package params\n", New: "package runtime\n"}})
+	if err != nil {
+		return fmt.Errorf("params/split.go: %w", err)
+	}
+	return d.put("runtime/tailor_params.go", []byte(text))
 }
 
 // packages lays the packages named by roots, and all they import that is not

@@ -261,6 +261,14 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		}
 		roots = append(roots, root)
 	}
+	if cfg.Virtio {
+		// Devices are there before what makes system calls is initialized.
+		root, err := d.link("boot/platform", "syscall")
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
 	if err := d.packages(roots); err != nil {
 		return nil, err
 	}
