@@ -1,6 +1,6 @@
 // Package loader holds the programs that start an image from a disk: a boot
 // sector and a second stage for BIOS, and the code of a UEFI application. They
-// are assembled from the .nasm files beside this one; the results are committed,
+// are assembled from the .asm files beside this one; the results are committed,
 // so that building an image needs no assembler, and a test compares them.
 package loader
 

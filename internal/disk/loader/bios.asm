@@ -6,10 +6,11 @@
 ; The disk is read in blocks of 2048 bytes, the sectors of a CD and four of a
 ; disk. What goes wrong is said in one line, then the processor halts.
 ;
-; nasm -f bin -o bios.bin bios.nasm
+; nasm -f bin -o bios.bin bios.asm
 
 %include "hvm.inc"
 
+LINE     equ 0x600		; a message
 INFO     equ 0x1000		; hvm_start_info
 MEMMAP   equ 0x1100		; MAX_RANGES entries
 CMDLINE  equ 0x2000		; MAX_CMDLINE bytes and a zero
@@ -24,7 +25,7 @@ BLOCK    equ 2048
 	jmp short from_cd	; El Torito, no emulation
 	nop
 	nop
-	jmp short from_disk	; mbr.nasm
+	jmp short from_disk	; mbr.asm
 	nop
 	nop
 	db "TLRB"
@@ -175,14 +176,11 @@ check_memory:
 .enough:
 	ret
 .none:
-	mov si, little_memory
-	call say
-	mov eax, edx
-	add eax, 0xfffff
+	lea eax, [edx + 0xfffff]
 	shr eax, 20
-	call say_number
+	mov di, little_memory
 	mov si, mib
-	jmp fail_on
+	jmp fail_number
 
 ; find_rsdp looks for ACPI's root pointer where a BIOS puts it (ACPI 6.4,
 ; section 5.2.5.1). A machine without one boots all the same.
@@ -244,7 +242,6 @@ read:
 	mov dl, [drive]
 	mov ah, 0x42
 	int 0x13
-	mov [status], ah
 	popad
 	jnc .done
 	pushad
@@ -254,16 +251,10 @@ read:
 	popad
 	dec byte [tries]
 	jnz .try
-	mov si, read_error
-	call say
 	mov eax, [at_block]
-	call say_number
-	mov si, with_status
-	call say
-	movzx eax, byte [status]
-	call say_number
-	mov si, newline
-	jmp fail_on
+	mov di, read_error
+	mov si, of_blocks
+	jmp fail_number
 .done:
 	ret
 
@@ -506,26 +497,59 @@ flat:
 
 ; --- messages
 
-; fail says what SI points to, behind "tailor: error:", and halts; fail_on goes
-; on with a line that was begun.
+; fail ends everything with the message that SI points to; fail_number puts the
+; number EAX before SI's text, and DI's before the number.
 fail:
-	xor ax, ax
-	mov es, ax
+	mov di, nothing
+	call begin_line
+	call append
+	jmp end_line
+fail_number:
+	call begin_line
 	push si
-	mov si, error
-	call say
+	mov si, di
+	call append
+	call append_number
 	pop si
-fail_on:
+	call append
+end_line:
+	mov si, newline
+	call append
+	mov si, LINE
 	call say
 	jmp halt
 
-; say_number writes EAX in decimal.
-say_number:
-	mov ebx, 10
+; begin_line begins the message, in LINE. BX is its end from here on.
+begin_line:
+	push si
+	xor bx, bx
+	mov es, bx
+	mov bx, LINE
+	mov si, error
+	call append
+	pop si
+	ret
+
+; append appends the string at SI.
+append:
+	push ax
+.next:
+	lodsb
+	mov [bx], al
+	inc bx
+	test al, al
+	jnz .next
+	dec bx
+	pop ax
+	ret
+
+; append_number appends EAX in decimal.
+append_number:
+	mov edi, 10
 	xor cx, cx
 .digit:
 	xor edx, edx
-	div ebx
+	div edi
 	push dx
 	inc cx
 	test eax, eax
@@ -533,30 +557,31 @@ say_number:
 .write:
 	pop ax
 	add al, '0'
-	call say_byte
+	mov [bx], al
+	inc bx
 	loop .write
 	ret
 
 %include "say16.inc"
 
 error:         db 13, 10, "tailor: error: ", 0
-no_a20:        db "cannot open address line A20", 13, 10, 0
-no_memory:     db "the BIOS lists no memory (INT 15h E820h)", 13, 10, 0
-many_ranges:   db "the BIOS lists more than 128 ranges of memory", 13, 10, 0
-little_memory: db 13, 10, "tailor: error: too little memory: the program needs at least ", 0
-mib:           db " MiB", 13, 10, 0
-read_error:    db 13, 10, "tailor: error: cannot read the disk at block (2048 bytes) ", 0
-with_status:   db ", INT 13h status ", 0
-newline:       db 13, 10, 0
-long_cmdline:  db "TAILOR.TXT has more than 16384 bytes", 13, 10, 0
-bad_cmdline:   db "TAILOR.TXT is damaged: its clusters end too early", 13, 10, 0
-damaged:       db "the program on the disk is damaged: wrong checksum", 13, 10, 0
+newline:       db 13, 10
+nothing:       db 0
+no_a20:        db "cannot open address line A20", 0
+no_memory:     db "the BIOS lists no memory (INT 15h E820h)", 0
+many_ranges:   db "the BIOS lists more than 128 ranges of memory", 0
+little_memory: db "too little memory: the program needs at least ", 0
+mib:           db " MiB", 0
+read_error:    db "the BIOS cannot read the disk at block ", 0
+of_blocks:     db " (of 2048 bytes)", 0
+long_cmdline:  db "TAILOR.TXT has more than 16384 bytes", 0
+bad_cmdline:   db "TAILOR.TXT is damaged: its clusters end too early", 0
+damaged:       db "the program on the disk is damaged: wrong checksum", 0
 file_name:     db "TAILOR  TXT"
 
 shift:  db 0			; sectors a block, binary logarithm
 drive:  db 0
 tries:  db 0
-status: db 0
 	align 8
 at_block: dd 0
 room:     dd 0			; where the command line goes on

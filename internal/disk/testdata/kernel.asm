@@ -1,7 +1,7 @@
 ; A program for the tests: entered as the x86/HVM direct boot ABI has it, it
 ; writes what it was given to COM1 and ends QEMU by its device isa-debug-exit.
 ;
-; nasm -f bin -o kernel.bin kernel.nasm
+; nasm -f bin -o kernel.bin kernel.asm
 
 COM1 equ 0x3f8
 

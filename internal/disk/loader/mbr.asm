@@ -2,7 +2,7 @@
 ; the protective partition table of the GPT. It loads the second stage, which
 ; lies in front of the first partition, and jumps to it.
 ;
-; nasm -f bin -o mbr.bin mbr.nasm
+; nasm -f bin -o mbr.bin mbr.asm
 
 STAGE2_LBA     equ 36		; layout.go has the same
 STAGE2_SECTORS equ 28

@@ -2,13 +2,13 @@
 ; which has the program's memory image as a section of its own. It takes the
 ; machine's memory map and ACPI's root pointer, ends the firmware's services,
 ; moves the memory image to its place and enters it as the x86/HVM direct boot
-; ABI has it (see bios.nasm). What goes wrong is said in one line, on the console
+; ABI has it (see bios.asm). What goes wrong is said in one line, on the console
 ; and on COM1; then the processor halts.
 ;
 ; Numbers are offsets of the UEFI specification 2.10: sections 4.3 (system
 ; table), 7 (boot services), 9.1 (loaded image), 13.4 and 13.5 (files).
 ;
-; nasm -f bin -o uefi.bin uefi.nasm
+; nasm -f bin -o uefi.bin uefi.asm
 
 %include "hvm.inc"
 
@@ -67,7 +67,6 @@ start:
 	mov [system], rdx
 	mov rax, [rdx + 0x60]
 	mov [services], rax
-	call serial_init
 	mov rax, 0x1336ec578	; magic and version
 	mov [info], rax
 	lea rax, [load]
@@ -429,15 +428,13 @@ check_memory:
 	jb .next
 	ret
 .none:
-	lea rsi, [little_memory]
-	call say
 	mov eax, [load]
 	mov ecx, [mem_bytes]
 	lea rax, [rax + rcx + 0xfffff]
 	shr rax, 20
-	call say_number
+	lea rdi, [little_memory]
 	lea rsi, [mib]
-	jmp fail_on
+	jmp fail_number
 
 ; --- after the firmware's end
 
@@ -524,77 +521,96 @@ mover_end:
 
 ; --- messages, while the firmware is there
 
-; fail says what RSI points to and halts; fail_on does so within a line.
+; fail ends everything with the message that RSI points to; fail_number puts the
+; number RAX between RDI's text and RSI's. The whole line goes to the console,
+; then to COM1, for both may end up in one place.
 fail:
+	lea rdi, [nothing]
+	call begin_line
+	call append
+	jmp end_line
+fail_number:
+	call begin_line
 	push rsi
-	lea rsi, [error]
-	call say
+	mov rsi, rdi
+	call append
+	call append_number
 	pop rsi
-fail_on:
-	call say
+	call append
+end_line:
+	lea rsi, [newline]
+	call append
+	and rsp, -16
+	sub rsp, 0x20
+	mov rcx, [system]
+	mov rcx, [rcx + 0x40]
+	test rcx, rcx		; no console
+	jz .serial
+	lea rdx, [line]
+	call [rcx + 8]
+.serial:
+	call serial_init
+	lea rsi, [line]
+.next:
+	lodsw
+	test ax, ax
+	jz .halt
+	mov ah, al
+	mov dx, COM1 + 5
+	mov ecx, 0xffff		; no longer than a real one may take: there may be none
+.wait:
+	in al, dx
+	test al, 0x20
+	loopz .wait
+	mov dx, COM1
+	mov al, ah
+	out dx, al
+	jmp .next
 .halt:
 	cli
 	hlt
 	jmp .halt
 
-; say writes the string at RSI, which ends with a zero.
-say:
-	lodsb
-	test al, al
-	jz .done
+; begin_line begins the message in line. RBX is its end from here on.
+begin_line:
 	push rsi
-	call say_byte
+	lea rbx, [line]
+	lea rsi, [error]
+	call append
 	pop rsi
-	jmp say
-.done:
 	ret
 
-; say_number writes RAX in decimal.
-say_number:
-	mov ebx, 10
+; append appends the string at RSI as UTF-16.
+append:
+	push rax
+.next:
+	lodsb
+	movzx eax, al
+	mov [rbx], ax
+	add rbx, 2
+	test al, al
+	jnz .next
+	sub rbx, 2
+	pop rax
+	ret
+
+; append_number appends RAX in decimal.
+append_number:
+	mov edi, 10
 	xor ecx, ecx
 .digit:
 	xor edx, edx
-	div rbx
+	div rdi
 	push rdx
 	inc ecx
 	test rax, rax
 	jnz .digit
 .write:
 	pop rax
-	add al, '0'
-	push rcx
-	call say_byte
-	pop rcx
+	add eax, '0'
+	mov [rbx], ax
+	add rbx, 2
 	loop .write
-	ret
-
-; say_byte writes AL, wherever the stack is.
-say_byte:
-	push rbp
-	mov rbp, rsp
-	and rsp, -16
-	sub rsp, 0x30
-	movzx eax, al
-	mov [rsp + 0x28], eax	; a character and a zero
-	mov dx, COM1 + 5
-	mov ecx, 0xffff
-.wait:
-	in al, dx
-	test al, 0x20
-	loopz .wait
-	mov dx, COM1
-	mov al, [rsp + 0x28]
-	out dx, al
-	mov rcx, [system]
-	mov rcx, [rcx + 0x40]
-	test rcx, rcx		; no console
-	jz .done
-	lea rdx, [rsp + 0x28]
-	call [rcx + 8]
-.done:
-	mov rsp, rbp
-	pop rbp
 	ret
 
 ; serial_init sets COM1 to 115200 baud, 8 bits, no parity.
@@ -613,16 +629,18 @@ serial_init:
 	db 1, 0, 3, 0x80, 0, 1, 1, 0, 3, 3
 
 error:         db 13, 10, "tailor: error: ", 0
-damaged:       db "the program in BOOTX64.EFI is damaged: wrong checksum", 13, 10, 0
-no_low:        db "no free memory between 384 and 640 KiB", 13, 10, 0
-no_room:       db "too little memory: no room for a copy of the program", 13, 10, 0
-no_map:        db "the firmware gives no memory map", 13, 10, 0
-no_exit:       db "the firmware does not end its services (ExitBootServices)", 13, 10, 0
-many_ranges:   db "the firmware lists more than 128 ranges of memory", 13, 10, 0
-little_memory: db 13, 10, "tailor: error: too little memory in one piece: the program needs all up to ", 0
-mib:           db " MiB", 13, 10, 0
-long_cmdline:  db "TAILOR.TXT has more than 16384 bytes", 13, 10, 0
-bad_cmdline:   db "TAILOR.TXT cannot be read", 13, 10, 0
+newline:       db 13, 10
+nothing:       db 0
+damaged:       db "the program in BOOTX64.EFI is damaged: wrong checksum", 0
+no_low:        db "no free memory between 384 and 640 KiB", 0
+no_room:       db "too little memory: no room for a copy of the program", 0
+no_map:        db "the firmware gives no memory map", 0
+no_exit:       db "the firmware does not end its services (ExitBootServices)", 0
+many_ranges:   db "the firmware lists more than 128 ranges of memory", 0
+little_memory: db "too little memory, or not in one piece: the program needs at least ", 0
+mib:           db " MiB", 0
+long_cmdline:  db "TAILOR.TXT has more than 16384 bytes", 0
+bad_cmdline:   db "TAILOR.TXT cannot be read", 0
 
 	align 8, db 0
 loaded_image_guid:
@@ -672,4 +690,5 @@ info:      resb 24		; magic, version, flags, modules
 .memmap:   resq 1
 .ranges:   resd 1
            resd 1
+line:      resw 256
 map:       resb MAP_BYTES
