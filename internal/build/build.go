@@ -18,12 +18,13 @@ import (
 
 // The targets a package can be built for.
 const (
-	Unix = "unix" // a static Linux program
-	HVT  = "hvt"  // a virtual machine under Tailor's own monitor
+	Unix   = "unix"   // a static Linux program
+	HVT    = "hvt"    // a virtual machine under Tailor's own monitor
+	Virtio = "virtio" // a virtual machine under any other one
 )
 
 // Targets lists the targets, the strongest first.
-var Targets = []string{HVT, Unix}
+var Targets = []string{HVT, Virtio, Unix}
 
 // textAddr is where the linker puts an image's text: one page above
 // abi.ImageBase, which is left for the ELF header.
@@ -69,7 +70,7 @@ type Config struct {
 // only ever grows.
 type Result struct {
 	Image   string `json:"image"`   // absolute path
-	Target  string `json:"target"`  // "hvt" or "unix"
+	Target  string `json:"target"`  // "hvt", "virtio" or "unix"
 	Arch    string `json:"arch"`    // GOARCH
 	Go      string `json:"go"`      // Go release, "go1.26.8"
 	Tailor  string `json:"tailor"`  // version of this tool

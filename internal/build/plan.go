@@ -132,7 +132,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Extra: flags.overlay,
 	}
 	return nil
 }
