@@ -80,10 +80,15 @@ const (
 	ServiceFS = 7
 	// ServiceUnmask lets pin RDI of the I/O APICs interrupt.
 	ServiceUnmask = 8
+	// ServiceResume continues with the registers of Control.Interrupt.
+	ServiceResume = 9
+	// ServiceTimer makes the local APIC's timer interrupt after RDI counts; with 0
+	// it does not.
+	ServiceTimer = 10
 )
 
 // Interrupt vectors. An interrupt does nothing but set a bit of [Control.IRQs]
-// and end ServiceIdle; ring 3 runs with interrupts off.
+// and end ServiceIdle, unless it is diverted.
 const (
 	VectorTimer = 0x50 // the local APIC's timer
 	VectorMSI   = 0x60 // for message-signalled interrupts of any device

@@ -28,6 +28,8 @@ func tailorBell(register, value uintptr) {
 		tailorIdle(value)
 	case abi.BellExit:
 		tailorOff(value)
+	case abi.BellProfile:
+		tailorProfilePeriod(int64(value))
 	}
 }
 
@@ -164,13 +166,17 @@ func tailorIdle(deadline uintptr) {
 	tailorService(abi.ServiceIdle, counts, 0, 0)
 	ctl := tailorControl()
 	irqs := atomic.Xchg64(&ctl.IRQs, 0)
+	commands := irqs&(1<<tailorCOM2Pin) != 0
 	for pin := uintptr(0); pin < abi.NumPins && irqs<<(64-abi.NumPins) != 0; pin++ {
 		if a := &tailorAck[pin]; irqs&(1<<pin) != 0 && a.status != 0 {
 			tailor_store32(a.ack, tailor_load32(a.status))
 		}
 		irqs &^= 1 << pin
 	}
-	tailorCommands(ctl)
+	if commands {
+		tailorCommands(ctl)
+	}
+	tailorTick()
 }
 
 // How the machine is switched off, or reset if that is what there is.

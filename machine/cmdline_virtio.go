@@ -133,6 +133,7 @@ func tailorArgs() bool {
 		info.Flags |= abi.BootVerbose
 	}
 	tailorControlOpen()
+	tailorWatchInit()
 	return true
 }
 
@@ -146,9 +147,11 @@ func tailorEnvs() bool {
 
 // tailorOSInit is called when the runtime starts, before there is a heap.
 func tailorOSInit() {
+	tailorFloatInit()
 	tailor_out8(tailorCOM1+tailorUARTEnable, 0)
 	tailor_out8(tailorCOM1+tailorUARTLine, 3)
 	tailorClockInit()
+	tailorBootInfo().Flags |= abi.BootInterrupts
 	for i := range tailorStartRandom {
 		tailorStartRandom[i] = tailorRandomByte(i)
 	}

@@ -56,6 +56,7 @@ func tailorControlOpen() {
 	tailor_out8(tailorCOM2+tailorUARTModem, 0x0b) // interrupts leave the chip
 	tailorService(abi.ServiceUnmask, tailorCOM2Pin, 0, 0)
 	tailorControlled = true
+	tailorControl().Diverted |= 1 << tailorCOM2Pin
 }
 
 // tailorCommands takes signals from the channel.
@@ -63,25 +64,22 @@ func tailorControlOpen() {
 //go:nosplit
 //go:nowritebarrierrec
 func tailorCommands(ctl *abi.Control) {
-	for tailorControlled && tailor_in8(tailorCOM2+tailorUARTStatus)&1 != 0 {
+	for tailor_in8(tailorCOM2+tailorUARTStatus)&1 != 0 {
 		if s := tailor_in8(tailorCOM2); s > 0 && s < 65 {
-			atomic.Or64(&ctl.SigPending, 1<<(s-1))
+			ctl.SigPending |= 1 << (s - 1)
 		}
 	}
 }
 
-// tailorLookEvery is how many turns of the event loop go without a look at the
-// channel: reading a port is a VM exit.
-const tailorLookEvery = 256
-
 // tailorLookAround is called at each turn of the event loop. Signals that nobody
 // catches end the program here: there is no monitor to do that.
 func tailorLookAround(ctl *abi.Control) {
-	if !tailorControlled {
-		return
-	}
-	if ctl.LoopCount%tailorLookEvery == 0 {
+	if ctl.IRQs&(1<<tailorCOM2Pin) != 0 {
+		atomic.And64(&ctl.IRQs, ^uint64(1<<tailorCOM2Pin))
 		tailorCommands(ctl)
+	}
+	if ctl.SigPending == 0 {
+		return
 	}
 	for pending := ctl.SigPending &^ ctl.SigCaught; pending != 0; pending &= pending - 1 {
 		s := uint32(sys.TrailingZeros64(pending)) + 1

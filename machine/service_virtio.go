@@ -13,12 +13,16 @@ import (
 const (
 	tailorServiceVector = abi.ServiceVector
 	tailorServiceFS     = abi.ServiceFS
+	tailorServiceResume = abi.ServiceResume
 )
 
 // tailorService asks ring 0.
 //
 //go:noescape
 func tailorService(number, a, b, c uintptr) (r, count uintptr)
+
+// tailorFloatInit sets the floating-point control register to its default.
+func tailorFloatInit()
 
 // tailorTSC returns the time stamp counter.
 func tailorTSC() uint64

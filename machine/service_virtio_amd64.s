@@ -25,6 +25,14 @@ TEXT tailorSetFS(SB),NOSPLIT|NOFRAME,$0
 	SERVICE
 	RET
 
+// func tailorFloatInit()
+// What firmware has left of the floating-point units: ring 0 leaves it to us,
+// because a KVM that emulates ring 0 does not know the instruction.
+TEXT ·tailorFloatInit(SB),NOSPLIT,$8-0
+	MOVL	$0x1f80, 0(SP)
+	LDMXCSR	0(SP)
+	RET
+
 // func tailorTSC() uint64
 TEXT ·tailorTSC(SB),NOSPLIT,$0-8
 	LFENCE
@@ -126,3 +134,22 @@ TEXT ·tailor_store64(SB),NOSPLIT,$0-16
 	MOVQ	v+8(FP), AX
 	MOVQ	AX, (CX)
 	RET
+
+// tailorInterruptSignal returns what an interrupt is, from the frame at SI: the
+// signal in DI, 0 for none, si_code in AX and the argument in CX. It keeps R13.
+TEXT tailorInterruptSignal(SB),NOSPLIT,$48-0
+	MOVQ	R13, 40(SP)
+	MOVQ	0(SI), DI
+	MOVQ	DI, 0(SP)
+	CALL	·tailorInterruptIs(SB)
+	MOVQ	8(SP), DI
+	MOVQ	16(SP), AX
+	MOVQ	24(SP), CX
+	MOVQ	40(SP), R13
+	RET
+
+// tailorResume continues with the registers of Control.Interrupt.
+TEXT tailorResume(SB),NOSPLIT|NOFRAME,$0
+	MOVL	$const_tailorServiceResume, AX
+	SERVICE
+	INT	$3				// never reached

@@ -164,21 +164,40 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 	if err != nil {
 		return err
 	}
+	files, err := p.archive(ctx)
+	if err != nil {
+		return err
+	}
 	cfg := ring0.Config{Entry: raw.Entry, End: raw.End, Reserve: virtioReserve, Name: clip(p.Name(), ring0.MaxName)}
 	for _, s := range raw.Segments {
 		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: s.Vaddr, End: s.End(), Rights: ring0.Rights(s.Prot&image.ProtWrite != 0, s.Prot&image.ProtExec != 0)})
+	}
+	if n := uint64(len(files)); n > 0 {
+		cfg.Files, cfg.FilesLen, cfg.End = raw.End, n, raw.End+n
+		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: raw.End, End: cfg.End, Rights: ring0.MapR})
 	}
 	stub, err := ring0.BootStub(cfg)
 	if err != nil {
 		return err
 	}
-	img, err := image.AddBootStub(elf, p.note(), stub, ring0.EntryLinux, ring0.EntryPVH)
+	img, err := image.AddBootStub(elf, p.note(), image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
 	if err != nil {
 		return err
 	}
 	return replaceFile(output, 0o666, func(w io.Writer) error {
 		return p.cfg.writeFormat(w, img)
 	})
+}
+
+// archive returns the files that go into the image, nil for none: a loader puts
+// them into memory with the rest.
+func (p *Plan) archive(ctx context.Context) ([]byte, error) {
+	if p.files == nil {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	err := p.files.Write(ctx, &b)
+	return b.Bytes(), err
 }
 
 // clip shortens a name to n bytes at the most.

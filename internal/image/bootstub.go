@@ -27,11 +27,16 @@ func ParseRaw(file []byte) (*Image, error) {
 	})
 }
 
+// A BootStub is what makes an image one of the virtio target.
+type BootStub struct {
+	Code       []byte // to be loaded at abi.BootStubAddr
+	Linux, PVH uint64 // where loaders enter it, by Linux's 64-bit protocol and by PVH
+	Files      []byte // of the image, whole pages, to be loaded behind it; nil for none
+}
+
 // AddBootStub returns an image of the virtio target: file, an executable that
-// Go's linker made, with note n, and with stub, to be loaded at
-// abi.BootStubAddr, where loaders begin: at the address linux if they follow
-// Linux's 64-bit boot protocol, at pvh if they follow PVH.
-func AddBootStub(file []byte, n Note, stub []byte, linux, pvh uint64) ([]byte, error) {
+// Go's linker made, with note n and a boot stub.
+func AddBootStub(file []byte, n Note, stub BootStub) ([]byte, error) {
 	f, err := newReader(bytes.NewReader(file), uint64(len(file)))
 	if err != nil {
 		return nil, err
@@ -49,11 +54,16 @@ func AddBootStub(file []byte, n Note, stub []byte, linux, pvh uint64) ([]byte, e
 	if _, err := e.growProgs(); err != nil {
 		return nil, err
 	}
-	if err := e.addEntryNote(pvh); err != nil {
+	if err := e.addEntryNote(stub.PVH); err != nil {
 		return nil, err
 	}
-	e.addStub(stub)
-	e.hdr.Entry = linux
+	e.addStub(stub.Code)
+	e.hdr.Entry = stub.Linux
+	if len(stub.Files) > 0 {
+		if err := e.addFiles(stub.Files); err != nil {
+			return nil, err
+		}
+	}
 	if err := e.writeHeaders(); err != nil {
 		return nil, err
 	}
@@ -83,6 +93,37 @@ func (e *editor) addStub(stub []byte) {
 	}
 	copy(e.progs[first+1:], e.progs[first:])
 	e.progs[first] = p
+}
+
+// addFiles appends the files and a program header for them: the last segment's
+// successor.
+func (e *editor) addFiles(files []byte) error {
+	if err := e.writeHeaders(); err != nil {
+		return err
+	}
+	// growProgs looks at the file as it was.
+	var err error
+	if e.reader, err = newReader(bytes.NewReader(e.out), uint64(len(e.out))); err != nil {
+		return err
+	}
+	i, err := e.growProgs()
+	if err != nil {
+		return err
+	}
+	end := uint64(0)
+	for _, p := range e.progs {
+		if elf.ProgType(p.Type) == elf.PT_LOAD {
+			end = pageUp(p.Vaddr + p.Memsz)
+		}
+	}
+	n := uint64(len(files))
+	e.out = append(e.out, make([]byte, pageUp(uint64(len(e.out)))-uint64(len(e.out)))...)
+	e.progs[i] = elf.Prog64{
+		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R), Off: uint64(len(e.out)),
+		Vaddr: end, Paddr: end, Filesz: n, Memsz: n, Align: abi.PageSize,
+	}
+	e.out = append(e.out, files...)
+	return nil
 }
 
 // addEntryNote appends the note that names the 32-bit entry, in the place of the

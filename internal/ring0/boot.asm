@@ -28,6 +28,7 @@ h_reserve:	dq 0		; bytes above the image without which it does not start
 h_pages:	dq 0		; pages of page tables
 h_copies:	dd 0, 0		; address and number of copies: from, to, bytes (dd)
 h_maps:		dd 0, 0		; address and number of maps: start, end, rights (dq)
+h_files:	dq 0, 0		; where the image's files are, and their bytes
 h_name:		times 64 db 0
 
 %if ($ - $$) != HEADER_END
@@ -262,6 +263,10 @@ prepare:
 	mov	rax, [h_imageEnd]
 	mov	[BOOT_ADDR+B_IMAGE_END], rax
 	mov	dword [BOOT_ADDR+B_PLATFORM], PLATFORM_ADDR
+	mov	rax, [h_files]
+	mov	[BOOT_ADDR+B_FILES], rax
+	mov	rax, [h_files+8]
+	mov	[BOOT_ADDR+B_FILES_LEN], rax
 
 	; Page tables, from R12 to R8.
 	mov	rdi, r12

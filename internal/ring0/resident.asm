@@ -128,10 +128,6 @@ enter:
 	lapic_write LAPIC_LINT1, MASKED
 	lapic_write LAPIC_DIVIDE, 0xb	; by 1
 	lapic_write LAPIC_TIMER, VECTOR_TIMER	; one-shot
-	fninit
-	push	0x1f80
-	ldmxcsr	[rsp]
-
 	mov	eax, SEL_USER_DATA
 	mov	ds, eax
 	mov	es, eax
@@ -140,7 +136,7 @@ enter:
 	mov	gs, eax
 	push	SEL_USER_DATA
 	push	r9
-	push	2			; RFLAGS: interrupts off
+	push	0x202			; RFLAGS: interrupts on
 	push	SEL_USER_CODE
 	push	r8
 	xor	ebx, ebx
@@ -155,7 +151,9 @@ gdtr:	dw GDT_SIZE - 1
 idtr:	dw VECTOR_END*16 - 1
 	dq IDT
 
-; interrupt notes an interrupt in Control.IRQs. It comes only while idle halts.
+; interrupt notes an interrupt in Control.IRQs, and may divert ring 3.
+INT_FRAME	equ CONTROL_ADDR + C_INTERRUPT
+
 interrupt:
 	push	rax
 	push	rcx
@@ -170,12 +168,98 @@ interrupt:
 	mov	eax, 62
 .set:
 	lock bts qword [CONTROL_ADDR+C_IRQS], rax
-	mov	eax, LAPIC_EOI
-	mov	dword [rax], 0
+	mov	ecx, LAPIC_EOI
+	mov	dword [rcx], 0
+	test	byte [rsp+32], 3	; CS: from ring 3?
+	jz	.back
+	bt	qword [CONTROL_ADDR+C_DIVERTED], rax
+	jnc	.back
+	cmp	qword [CONTROL_ADDR+C_ENTRY], 0
+	je	.back
+	cmp	qword [CONTROL_ADDR+C_INT_BUSY], 0
+	jne	.back
+	mov	rcx, [rsp+48]		; RSP
+%assign i 0
+%rep 2
+	cmp	rcx, [CONTROL_ADDR+C_MASKED+i*16]
+	jb	.free%[i]
+	cmp	rcx, [CONTROL_ADDR+C_MASKED+i*16+8]
+	jb	.back
+.free%[i]:
+%assign i i+1
+%endrep
+	; abi.TrapFrame: what was interrupted, as the monitor does.
+	mov	[INT_FRAME+15*8], rcx
+	mov	[INT_FRAME+18*8], rax	; the bit
+	mov	qword [INT_FRAME+21*8], 1	; Busy
+	mov	[INT_FRAME+0*8], r8
+	mov	[INT_FRAME+1*8], r9
+	mov	[INT_FRAME+2*8], r10
+	mov	[INT_FRAME+3*8], r11
+	mov	[INT_FRAME+4*8], r12
+	mov	[INT_FRAME+5*8], r13
+	mov	[INT_FRAME+6*8], r14
+	mov	[INT_FRAME+7*8], r15
+	mov	[INT_FRAME+8*8], rdi
+	mov	[INT_FRAME+9*8], rsi
+	mov	[INT_FRAME+10*8], rbp
+	mov	[INT_FRAME+11*8], rbx
+	mov	[INT_FRAME+12*8], rdx
+	mov	rax, [rsp+8]
+	mov	[INT_FRAME+13*8], rax
+	mov	rax, [rsp]
+	mov	[INT_FRAME+14*8], rax
+	mov	rax, [rsp+24]
+	mov	[INT_FRAME+16*8], rax
+	mov	rax, [rsp+40]
+	mov	[INT_FRAME+17*8], rax
+	mov	rax, [CONTROL_ADDR+C_ENTRY]
+	mov	[rsp+24], rax
+	mov	qword [rsp+40], 0x202
+	mov	rax, [CONTROL_ADDR+C_TRAP_STACK]
+	mov	[rsp+48], rax
+.back:
 	pop	rcx
 	pop	rax
 	add	rsp, 8
 spurious:
+	iretq
+
+; resume is the way back. RFLAGS are those that a program may set, with
+; interrupts on.
+resume:
+	mov	rax, [INT_FRAME+16*8]
+	mov	[rsp], rax
+	mov	rax, [INT_FRAME+17*8]
+	and	eax, 0xcd5
+	or	eax, 0x202
+	mov	[rsp+16], rax
+	mov	rax, [INT_FRAME+15*8]
+	mov	[rsp+24], rax
+	mov	qword [INT_FRAME+21*8], 0
+	mov	r8, [INT_FRAME+0*8]
+	mov	r9, [INT_FRAME+1*8]
+	mov	r10, [INT_FRAME+2*8]
+	mov	r11, [INT_FRAME+3*8]
+	mov	r12, [INT_FRAME+4*8]
+	mov	r13, [INT_FRAME+5*8]
+	mov	r14, [INT_FRAME+6*8]
+	mov	r15, [INT_FRAME+7*8]
+	mov	rdi, [INT_FRAME+8*8]
+	mov	rsi, [INT_FRAME+9*8]
+	mov	rbp, [INT_FRAME+10*8]
+	mov	rbx, [INT_FRAME+11*8]
+	mov	rdx, [INT_FRAME+12*8]
+	mov	rax, [INT_FRAME+13*8]
+	mov	rcx, [INT_FRAME+14*8]
+	iretq
+
+timer:
+	mov	eax, 0xffffffff
+	cmp	rdi, rax
+	cmovb	rax, rdi
+	mov	ecx, LAPIC_INITIAL
+	mov	[rcx], eax
 	iretq
 
 ; service: RAX is the number.
@@ -188,21 +272,21 @@ service:
 	iretq
 	align	8
 .table:
-	dq	idle, svcMap, ports, seal, calibrate, clock, reset, setfs, unmask
+	dq	idle, svcMap, ports, seal, calibrate, clock, reset, setfs, unmask, resume, timer
 SERVICE_END	equ ($ - .table) / 8
 
 idle:
-	test	rdi, rdi
-	jz	.halt
 	mov	eax, 0xffffffff
 	cmp	rdi, rax
 	cmovb	rax, rdi
 	mov	ecx, LAPIC_INITIAL
 	mov	[rcx], eax
-.halt:
+	cmp	qword [CONTROL_ADDR+C_IRQS], 0
+	jne	.end			; one has come since ring 3 looked
 	sti
 	hlt
 	cli
+.end:
 	iretq
 
 ; svcMap maps a range that is none of the guest's memory and no interrupt

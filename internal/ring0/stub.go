@@ -56,7 +56,7 @@ const (
 // The stub's header and the room it leaves for what follows its code.
 const (
 	headerAt  = 32
-	headerEnd = headerAt + 112
+	headerEnd = headerAt + 128
 	maxStub   = 0x4000 // bytes: its own variables lie behind
 
 	// MaxName is the length in bytes of a program's name at the most.
@@ -78,6 +78,9 @@ type Config struct {
 	Reserve  uint64 // bytes behind it without which it does not start
 	Segments []Segment
 	Name     string // of the program
+	// Files is the address of the image's files, one of its segments, and FilesLen
+	// their bytes; 0 for none.
+	Files, FilesLen uint64
 }
 
 // BootStub returns what belongs at BootAddr.
@@ -93,7 +96,9 @@ func BootStub(c Config) ([]byte, error) {
 	le.PutUint64(h[8:], c.End)
 	le.PutUint64(h[16:], c.Reserve)
 	le.PutUint64(h[24:], tablePages(c.End))
-	copy(h[48:], c.Name)
+	le.PutUint64(h[48:], c.Files)
+	le.PutUint64(h[56:], c.FilesLen)
+	copy(h[64:], c.Name)
 
 	pad(&stub)
 	le.PutUint32(h[40:], uint32(BootAddr+len(stub)))
@@ -159,7 +164,7 @@ func stubCopies() []stubCopy {
 
 // virtioStubs are the trap stubs of the virtio target.
 func virtioStubs() []byte {
-	return trapStubs(func(a *x86) {
+	return trapStubs(rflagsFixed|rflagsInterrupt, func(a *x86) {
 		a.emit(0xe9) // JMP
 		a.emit32(uint32(slotFatal - (StubAddr + len(a.code) + 4)))
 	})

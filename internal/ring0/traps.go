@@ -41,6 +41,12 @@ const (
 	TSSSize       = 0x68
 )
 
+// Bits of RFLAGS.
+const (
+	rflagsFixed     = 1 << 1
+	rflagsInterrupt = 1 << 9
+)
+
 // Types of a task state segment: KVM wants the one that is in use, LTR one that
 // is not.
 const (
@@ -161,7 +167,7 @@ func pushesError(v int) bool {
 // MonitorStubs assembles the stubs of a guest under Tailor's monitor, where what
 // ring 3 cannot take rings BellTrap.
 func MonitorStubs() []byte {
-	return trapStubs(func(a *x86) {
+	return trapStubs(rflagsFixed, func(a *x86) {
 		var control abi.Control
 		a.emit(0x48, 0x8b, 0x4c, 0x24, 16) // MOV RCX, [RSP+16]: RIP
 		a.store(rcx, uint32(abi.ControlAddr+unsafe.Offsetof(control.Trap)+unsafe.Offsetof(control.Trap.RIP)))
@@ -175,8 +181,9 @@ func MonitorStubs() []byte {
 // (vector, error code, RIP, CS, RFLAGS, RSP, SS) and jumps to the common part,
 // which saves ring 3's registers where the guest can read them and returns to
 // the guest's handler in ring 3. An exception in ring 0, or while the guest
-// has not taken the last one, or before it has a handler, goes on at fatal.
-func trapStubs(fatalCode func(*x86)) []byte {
+// has not taken the last one, or before it has a handler, goes on at fatal. The guest's handler begins with the
+// given flags.
+func trapStubs(flags uint32, fatalCode func(*x86)) []byte {
 	var control abi.Control
 	ctl := func(off uintptr) uint32 { return uint32(abi.ControlAddr + off) }
 	frame := func(off uintptr) uint32 { return ctl(unsafe.Offsetof(control.Trap) + off) }
@@ -215,9 +222,10 @@ func trapStubs(fatalCode func(*x86)) []byte {
 	a.pop(frame(unsafe.Offsetof(control.Trap.RSP)))
 	// SS is left on the stack as the first word of the frame to return with.
 	a.load(rax, ctl(unsafe.Offsetof(control.TrapStack)))
-	a.store(rax, busy)        // a stack's address is not zero
-	a.emit(0x50)              // PUSH RAX: RSP
-	a.emit(0x6a, 2)           // PUSH 2: RFLAGS
+	a.store(rax, busy) // a stack's address is not zero
+	a.emit(0x50)       // PUSH RAX: RSP
+	a.emit(0x68)       // PUSH: RFLAGS
+	a.emit32(flags)
 	a.emit(0x6a, SelUserCode) // PUSH CS
 	a.load(rax, ctl(unsafe.Offsetof(control.TrapEntry)))
 	a.emit(0x50)       // PUSH RAX: RIP
