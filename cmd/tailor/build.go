@@ -47,8 +47,8 @@ func buildVerb() *verb {
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
 		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given"),
-		diskFlags(&o),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
+	flags = append(flags, diskFlags(&o)...)
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
