@@ -26,7 +26,20 @@ func (c *content) add(off int64, data []byte) {
 // zeros is what is written where nothing is.
 var zeros [64 << 10]byte
 
+// A sparse writer is a new file, where what was passed over is zero.
+type sparse interface {
+	io.Seeker
+	Truncate(size int64) error
+}
+
 func writeZeros(w io.Writer, n int64) error {
+	if s, ok := w.(sparse); ok {
+		at, err := s.Seek(n, io.SeekCurrent)
+		if err != nil {
+			return err
+		}
+		return s.Truncate(at)
+	}
 	for n > 0 {
 		m, err := w.Write(zeros[:min(n, int64(len(zeros)))])
 		if err != nil {
@@ -37,7 +50,7 @@ func writeZeros(w io.Writer, n int64) error {
 	return nil
 }
 
-// writeRaw writes all of it.
+// writeRaw writes all of it. A new file takes no room for what is zero.
 func (c *content) writeRaw(w io.Writer) error {
 	at := int64(0)
 	for _, e := range c.extents {

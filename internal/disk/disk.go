@@ -33,7 +33,8 @@ const (
 
 // Write writes a disk in one of the Formats. elf is an image of the target
 // virtio, params the command line that it starts with. A disk that was begun may
-// not be used if there is an error.
+// not be used if there is an error. Of a file, which must be new, only what is not
+// zero is written.
 func Write(w io.Writer, format string, elf []byte, params string) error {
 	if !slices.Contains(Formats, format) {
 		return hint.Errorf("formats of a disk are: raw, qcow2, iso", "unknown format %q", format)

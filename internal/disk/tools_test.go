@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/xtest"
@@ -60,6 +61,29 @@ func TestDeterminism(t *testing.T) {
 		if format != QCOW2 && len(a)%mib != 0 {
 			t.Errorf("%s has %d bytes", format, len(a))
 		}
+	}
+}
+
+// A file has the same bytes as a stream, and takes less room.
+func TestSparseFile(t *testing.T) {
+	image, _ := testImage(t, 4096, 0)
+	f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := Write(f, Raw, image, testParams); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, write(t, Raw, image, testParams)) {
+		t.Error("the file differs from the stream")
+	}
+	if info, err := f.Stat(); err != nil || info.Sys().(*syscall.Stat_t).Blocks*512 > info.Size()/2 {
+		t.Errorf("not sparse: %v, %v", info, err)
 	}
 }
 
