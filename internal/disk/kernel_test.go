@@ -17,7 +17,7 @@ func TestReadKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if k.load != testLoad || k.entry != testLoad || k.memory != testData-testLoad+8000+3&^3 {
+	if k.load != testLoad || k.entry != testLoad || k.memory != testData-testLoad+8000 {
 		t.Errorf("load %#x, entry %#x, memory %d", k.load, k.entry, k.memory)
 	}
 	if want := (testData - testLoad + 5000 + block - 1) / block * block; len(k.data) != want {
