@@ -121,6 +121,8 @@ func TestBootBIOS(t *testing.T) {
 		{"q35 ahci", Raw, "-M q35 -drive file=DISK,format=raw,if=none,id=d -device ide-hd,drive=d"},
 		{"pc ide", QCOW2, "-M pc -drive file=DISK,format=qcow2,if=ide"},
 		{"pc scsi", QCOW2, "-M pc -device virtio-scsi-pci -drive file=DISK,format=qcow2,if=none,id=d -device scsi-hd,drive=d"},
+		{"q35 nvme", Raw, "-M q35 -drive file=DISK,format=raw,if=none,id=d -device nvme,drive=d,serial=1"},
+		{"q35 usb", ISO, "-M q35 -device qemu-xhci -drive file=DISK,format=raw,if=none,id=d -device usb-storage,drive=d"},
 		{"q35 cd", ISO, "-M q35 -cdrom DISK"},
 		{"pc cd", ISO, "-M pc -cdrom DISK"},
 		{"q35 iso as disk", ISO, "-M q35 -drive file=DISK,format=raw,if=virtio"},
@@ -140,12 +142,30 @@ func TestBootUEFI(t *testing.T) {
 	for _, c := range []struct{ name, format, args, memory string }{
 		{"q35 virtio", Raw, "-M q35 -drive file=DISK,format=raw,if=virtio", "128M"},
 		{"q35 cd", ISO, "-M q35 -cdrom DISK", "128M"},
+		{"q35 iso as disk", ISO, "-M q35 -device qemu-xhci -drive file=DISK,format=raw,if=none,id=d -device usb-storage,drive=d", "128M"},
 		{"pc ide", QCOW2, "-M pc -drive file=DISK,format=qcow2,if=ide", "5G"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			m := machine{args: c.args, memory: c.memory, uefi: true}
 			wantStarted(t, m.boot(t, writeFile(t, c.format, image, testParams)), testParams, sums)
 		})
+	}
+}
+
+// A program of which El Torito cannot say how long the partition is, and whose
+// partition needs larger clusters.
+func TestBootLarge(t *testing.T) {
+	if testing.Short() {
+		t.Skip("OVMF takes seconds")
+	}
+	image, sums := testImage(t, 140<<20, 0)
+	iso := writeFile(t, ISO, image, testParams)
+	edit(t, iso, testParams)
+	for _, m := range []machine{
+		{args: "-M q35 -cdrom DISK", memory: "256M"},
+		{args: "-M q35 -cdrom DISK", memory: "768M", uefi: true},
+	} {
+		wantStarted(t, m.boot(t, iso), testParams, sums)
 	}
 }
 

@@ -497,71 +497,7 @@ flat:
 
 ; --- messages
 
-; fail ends everything with the message that SI points to; fail_number puts the
-; number EAX before SI's text, and DI's before the number.
-fail:
-	mov di, nothing
-	call begin_line
-	call append
-	jmp end_line
-fail_number:
-	call begin_line
-	push si
-	mov si, di
-	call append
-	call append_number
-	pop si
-	call append
-end_line:
-	mov si, newline
-	call append
-	mov si, LINE
-	call say
-	jmp halt
-
-; begin_line begins the message, in LINE. BX is its end from here on.
-begin_line:
-	push si
-	xor bx, bx
-	mov es, bx
-	mov bx, LINE
-	mov si, error
-	call append
-	pop si
-	ret
-
-; append appends the string at SI.
-append:
-	push ax
-.next:
-	lodsb
-	mov [bx], al
-	inc bx
-	test al, al
-	jnz .next
-	dec bx
-	pop ax
-	ret
-
-; append_number appends EAX in decimal.
-append_number:
-	mov edi, 10
-	xor cx, cx
-.digit:
-	xor edx, edx
-	div edi
-	push dx
-	inc cx
-	test eax, eax
-	jnz .digit
-.write:
-	pop ax
-	add al, '0'
-	mov [bx], al
-	inc bx
-	loop .write
-	ret
-
+%include "fail16.inc"
 %include "say16.inc"
 
 error:         db 13, 10, "tailor: error: ", 0
