@@ -170,6 +170,9 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 	}
 	cfg := ring0.Config{Entry: raw.Entry, End: raw.End, Reserve: virtioReserve, Name: clip(p.Name(), ring0.MaxName)}
 	for _, s := range raw.Segments {
+		if s.Memsz > s.Filesz {
+			cfg.Zero, cfg.ZeroLen = s.Vaddr+s.Filesz, s.Memsz-s.Filesz // the last segment alone
+		}
 		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: s.Vaddr, End: s.End(), Rights: ring0.Rights(s.Prot&image.ProtWrite != 0, s.Prot&image.ProtExec != 0)})
 	}
 	if n := uint64(len(files)); n > 0 {

@@ -20,7 +20,7 @@ type rule struct {
 	why        string
 }
 
-var guest = []string{"abi", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "virtio/..."}
+var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "virtio/..."}
 
 var rules = []rule{
 	{packages: guest, only: guest,
