@@ -188,8 +188,7 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 		return err
 	}
 	return replaceFile(output, 0o666, func(w io.Writer) error {
-		_, err := w.Write(img)
-		return err
+		return p.cfg.writeFormat(w, img)
 	})
 }
 
@@ -221,7 +220,7 @@ func copyFile(from, to string) error {
 
 func (p *Plan) result() (*Result, error) {
 	r := &Result{
-		Image: p.Output, Target: p.Target, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
+		Image: p.Output, Target: p.Target, Format: p.Format, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
 		ABI: p.ABI, Package: p.Package, Devices: p.Devices,
 	}
 	info, err := os.Stat(p.Output)
