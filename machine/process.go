@@ -1,9 +1,10 @@
-//go:build tailoros
+//go:build tailoros && !tailorvirtio
 
 package runtime
 
 import (
 	"Tailor/abi"
+	goabi "internal/abi"
 	"unsafe"
 )
 
@@ -19,6 +20,14 @@ func tailorBell(register, value uintptr)
 
 // tailorSignal is where signals arrive in a process.
 func tailorSignal()
+
+// tailorTakeSignals says where that is.
+//
+//go:nosplit
+//go:nowritebarrierrec
+func tailorTakeSignals(ctl *abi.Control) {
+	ctl.Process.SignalEntry = uint64(goabi.FuncPCABI0(tailorSignal))
+}
 
 // Addresses of the contract, for the assembly (go_asm.h).
 const (

@@ -104,8 +104,8 @@ func cpuFlags(cpuinfo string) map[string]bool {
 // namespaces of their own, which they can do without.
 func checkProcess(cfg Config) Check {
 	const name = "seccomp"
-	if cfg.CheckProcess != nil {
-		if err := cfg.CheckProcess(); err != nil {
+	if cfg.CheckSPT != nil {
+		if err := cfg.CheckSPT(); err != nil {
 			return failed(name, Missing, err)
 		}
 	}

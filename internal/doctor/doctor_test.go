@@ -89,24 +89,46 @@ func TestCache(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no other hypervisor
 	good, old, none := ok("x", ""), limited("x", "old", "update"), missing("x", "gone", "install")
 	for _, c := range []struct {
-		goCheck, kvm, process Check
-		hvt, spt, unix        State
-		works                 bool
+		goCheck, kvm, process, qemu Check
+		hvt, spt, q35, unix         State
+		works                       bool
 	}{
-		{good, good, good, OK, OK, OK, true},
-		{good, none, good, Missing, OK, OK, true},
-		{good, good, none, OK, Missing, OK, true},
-		{good, good, old, OK, Limited, OK, true},
-		{old, good, good, Limited, Limited, OK, true},
-		{none, good, good, Limited, Limited, Missing, true},
-		{none, none, good, Missing, Limited, Missing, true},
-		{none, none, none, Missing, Missing, Missing, false},
+		{good, good, good, good, OK, OK, OK, OK, true},
+		{good, none, old, old, Missing, Limited, Limited, OK, true},
+		{old, good, good, none, Limited, Limited, Missing, OK, true},
+		{none, good, none, old, Limited, Missing, Limited, Missing, true},
+		{none, none, none, good, Missing, Missing, Limited, Missing, true},
+		{none, none, none, none, Missing, Missing, Missing, Missing, false},
 	} {
-		r := Report{Targets: []Target{hvt(c.goCheck, c.kvm), spt(c.goCheck, c.process), unixTarget(c.goCheck)}}
-		if r.Targets[0].State != c.hvt || r.Targets[1].State != c.spt || r.Targets[2].State != c.unix || r.OK() != c.works {
-			t.Errorf("go %s, kvm %s, seccomp %s: %+v, %v", c.goCheck.State, c.kvm.State, c.process.State, r.Targets, r.OK())
+		r := Report{Targets: targets(c.goCheck, c.kvm, c.process, c.qemu)}
+		state := map[string]State{}
+		for _, t := range r.Targets {
+			state[t.Name] = t.State
+		}
+		if state["hvt"] != c.hvt || state["spt"] != c.spt || state["qemu-q35"] != c.q35 || state["unix"] != c.unix || r.OK() != c.works {
+			t.Errorf("go %s, kvm %s, seccomp %s, qemu %s: %+v, %v", c.goCheck.State, c.kvm.State, c.process.State, c.qemu.State, r.Targets, r.OK())
+		}
+		for _, tt := range r.Targets {
+			if tt.Detail == "" || tt.What == "" || tt.Hardening == "" || (tt.Missing == "") != (tt.State == OK) {
+				t.Errorf("incomplete: %+v", tt)
+			}
+		}
+	}
+}
+
+func TestWriteTargets(t *testing.T) {
+	var b bytes.Buffer
+	good := ok("x", "")
+	list := targets(good, good, good, limited("qemu", "slow", "mend it"))
+	if err := WriteTargets(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nqemu-microvm      limited  ", "missing:    slow\n", "to do:      mend it\n", neverRun, tcgHardening} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
 }
