@@ -50,7 +50,7 @@ library:
 	MOVQ	72(SP), R12
 	RET
 setfs:
-	WRFSBASEQ SI
+	CALL	tailorSetFS(SB)
 	XORL	AX, AX
 	RET
 

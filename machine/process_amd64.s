@@ -1,7 +1,6 @@
-//go:build tailoros
+//go:build tailoros && !tailorvirtio
 
 #include "go_asm.h"
-#include "funcdata.h"
 #include "textflag.h"
 
 // A guest that is a Linux process. These are all the SYSCALL instructions of
@@ -151,33 +150,4 @@ take:
 	MOVQ	$0, (const_tailorControlInterrupt+const_tailorTrapBusy)(R9)
 	JMP	runtime·sigtramp(SB)
 wait:
-	RET
-
-// tailorInstruction makes the call of a SYSCALL instruction, whose registers it
-// finds and keeps, and returns behind it.
-TEXT ·tailorInstruction(SB),NOSPLIT|NOFRAME,$0
-	NO_LOCAL_POINTERS
-	PUSHQ	BX
-	PUSHQ	DX
-	PUSHQ	SI
-	PUSHQ	DI
-	PUSHQ	R8
-	PUSHQ	R9
-	PUSHQ	R10
-	PUSHQ	R12
-	PUSHQ	R13
-	PUSHQ	R14
-	PUSHQ	R15
-	CALL	·tailorCall(SB)
-	POPQ	R15
-	POPQ	R14
-	POPQ	R13
-	POPQ	R12
-	POPQ	R10
-	POPQ	R9
-	POPQ	R8
-	POPQ	DI
-	POPQ	SI
-	POPQ	DX
-	POPQ	BX
 	RET

@@ -109,7 +109,7 @@ func tailorSigaltstack(new, old *stackt) {
 		ctl.TrapStack = uint64(uintptr(unsafe.Pointer(new.ss_sp)) + new.ss_size)
 		ctl.TrapLow = uint64(uintptr(unsafe.Pointer(new.ss_sp)))
 		ctl.TrapEntry = uint64(goabi.FuncPCABI0(tailorTrap))
-		ctl.Process.SignalEntry = uint64(goabi.FuncPCABI0(tailorSignal))
+		tailorTakeSignals(ctl)
 		tailorTakeInterrupts(ctl)
 	}
 }

@@ -1,6 +1,7 @@
 //go:build tailoros
 
 #include "go_asm.h"
+#include "funcdata.h"
 #include "textflag.h"
 
 // Exceptions as signals. The ring-0 stubs save the interrupted registers in
@@ -123,3 +124,32 @@ undefined:
 	MOVQ	R8, (16*8)(BX)			// RIP
 	MOVQ	BX, SI
 	JMP	resume
+
+// tailorInstruction makes the call of a SYSCALL instruction, whose registers it
+// finds and keeps, and returns behind it.
+TEXT ·tailorInstruction(SB),NOSPLIT|NOFRAME,$0
+	NO_LOCAL_POINTERS
+	PUSHQ	BX
+	PUSHQ	DX
+	PUSHQ	SI
+	PUSHQ	DI
+	PUSHQ	R8
+	PUSHQ	R9
+	PUSHQ	R10
+	PUSHQ	R12
+	PUSHQ	R13
+	PUSHQ	R14
+	PUSHQ	R15
+	CALL	·tailorCall(SB)
+	POPQ	R15
+	POPQ	R14
+	POPQ	R13
+	POPQ	R12
+	POPQ	R10
+	POPQ	R9
+	POPQ	R8
+	POPQ	DI
+	POPQ	SI
+	POPQ	DX
+	POPQ	BX
+	RET

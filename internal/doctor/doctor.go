@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-
-	"github.com/tailor-os/tailor/internal/build"
 )
 
 // A State is the outcome of a check.
@@ -31,17 +29,15 @@ type Check struct {
 	Remedy string `json:"remedy,omitempty"` // what to do unless State is OK
 }
 
-// A Target is one that programs can be built for, and whether it works here.
-type Target struct {
-	Name   string `json:"name"`
-	State  State  `json:"state"`
-	Detail string `json:"detail"`
-}
-
 // A Report is what was found.
 type Report struct {
 	Targets []Target `json:"targets"`
 	Checks  []Check  `json:"checks"`
+}
+
+// Targets looks at the targets alone.
+func Targets(ctx context.Context, cfg Config) []Target {
+	return targets(cfg, checkGo(ctx, cfg), checkKVM(cfg), checkQEMU(ctx, cfg))
 }
 
 // A Config says what to look for.
@@ -49,10 +45,11 @@ type Config struct {
 	Supported []string // Go releases that images can be built with
 	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
 	CheckVM func() error
-	// CheckProcess reports whether images can be run as confined processes.
-	CheckProcess func() error
-	CacheDir     string
-	Dir          string // where go env is asked
+	// CheckSPT reports whether processes can be confined, nil if this tailor has
+	// no target spt.
+	CheckSPT func() error
+	CacheDir string
+	Dir      string // where go env is asked
 
 	root string // of the file system looked at; tests set it
 	gid  int    // whom net.ipv4.ping_group_range is asked about
@@ -66,11 +63,12 @@ func Run(ctx context.Context, cfg Config) *Report {
 	}
 	goCheck := checkGo(ctx, cfg)
 	kvm := checkKVM(cfg)
-	process := checkProcess(cfg)
+	qemu := checkQEMU(ctx, cfg)
 	r := &Report{Checks: []Check{
 		goCheck,
 		kvm,
-		process,
+		qemu,
+		checkNamespaces(cfg),
 		checkCPU(cfg),
 		checkMemory(cfg),
 		checkHugePages(cfg),
@@ -78,40 +76,8 @@ func Run(ctx context.Context, cfg Config) *Report {
 		checkPing(cfg),
 		checkCache(cfg),
 	}}
-	r.Targets = []Target{hvt(goCheck, kvm), spt(goCheck, process), unixTarget(goCheck)}
+	r.Targets = targets(cfg, goCheck, kvm, qemu)
 	return r
-}
-
-func hvt(goCheck, kvm Check) Target {
-	t := Target{Name: build.HVT, State: OK, Detail: "a virtual machine under KVM"}
-	switch {
-	case kvm.State == Missing:
-		t.State, t.Detail = Missing, "needs KVM: "+kvm.Detail
-	case goCheck.State != OK:
-		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
-	}
-	return t
-}
-
-func spt(goCheck, process Check) Target {
-	t := Target{Name: build.SPT, State: OK, Detail: "the image of hvt as a process that may do nothing else"}
-	switch {
-	case process.State == Missing:
-		t.State, t.Detail = Missing, process.Detail
-	case goCheck.State != OK:
-		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
-	case process.State == Limited:
-		t.State, t.Detail = Limited, process.Detail
-	}
-	return t
-}
-
-func unixTarget(goCheck Check) Target {
-	t := Target{Name: build.Unix, State: OK, Detail: "a plain process on the host's own network and files"}
-	if goCheck.State == Missing {
-		t.State, t.Detail = Missing, "needs Go: "+goCheck.Detail
-	}
-	return t
 }
 
 // OK reports whether at least one target works.
@@ -141,7 +107,7 @@ func (r *Report) Write(w io.Writer) error {
 func table(rows [][3]string) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-9s  %-7s  %s\n", r[0], r[1], r[2])
+		fmt.Fprintf(&b, "%-16s  %-7s  %s\n", r[0], r[1], r[2])
 	}
 	return b.String()
 }

@@ -116,7 +116,11 @@ func CheckTarget(n Note, target string, others ...string) error {
 	if n.Target == target || slices.Contains(others, n.Target) {
 		return nil
 	}
-	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", n.Target, target),
+	run := n.Target
+	if run == "virtio" {
+		run = "qemu" // which tailor starts for it
+	}
+	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", run, target),
 		"was built for target %s, not %s", n.Target, target)
 }
 
