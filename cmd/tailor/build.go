@@ -46,7 +46,7 @@ func buildVerb() *verb {
 	var asJSON bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
-		o.flags("hvt (virtual machine), spt (confined process), virtio\n(virtual machine of another hypervisor) or unix (plain\nprogram); hvt if not given", parseTarget),
+		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
 	return &verb{
