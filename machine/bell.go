@@ -13,6 +13,9 @@ import (
 // tailorIdleNotifies says that going idle tells the network device as well.
 const tailorIdleNotifies = true
 
+// tailorMemoryIsZero says that nobody has written to the memory behind the image.
+const tailorMemoryIsZero = true
+
 // tailorBell stores value to a doorbell register: one VM exit. It is assembly
 // so that the compiler keeps every other memory access on its side of it.
 //

@@ -14,6 +14,10 @@ import (
 // tailorIdleNotifies says that going idle tells the network device as well.
 const tailorIdleNotifies = false
 
+// tailorMemoryIsZero says that nobody has written to the memory behind the image:
+// UEFI has, and so has a program before a warm reset.
+const tailorMemoryIsZero = false
+
 // tailorBell does what a doorbell register does under Tailor's monitor.
 //
 //go:nosplit

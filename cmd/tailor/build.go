@@ -24,6 +24,8 @@ type buildOptions struct {
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
+	format  string // of build.Formats or ""
+	params  string // of a disk
 }
 
 func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
@@ -46,6 +48,7 @@ func buildVerb() *verb {
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
 		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
+	flags = append(flags, diskFlags(&o)...)
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
@@ -60,12 +63,16 @@ On failure no file is left behind. Exit code 125 is a failure.`,
   tailor build -o server.img --ldflags '-X main.version=1.2' ./cmd/server
   tailor build -t unix -o server ./cmd/server
   tailor build --file ./static:/srv/static ./cmd/server
+  tailor build -t virtio --format qcow2 --params 'ip=10.0.2.15/24' ./cmd/server
   tailor build -n ./examples/hello
   tailor run $(tailor build -o /tmp/ ./examples/hello)
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
 			if o.target == "" {
 				o.target = build.HVT
+			}
+			if o.target == build.Virtio && o.format == "" {
+				o.format = build.ELF
 			}
 			return exitOK, a.build(ctx, o, output, asJSON, args)
 		},
@@ -110,6 +117,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
 		Tags: o.tags, LDFlags: o.ldflags, TraceCalls: o.trace != "",
+		Format: o.format, Params: o.params,
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	for _, arg := range o.files {
@@ -158,6 +166,22 @@ func parseOneOf(s string, known []string) (string, error) {
 		help = "did you mean " + near + "?"
 	}
 	return "", hint.Errorf(help, "unknown target")
+}
+
+// diskFlags are those of build for images that boot alone.
+func diskFlags(o *buildOptions) []cli.Flag {
+	return []cli.Flag{
+		cli.ValueFlag(&o.format, "format", 0, "FORMAT", "with -t virtio: elf (for -kernel; if not given), or a\ndisk that boots alone by BIOS and UEFI: raw, qcow2, iso", parseFormat),
+		cli.StringFlag(&o.params, "params", 0, "WORDS", "command line of such a disk: parameters, then --,\nthen the program's arguments (docs/images.md)"),
+	}
+}
+
+// parseFormat refuses unknown formats.
+func parseFormat(s string) (string, error) {
+	if slices.Contains(build.Formats, s) {
+		return s, nil
+	}
+	return "", hint.Errorf("formats are: "+strings.Join(build.Formats, ", "), "unknown format")
 }
 
 // parseTrace refuses what cannot be traced.

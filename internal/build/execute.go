@@ -170,6 +170,9 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 	}
 	cfg := ring0.Config{Entry: raw.Entry, End: raw.End, Reserve: virtioReserve, Name: clip(p.Name(), ring0.MaxName)}
 	for _, s := range raw.Segments {
+		if s.Memsz > s.Filesz {
+			cfg.Zero, cfg.ZeroLen = s.Vaddr+s.Filesz, s.Memsz-s.Filesz // the last segment alone
+		}
 		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: s.Vaddr, End: s.End(), Rights: ring0.Rights(s.Prot&image.ProtWrite != 0, s.Prot&image.ProtExec != 0)})
 	}
 	if n := uint64(len(files)); n > 0 {
@@ -185,8 +188,7 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 		return err
 	}
 	return replaceFile(output, 0o666, func(w io.Writer) error {
-		_, err := w.Write(img)
-		return err
+		return p.cfg.writeFormat(w, img)
 	})
 }
 
@@ -218,7 +220,7 @@ func copyFile(from, to string) error {
 
 func (p *Plan) result() (*Result, error) {
 	r := &Result{
-		Image: p.Output, Target: p.Target, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
+		Image: p.Output, Target: p.Target, Format: p.Format, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
 		ABI: p.ABI, Package: p.Package, Devices: p.Devices,
 	}
 	info, err := os.Stat(p.Output)

@@ -29,6 +29,7 @@ h_pages:	dq 0		; pages of page tables
 h_copies:	dd 0, 0		; address and number of copies: from, to, bytes (dd)
 h_maps:		dd 0, 0		; address and number of maps: start, end, rights (dq)
 h_files:	dq 0, 0		; where the image's files are, and their bytes
+h_zero:		dq 0, 0		; what the image's file does not have of its memory, and its bytes
 h_name:		times 64 db 0
 
 %if ($ - $$) != HEADER_END
@@ -231,6 +232,10 @@ prepare:
 	dec	edx
 	jmp	.copy
 .done:
+	mov	edi, [h_zero]		; a loader does this once, and not at a reset
+	mov	ecx, [h_zero+8]
+	xor	eax, eax
+	rep stosb
 	mov	edi, IO_BITMAP		; no port but the first serial one
 	mov	ecx, 0x10000/8 + 1
 	mov	al, 0xff

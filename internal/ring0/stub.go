@@ -56,7 +56,7 @@ const (
 // The stub's header and the room it leaves for what follows its code.
 const (
 	headerAt  = 32
-	headerEnd = headerAt + 128
+	headerEnd = headerAt + 144
 	maxStub   = 0x4000 // bytes: its own variables lie behind
 
 	// MaxName is the length in bytes of a program's name at the most.
@@ -81,6 +81,9 @@ type Config struct {
 	// Files is the address of the image's files, one of its segments, and FilesLen
 	// their bytes; 0 for none.
 	Files, FilesLen uint64
+	// Zero is the address of the part of the image that its file does not have, and
+	// ZeroLen its bytes.
+	Zero, ZeroLen uint64
 }
 
 // BootStub returns what belongs at BootAddr.
@@ -98,7 +101,9 @@ func BootStub(c Config) ([]byte, error) {
 	le.PutUint64(h[24:], tablePages(c.End))
 	le.PutUint64(h[48:], c.Files)
 	le.PutUint64(h[56:], c.FilesLen)
-	copy(h[64:], c.Name)
+	le.PutUint64(h[64:], c.Zero)
+	le.PutUint64(h[72:], c.ZeroLen)
+	copy(h[80:], c.Name)
 
 	pad(&stub)
 	le.PutUint32(h[40:], uint32(BootAddr+len(stub)))

@@ -81,8 +81,8 @@ func TestStubCopies(t *testing.T) {
 	if len(residentCode) > residentIs {
 		t.Errorf("%d bytes of resident code", len(residentCode))
 	}
-	if string(bytes.TrimRight(h[64:], "\x00")) != "hello" {
-		t.Errorf("name %q", h[64:])
+	if string(bytes.TrimRight(h[80:], "\x00")) != "hello" {
+		t.Errorf("name %q", h[80:])
 	}
 }
 

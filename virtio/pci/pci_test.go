@@ -84,6 +84,37 @@ func TestSetup(t *testing.T) {
 	}
 }
 
+// TestOneBAR has all in one BAR of 512 KiB far up, as Cloud Hypervisor lays its
+// devices out (virtio-devices/src/transport/pci_device.rs), the MSI-X table too.
+func TestOneBAR(t *testing.T) {
+	const addr = 0x3fff_fff8_0000
+	b, f, dev := rig(addr)
+	f.BarSize = [6]uint64{0x80000}
+	copy(f.Space[0x10:], []byte{4, 0, 0xf8, 0xff, 0xff, 0x3f, 0, 0})
+	clear(f.Space[0x18:0x28])
+	for at, offset := range map[uint8]byte{0x40: 0x00, 0x50: 0x10, 0x60: 0x20, 0x70: 0x30} {
+		f.Space[at+4], f.Space[at+9] = 0, offset
+	}
+	copy(f.Space[0x9c:], []byte{0, 0x80, 0, 0}) // the table, at 0x8000 of BAR 0
+	d, err := open(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := transport.Setup(d, wants())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b.Wrong)+len(dev.Faults) > 0 || dev.Status != 15 || f.MSIX[8] != abi.VectorMSI {
+		t.Errorf("wrong: %q %q; status %d", b.Wrong, dev.Faults, dev.Status)
+	}
+	if want := (transport.Bell{Addr: addr + 0x3004, Value: 1, Width: 2}); r.Bells[1] != want {
+		t.Errorf("%+v, want %+v", r.Bells[1], want)
+	}
+	if want := [][2]uint64{{addr, 0x8040}}; !slices.Equal(b.Mapped, want) {
+		t.Errorf("mapped %x, want %x", b.Mapped, want)
+	}
+}
+
 func TestTransitional(t *testing.T) {
 	b, f, _ := rig(barAddr)
 	f.Space[2], f.Space[3], f.Space[0x2e] = 0x00, 0x10, abi.DeviceNet

@@ -17,7 +17,8 @@ type Bus struct {
 
 // A Function is a function on the bus, as a rule a virtio device with its
 // registers in BAR 4: common at 0, configuration at 0x2000, notification at
-// 0x3000, and the MSI-X table in BAR 1.
+// 0x3000, and the MSI-X table in BAR 1. In a function with BAR 0, all are there,
+// the table at 0x8000.
 type Function struct {
 	Space   [256]byte
 	BarSize [6]uint64
@@ -156,8 +157,16 @@ func (b *Bus) at(addr uint64, width uint64) (*Function, int, uint64) {
 			if base&4 != 0 {
 				base |= uint64(binary.LittleEndian.Uint32(f.Space[0x14+4*n:])) << 32
 			}
-			if base &^= 15; f.Device != nil && f.command()&2 != 0 && addr >= base && addr < base+size {
-				return f, n, addr - base
+			if base &^= 15; f.Device == nil || f.command()&2 == 0 || addr < base || addr >= base+size {
+				continue
+			}
+			switch at := addr - base; {
+			case n == 0 && at >= 0x8000: // all in one BAR: the MSI-X table
+				return f, 1, at - 0x8000
+			case n == 0:
+				return f, 4, at
+			default:
+				return f, n, at
 			}
 		}
 	}
