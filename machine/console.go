@@ -34,6 +34,9 @@ type tailorVirtqDesc struct {
 	next  uint16
 }
 
+// open makes o the driver of a queue; false if that is not there.
+//
+//go:noinline
 //go:nosplit
 func (o *tailorOutput) open(d *abi.Device, queue uint32) bool {
 	if d == nil || queue >= d.NumQueues {

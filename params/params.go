@@ -107,14 +107,17 @@ func (w Words) Next() (name, value string, rest Words, ok bool) {
 // smallest images link of this type, and therefore stands alone.
 func (w Words) Get(name string) string {
 	found := ""
-	for raw, rest := paramCut(string(w)); raw != ""; raw, rest = paramCut(rest) {
+	for rest := string(w); ; {
+		var raw string
+		if raw, rest = paramCut(rest); raw == "" {
+			return found
+		}
 		word := make([]byte, len(raw))
 		n := paramUnquote(word, raw)
 		if n > len(name) && word[len(name)] == '=' && string(word[:len(name)]) == name {
 			found = string(word[len(name)+1 : n])
 		}
 	}
-	return found
 }
 
 // All returns the values of name in order; those with commas are split there.

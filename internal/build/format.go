@@ -9,6 +9,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/disk"
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/params"
 )
 
 // ELF is the format that a hypervisor loads by itself: the image as it is.
@@ -31,7 +32,19 @@ func checkFormat(cfg Config) error {
 		return hint.Errorf("who starts another image gives it its parameters: run's flags, or QEMU's -append",
 			"--params is for disks: --format %s", strings.Join(disk.Formats, ", "))
 	}
-	return disk.CheckParams(cfg.Params)
+	return checkParams(cfg.Params)
+}
+
+// checkParams refuses what the guest would refuse at every start.
+func checkParams(line string) error {
+	if err := disk.CheckParams(line); err != nil {
+		return err
+	}
+	words, err := params.Split(line)
+	if err == nil {
+		err = params.Check(words.System)
+	}
+	return hint.With(err, "see: tailor help parameters")
 }
 
 // formatDoc says what is written, for people.

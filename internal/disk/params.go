@@ -8,8 +8,8 @@ import (
 )
 
 // CheckParams refuses a command line that cannot be written to a disk: too long,
-// or with characters that end or separate lines. What it means is the image's
-// matter.
+// or with characters that end or separate lines. What it means is the
+// guest's matter: see package params.
 func CheckParams(params string) error {
 	if len(params) >= abi.MaxCmdLine {
 		return hint.Errorf("put what is long into a file of the image: --file SRC:DST",
