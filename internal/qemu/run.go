@@ -37,6 +37,10 @@ var ErrCanceled = errors.New("the guest was stopped")
 // grace is how long QEMU may take to end after the guest has told its exit code.
 const grace = 3 * time.Second
 
+// startTime is how long QEMU may take to open its console, if nothing comes from
+// it before.
+const startTime = 10 * time.Second
+
 // A guest is a QEMU that runs.
 type guest struct {
 	cfg     *Config
@@ -74,6 +78,7 @@ func Run(ctx context.Context, cfg Config) (int, error) {
 	defer runtime.UnlockOSThread()
 	g := &guest{cfg: &cfg, told: make(chan struct{})}
 	defer g.removeDir()
+	defer time.AfterFunc(startTime, g.removeDir).Stop()
 	if err := g.start(); err != nil {
 		return 0, err
 	}
