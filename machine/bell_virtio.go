@@ -18,6 +18,11 @@ const tailorIdleNotifies = false
 // UEFI has, and so has a program before a warm reset.
 const tailorMemoryIsZero = false
 
+// tailorTakeSignals says where signals go in a process, which this is not.
+//
+//go:nosplit
+func tailorTakeSignals(ctl *abi.Control) {}
+
 // tailorBell does what a doorbell register does under Tailor's monitor.
 //
 //go:nosplit
@@ -182,11 +187,6 @@ func tailorIdle(deadline uintptr) {
 	}
 	tailorTick()
 }
-
-// tailorTakeSignals is for a guest that is a process.
-//
-//go:nosplit
-func tailorTakeSignals(*abi.Control) {}
 
 // How the machine is switched off, or reset if that is what there is.
 var tailorPowerOff, tailorReset tailorRegister

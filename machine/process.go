@@ -11,17 +11,10 @@ import (
 // A guest that is a Linux process: package abi says which system calls it may
 // make, and what they are for. The rest is in process_amd64.s.
 
-// tailorBell stores value to a doorbell register, one VM exit, or does what that
-// stands for in a process. It is assembly so that the compiler keeps every other
-// memory access on its side of it.
-//
-//go:noescape
-func tailorBell(register, value uintptr)
-
 // tailorSignal is where signals arrive in a process.
 func tailorSignal()
 
-// tailorTakeSignals says where that is.
+// tailorTakeSignals says where signals go, in case that the guest is a process.
 //
 //go:nosplit
 //go:nowritebarrierrec

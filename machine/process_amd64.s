@@ -1,7 +1,6 @@
 //go:build tailoros && !tailorvirtio
 
 #include "go_asm.h"
-#include "funcdata.h"
 #include "textflag.h"
 
 // A guest that is a Linux process. These are all the SYSCALL instructions of

@@ -54,7 +54,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
-	}, o.flags("hvt (virtual machine), spt (confined process), qemu\n(virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
+	}, o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -222,7 +222,7 @@ func (a *app) checkTarget(o runOptions) error {
 	case targetQEMU:
 		return o.checkQEMU()
 	}
-	if err := checkVM(); err != nil && !o.dryRun {
+	if err := canRun(o.target); err != nil && !o.dryRun {
 		return err
 	}
 	return nil
@@ -282,7 +282,8 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if o.target == "" {
 		o.target = a.pickForImage(img.Note)
 	}
-	if err := image.CheckTarget(img.Note, imageTarget(o.target), sameImages(o.target)...); err != nil {
+	target := imageTarget(o.target)
+	if err := image.CheckTarget(img.Note, target, sameImages(target)...); err != nil {
 		return 0, err
 	}
 	if err := a.checkTarget(o); err != nil {
@@ -297,13 +298,17 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 // pickForImage chooses where an image runs: where it was built for, or a target
 // of the same images that works here.
 func (a *app) pickForImage(n image.Note) string {
-	same := sameImages(n.Target)
-	if err := checkTarget(n.Target); err != nil && len(same) > 0 && checkTarget(same[0]) == nil {
+	target, same := runTarget(n), sameImages(n.Target)
+	if len(same) == 0 {
+		a.msg.Infof("target %s: the image was built for it", target)
+		return target
+	}
+	if err := canRun(target); err != nil && canRun(same[0]) == nil {
 		a.msg.Infof("target %s, because the one that the image was built for does not work here: %v", same[0], explain(err))
 		return same[0]
 	}
-	a.msg.Infof("target %s: the image was built for it", n.Target)
-	return n.Target
+	a.msg.Infof("target %s: the image was built for it", target)
+	return target
 }
 
 // sameImages are the other targets with the images of target.

@@ -49,8 +49,8 @@ type vmConfig struct {
 // checkVM reports whether virtual machines can be run here.
 func checkVM() error { return monitor.Check() }
 
-// checkTarget reports whether images can be run here on a target.
-func checkTarget(target string) error {
+// canRun reports whether images can be run here on a target.
+func canRun(target string) error {
 	if target == build.SPT {
 		return spt.Check()
 	}

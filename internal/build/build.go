@@ -21,7 +21,7 @@ const (
 	Unix   = "unix"   // a static Linux program
 	HVT    = "hvt"    // a virtual machine under Tailor's own monitor
 	SPT    = "spt"    // the same image as a process that can do nothing else
-	Virtio = "virtio" // a virtual machine under any other hypervisor
+	Virtio = "virtio" // a virtual machine under any other one
 )
 
 // Targets lists the targets, the strongest first.

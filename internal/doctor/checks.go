@@ -100,15 +100,10 @@ func cpuFlags(cpuinfo string) map[string]bool {
 	return flags
 }
 
-// checkProcess looks at what target spt needs, and at whether its guests get
-// namespaces of their own, which they can do without.
-func checkProcess(cfg Config) Check {
-	const name = "seccomp"
-	if cfg.CheckSPT != nil {
-		if err := cfg.CheckSPT(); err != nil {
-			return failed(name, Missing, err)
-		}
-	}
+// checkNamespaces looks at whether guests of target spt get namespaces of their
+// own, which they can do without.
+func checkNamespaces(cfg Config) Check {
+	const name = "userns"
 	for _, limit := range []struct{ file, deny string }{
 		{"user/max_user_namespaces", "0"},
 		{"kernel/unprivileged_userns_clone", "0"},
@@ -116,11 +111,11 @@ func checkProcess(cfg Config) Check {
 	} {
 		if cfg.readText("/proc/sys/"+limit.file) == limit.deny {
 			key := strings.ReplaceAll(limit.file, "/", ".")
-			return limited(name, fmt.Sprintf("guests have no namespaces of their own (%s is %s)", key, limit.deny),
-				"none needed: the filter forbids whatever they would; or change it with sudo sysctl")
+			return limited(name, fmt.Sprintf("guests of target spt have no namespaces of their own (%s is %s)", key, limit.deny),
+				"sudo sysctl -w "+key+"=..., or leave it: the filter of system calls forbids what they would")
 		}
 	}
-	return ok(name, "filters, the kernel tells what they forbid; namespaces")
+	return ok(name, "guests of target spt may have namespaces of their own")
 }
 
 // lowMemory is what the tool, the go command and a guest of 32 MiB together

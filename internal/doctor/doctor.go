@@ -37,7 +37,7 @@ type Report struct {
 
 // Targets looks at the targets alone.
 func Targets(ctx context.Context, cfg Config) []Target {
-	return targets(checkGo(ctx, cfg), checkKVM(cfg), checkProcess(cfg), checkQEMU(ctx, cfg))
+	return targets(cfg, checkGo(ctx, cfg), checkKVM(cfg), checkQEMU(ctx, cfg))
 }
 
 // A Config says what to look for.
@@ -45,7 +45,8 @@ type Config struct {
 	Supported []string // Go releases that images can be built with
 	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
 	CheckVM func() error
-	// CheckSPT reports whether images can be run as confined processes.
+	// CheckSPT reports whether processes can be confined, nil if this tailor has
+	// no target spt.
 	CheckSPT func() error
 	CacheDir string
 	Dir      string // where go env is asked
@@ -62,13 +63,12 @@ func Run(ctx context.Context, cfg Config) *Report {
 	}
 	goCheck := checkGo(ctx, cfg)
 	kvm := checkKVM(cfg)
-	process := checkProcess(cfg)
 	qemu := checkQEMU(ctx, cfg)
 	r := &Report{Checks: []Check{
 		goCheck,
 		kvm,
-		process,
 		qemu,
+		checkNamespaces(cfg),
 		checkCPU(cfg),
 		checkMemory(cfg),
 		checkHugePages(cfg),
@@ -76,7 +76,7 @@ func Run(ctx context.Context, cfg Config) *Report {
 		checkPing(cfg),
 		checkCache(cfg),
 	}}
-	r.Targets = targets(goCheck, kvm, process, qemu)
+	r.Targets = targets(cfg, goCheck, kvm, qemu)
 	return r
 }
 

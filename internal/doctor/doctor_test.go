@@ -49,9 +49,9 @@ func TestChecks(t *testing.T) {
 		{"cpu", checkCPU, map[string]string{"/proc/cpuinfo": "processor : 0\nflags\t\t: fpu constant_tsc rdrand\n"}, OK, ""},
 		{"cpu without", checkCPU, map[string]string{"/proc/cpuinfo": "flags : fpu rdrand\n"}, Limited, "time stamp counter"},
 		{"cpu unknown", checkCPU, nil, Limited, "/proc"},
-		{"seccomp", checkProcess, nil, OK, "namespaces"},
-		{"no namespaces", checkProcess, map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, Limited, "user.max_user_namespaces is 0"},
-		{"AppArmor", checkProcess, map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, Limited, "sysctl"},
+		{"namespaces", checkNamespaces, nil, OK, "namespaces"},
+		{"no namespaces", checkNamespaces, map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, Limited, "user.max_user_namespaces is 0"},
+		{"AppArmor", checkNamespaces, map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, Limited, "sysctl"},
 		{"memory", checkMemory, map[string]string{"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   4194304 kB\n"}, OK, "4G"},
 		{"little memory", checkMemory, map[string]string{"/proc/meminfo": "MemAvailable: 1024 kB\n"}, Limited, "1M"},
 		{"control group", checkMemory, map[string]string{
@@ -92,24 +92,24 @@ func TestTargets(t *testing.T) {
 	t.Setenv("PATH", t.TempDir()) // no other hypervisor
 	good, old, none := ok("x", ""), limited("x", "old", "update"), missing("x", "gone", "install")
 	for _, c := range []struct {
-		goCheck, kvm, process, qemu Check
-		hvt, spt, q35, unix         State
-		works                       bool
+		goCheck, kvm, qemu Check
+		hvt, q35, unix     State
+		works              bool
 	}{
-		{good, good, good, good, OK, OK, OK, OK, true},
-		{good, none, old, old, Missing, Limited, Limited, OK, true},
-		{old, good, good, none, Limited, Limited, Missing, OK, true},
-		{none, good, none, old, Limited, Missing, Limited, Missing, true},
-		{none, none, none, good, Missing, Missing, Limited, Missing, true},
-		{none, none, none, none, Missing, Missing, Missing, Missing, false},
+		{good, good, good, OK, OK, OK, true},
+		{good, none, old, Missing, Limited, OK, true},
+		{old, good, none, Limited, Missing, OK, true},
+		{none, good, old, Limited, Limited, Missing, true},
+		{none, none, good, Missing, Limited, Missing, true},
+		{none, none, none, Missing, Missing, Missing, false},
 	} {
-		r := Report{Targets: targets(c.goCheck, c.kvm, c.process, c.qemu)}
+		r := Report{Targets: targets(Config{}, c.goCheck, c.kvm, c.qemu)}
 		state := map[string]State{}
 		for _, t := range r.Targets {
 			state[t.Name] = t.State
 		}
-		if state["hvt"] != c.hvt || state["spt"] != c.spt || state["qemu-q35"] != c.q35 || state["unix"] != c.unix || r.OK() != c.works {
-			t.Errorf("go %s, kvm %s, seccomp %s, qemu %s: %+v, %v", c.goCheck.State, c.kvm.State, c.process.State, c.qemu.State, r.Targets, r.OK())
+		if state["hvt"] != c.hvt || state["qemu-q35"] != c.q35 || state["unix"] != c.unix || r.OK() != c.works {
+			t.Errorf("go %s, kvm %s, qemu %s: %+v, %v", c.goCheck.State, c.kvm.State, c.qemu.State, r.Targets, r.OK())
 		}
 		for _, tt := range r.Targets {
 			if tt.Detail == "" || tt.What == "" || tt.Hardening == "" || (tt.Missing == "") != (tt.State == OK) {
@@ -119,10 +119,28 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+func TestSPT(t *testing.T) {
+	good := ok("x", "")
+	for _, c := range []struct {
+		check func() error
+		want  State
+		text  string
+	}{
+		{nil, Missing, "not in this version"},
+		{func() error { return nil }, OK, ""},
+		{func() error { return hint.Errorf("mend it", "no seccomp") }, Missing, "no seccomp"},
+	} {
+		spt := targets(Config{CheckSPT: c.check}, good, good, good)[1]
+		if spt.Name != "spt" || spt.State != c.want || !strings.Contains(spt.Missing, c.text) {
+			t.Errorf("%+v", spt)
+		}
+	}
+}
+
 func TestWriteTargets(t *testing.T) {
 	var b bytes.Buffer
 	good := ok("x", "")
-	list := targets(good, good, good, limited("qemu", "slow", "mend it"))
+	list := targets(Config{}, good, good, limited("qemu", "slow", "mend it"))
 	if err := WriteTargets(&b, list); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A Target is a way to run programs, and whether it works here. Its JSON form is
@@ -30,7 +31,7 @@ const (
 )
 
 // targets lists all targets, the strongest first.
-func targets(goCheck, kvm, process, qemu Check) []Target {
+func targets(cfg Config, goCheck, kvm, qemu Check) []Target {
 	list := []Target{
 		{Name: "hvt", Build: build.HVT, What: "a virtual machine under Tailor's own monitor",
 			Hardening: vmHardening + "; a monitor of one process, in Go, with few devices"},
@@ -48,7 +49,7 @@ func targets(goCheck, kvm, process, qemu Check) []Target {
 		case "hvt":
 			t.needs("KVM", kvm)
 		case "spt":
-			t.needs("", process)
+			t.needs("", spt(cfg))
 		case "unix":
 			t.State = OK
 		case "firecracker", "cloud-hypervisor":
@@ -89,6 +90,17 @@ func (t *Target) needsGo(c Check) {
 	case t.Name != build.Unix && c.State != OK:
 		t.State, t.Missing, t.Remedy = Limited, "runs images, cannot build them: "+c.Detail, c.Remedy
 	}
+}
+
+// spt asks whether processes can be confined here.
+func spt(cfg Config) Check {
+	if cfg.CheckSPT == nil {
+		return missing("spt", "not in this version of tailor", "")
+	}
+	if err := cfg.CheckSPT(); err != nil {
+		return missing("spt", err.Error(), hint.Of(err))
+	}
+	return ok("spt", "")
 }
 
 // other looks for a hypervisor that tailor does not start itself.
