@@ -13,6 +13,7 @@ const (
 	tailorDoorbellAddr = abi.DoorbellAddr
 	tailorClockAddr    = abi.ClockAddr
 	tailorControlAddr  = abi.ControlAddr
+	tailorSystemAddr   = abi.SystemAddr
 
 	tailorClockSeq        = unsafe.Offsetof(abi.Clock{}.Seq)
 	tailorClockTSCBase    = unsafe.Offsetof(abi.Clock{}.TSCBase)

@@ -52,6 +52,11 @@ fresh:
 	MOVL	$1, R9
 	CMPL	BX, $14
 	JNE	general
+	MOVQ	R8, CX
+	SHRQ	$16, CX
+	CMPQ	CX, $(const_tailorSystemAddr>>16)
+	JEQ	syscall
+fault:
 	MOVQ	(const_tailorControlTrap+const_tailorTrapCR2)(AX), R8
 	MOVQ	(const_tailorControlTrap+const_tailorTrapError)(AX), R9
 	ANDL	$1, R9
@@ -105,6 +110,19 @@ resume:
 	BYTE	$0x5e				// POPQ SI and POPFQ, which the
 	BYTE	$0x9d				// assembler would count
 	RET
+
+syscall:
+	// A SYSCALL instruction goes to ring 0, which makes an undefined instruction
+	// of it. A hypervisor that runs ring 3 on the bare processor (kvm_pvm) goes
+	// there and stays in ring 3. RCX is the address behind the instruction.
+	MOVQ	(const_tailorUcontextRegs+14*8)(R13), R8
+	SUBQ	$2, R8
+	LEAQ	runtime·text(SB), CX
+	CMPQ	R8, CX
+	JCS	fault
+	LEAQ	runtime·etext(SB), CX
+	CMPQ	R8, CX
+	JCC	fault
 
 undefined:
 	// A SYSCALL instruction that no edit reached, in the assembly of a module

@@ -23,6 +23,7 @@ const (
 	kvmGetSregs            = 0x8138ae83
 	kvmSetSregs            = 0x4138ae84
 	kvmGetMSRs             = 0xc008ae88
+	kvmSetMSRs             = 0x4008ae89
 	kvmGetVCPUEvents       = 0x8040ae9f
 	kvmSetCPUID2           = 0x4008ae90
 	kvmSetXCRs             = 0x4188aea7

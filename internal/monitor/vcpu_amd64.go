@@ -30,6 +30,7 @@ const (
 	cr4FSGSBASE   = 1 << 16
 	cr4OSXSAVE    = 1 << 18
 
+	eferSCE = 1 << 0
 	eferLME = 1 << 8
 	eferLMA = 1 << 10
 	eferNXE = 1 << 11
@@ -88,9 +89,15 @@ func (c *vcpu) setup(kvm int, entry, sp, cr3 uint64) error {
 	s.CR0 = cr0PE | cr0MP | cr0ET | cr0NE | cr0WP | cr0PG
 	s.CR3 = cr3
 	s.CR4 = cr4PAE | cr4OSFXSR | cr4OSXMMEXCPT | features.cr4
-	s.EFER = eferLME | eferLMA | eferNXE
+	s.EFER = eferSCE | eferLME | eferLMA | eferNXE
 	if err := ioctlPtr(c.fd, "KVM_SET_SREGS", kvmSetSregs, unsafe.Pointer(&s)); err != nil {
 		return err
+	}
+	for _, m := range ring0.MonitorMSRs() {
+		r := kvmMSRs{N: 1, Index: m.Index, Data: m.Value}
+		if err := ioctlPtr(c.fd, "KVM_SET_MSRS", kvmSetMSRs, unsafe.Pointer(&r)); err != nil {
+			return err
+		}
 	}
 	if features.xcr0 != 0 {
 		x := kvmXCRs{N: 1}

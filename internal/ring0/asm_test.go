@@ -34,7 +34,7 @@ func include() string {
 		{"R_ROOT", dataAt}, {"R_NEXT", dataAt + 8}, {"R_LIMIT", dataAt + 16}, {"R_RAM_END", dataAt + 24},
 		{"R_IMAGE_END", dataAt + 32}, {"R_SEALED", dataAt + 40},
 		{"GDT", GDTAddr}, {"GDT_SIZE", GDTSize}, {"IDT", IDTAddr}, {"IO_BITMAP", ioBitmap},
-		{"TRAP_STACK_HIGH", TrapStackHigh},
+		{"TRAP_STACK_HIGH", TrapStackHigh}, {"SYSCALL_ENTRY", uint64(virtioStubs().syscall)}, {"FLAGS_OFF", flagsOff},
 		{"SEL_KERNEL_CODE", SelKernelCode}, {"SEL_KERNEL_DATA", SelKernelData},
 		{"SEL_USER_CODE", SelUserCode}, {"SEL_USER_DATA", SelUserData}, {"SEL_TSS", SelTSS},
 		{"PTE_TABLE", PTETable}, {"MAP_R", MapR}, {"MAP_RW", MapRW}, {"MAP_SYSTEM_RW", MapSystemRW}, {"MAP_DEVICE", mapDevice},

@@ -113,6 +113,21 @@ enter:
 	xsetbv
 
 .apic:
+	mov	ecx, 0xc0000080		; EFER.SCE: SYSCALL arrives at its stub
+	rdmsr
+	or	eax, 1
+	wrmsr
+	mov	ecx, 0xc0000081		; STAR
+	xor	eax, eax
+	mov	edx, SEL_KERNEL_CODE
+	wrmsr
+	inc	ecx			; LSTAR
+	mov	eax, SYSCALL_ENTRY
+	xor	edx, edx
+	wrmsr
+	mov	ecx, 0xc0000084		; FMASK
+	mov	eax, FLAGS_OFF
+	wrmsr
 	mov	al, 0xff		; the old interrupt controllers are silent
 	out	0x21, al
 	out	0xa1, al

@@ -163,12 +163,12 @@ func stubCopies() []stubCopy {
 		writeGate(idt, v, slotIRQ+uint64(v-abi.VectorTimer)*16, 0)
 	}
 	return []stubCopy{
-		{GDTAddr, gdt}, {IDTAddr, idt}, {StubAddr, virtioStubs()}, {virtioTSS, tss}, {residentAt, residentCode},
+		{GDTAddr, gdt}, {IDTAddr, idt}, {StubAddr, virtioStubs().code}, {virtioTSS, tss}, {residentAt, residentCode},
 	}
 }
 
 // virtioStubs are the trap stubs of the virtio target.
-func virtioStubs() []byte {
+func virtioStubs() *x86 {
 	return trapStubs(rflagsFixed|rflagsInterrupt, func(a *x86) {
 		a.emit(0xe9) // JMP
 		a.emit32(uint32(slotFatal - (StubAddr + len(a.code) + 4)))

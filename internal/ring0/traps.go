@@ -100,7 +100,10 @@ func writeGate(idt []byte, vector int, addr uint64, ring int) {
 
 // x86 is a few lines of assembler for the stubs. Every memory operand is an
 // absolute 32-bit address.
-type x86 struct{ code []byte }
+type x86 struct {
+	code    []byte
+	syscall uint32 // address of the stub of SYSCALL
+}
 
 func (a *x86) emit(b ...byte) { a.code = append(a.code, b...) }
 
@@ -167,6 +170,10 @@ func pushesError(v int) bool {
 // MonitorStubs assembles the stubs of a guest under Tailor's monitor, where what
 // ring 3 cannot take rings BellTrap.
 func MonitorStubs() []byte {
+	return monitorStubs().code
+}
+
+func monitorStubs() *x86 {
 	return trapStubs(rflagsFixed, func(a *x86) {
 		var control abi.Control
 		a.emit(0x48, 0x8b, 0x4c, 0x24, 16) // MOV RCX, [RSP+16]: RIP
@@ -183,7 +190,7 @@ func MonitorStubs() []byte {
 // the guest's handler in ring 3. An exception in ring 0, or while the guest
 // has not taken the last one, or before it has a handler, goes on at fatal. The guest's handler begins with the
 // given flags.
-func trapStubs(flags uint32, fatalCode func(*x86)) []byte {
+func trapStubs(flags uint32, fatalCode func(*x86)) *x86 {
 	var control abi.Control
 	ctl := func(off uintptr) uint32 { return uint32(abi.ControlAddr + off) }
 	frame := func(off uintptr) uint32 { return ctl(unsafe.Offsetof(control.Trap) + off) }
@@ -233,5 +240,57 @@ func trapStubs(flags uint32, fatalCode func(*x86)) []byte {
 
 	a.here(fatal)
 	fatalCode(&a)
-	return a.code
+	a.syscallStub()
+	return &a
+}
+
+// vectorUndefined is what an instruction raises that there is not.
+const vectorUndefined = 6
+
+// Model-specific registers of the SYSCALL instruction, AMD APM volume 2 section
+// 6.1.1.
+const (
+	msrSTAR  = 0xc0000081
+	msrLSTAR = 0xc0000082
+	msrFMASK = 0xc0000084
+
+	// flagsOff are the flags that are off at its entry: all but the fixed one.
+	flagsOff = 0x47fd5
+	// starValue has the kernel's selectors in bits 32 to 47.
+	starValue = SelKernelCode << 32
+)
+
+// An MSR is a model-specific register and what it is to be.
+type MSR struct {
+	Index uint32
+	Value uint64
+}
+
+// MonitorMSRs are those that a guest under Tailor's monitor needs for its SYSCALL
+// instructions, with EFER.SCE.
+func MonitorMSRs() [3]MSR {
+	return [3]MSR{{msrSTAR, starValue}, {msrLSTAR, uint64(monitorStubs().syscall)}, {msrFMASK, flagsOff}}
+}
+
+// syscallStub is where a SYSCALL instruction of ring 3 arrives, with the address
+// behind it in RCX and RFLAGS in R11. It goes on as if the instruction were none:
+// with SYSCALL switched off it would be, but a hypervisor that runs ring 3 on the
+// bare processor (kvm_pvm) lets it through all the same.
+func (a *x86) syscallStub() {
+	a.syscall = StubAddr + uint32(len(a.code))
+	const rspAt = TrapStackLow // a word that nothing else uses
+	a.store(rsp, rspAt)
+	a.emit(0x48, 0xc7, 0xc4) // MOV RSP, imm32
+	a.emit32(TrapStackHigh)
+	a.emit(0x6a, SelUserData)     // PUSH SS
+	a.emit(0xff, 0x34, 0x25)      // PUSH [rspAt]
+	a.emit32(rspAt)               //
+	a.emit(0x41, 0x53)            // PUSH R11: RFLAGS
+	a.emit(0x6a, SelUserCode)     // PUSH CS
+	a.emit(0x48, 0x83, 0xe9, 2)   // SUB RCX, 2: the instruction itself
+	a.emit(0x51)                  // PUSH RCX: RIP
+	a.emit(0x6a, 0)               // PUSH 0: no error code
+	a.emit(0x6a, vectorUndefined) // PUSH vector
+	a.emit(0xe9)                  // JMP common
+	a.emit32(uint32(NumVectors*stubSize - (len(a.code) + 4)))
 }

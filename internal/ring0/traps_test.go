@@ -32,6 +32,7 @@ func disassemble(t *testing.T, code []byte, addr uint64) []string {
 // see what was meant.
 func TestTrapStubs(t *testing.T) {
 	code := MonitorStubs()
+	entry := MonitorMSRs()[1].Value
 	if len(code) > TrapStackLow-StubAddr {
 		t.Fatalf("%d bytes of stubs do not fit", len(code))
 	}
@@ -70,6 +71,11 @@ func TestTrapStubs(t *testing.T) {
 		if want := fmt.Sprintf("%s 0x%x", jump, end); !strings.Contains(text, want) {
 			t.Errorf("the common part has no %q:\n%s", want, text)
 		}
+	}
+	// The stub of SYSCALL is the last, and goes on as vector 6 does.
+	lines := disassemble(t, code[entry-StubAddr:], entry)
+	if !strings.Contains(strings.Join(lines, "\n"), "pushq $0x6") || !strings.HasPrefix(lines[len(lines)-1], "jmpq") {
+		t.Errorf("the stub of SYSCALL is\n%s", strings.Join(lines, "\n"))
 	}
 	for _, reg := range []string{"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax", "rcx"} {
 		if !strings.Contains(text, "mov %"+reg+",0x12") {
