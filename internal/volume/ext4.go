@@ -2,6 +2,8 @@ package volume
 
 import "errors"
 
-func (v *Volume) mountExt4(o Options) error {
-	return errors.New("ext4 is not supported by this tailor")
-}
+var errExt4 = errors.New("ext4 is not supported by this tailor")
+
+func (v *Volume) mountExt4(Options) error    { return errExt4 }
+func (v *Volume) checkExt4(*Report) error    { return errExt4 }
+func (v *Volume) describeExt4(*Report) error { return errExt4 }

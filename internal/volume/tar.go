@@ -11,41 +11,41 @@ import (
 type tarTree struct{ tar *tarfs.FS }
 
 // Root implements Tree.
-func (t tarTree) Root() uint64 { return 0 }
+func (t tarTree) Root() (Node, error) { return tarfs.Ino(0), nil }
 
 // Lookup implements Tree.
-func (t tarTree) Lookup(dir uint64, name string) (uint64, error) {
-	i, ok := t.tar.Lookup(tarfs.Ino(dir), name)
+func (t tarTree) Lookup(dir Node, name string) (Node, error) {
+	i, ok := t.tar.Lookup(dir.(tarfs.Ino), name)
 	if !ok {
-		return 0, fs.ErrNotExist
+		return nil, fs.ErrNotExist
 	}
-	return uint64(i), nil
+	return i, nil
 }
 
 // Stat implements Tree.
-func (t tarTree) Stat(ino uint64) (Attr, error) {
-	i := t.tar.Stat(tarfs.Ino(ino))
+func (t tarTree) Stat(n Node) (Attr, error) {
+	i := t.tar.Stat(n.(tarfs.Ino))
 	return Attr{Mode: goMode(i.Mode), UID: i.UID, GID: i.GID, Links: i.Links, Size: i.Size, Time: time.Unix(i.Sec, int64(i.Nsec))}, nil
 }
 
 // List implements Tree.
-func (t tarTree) List(dir uint64) (list []Entry, err error) {
-	for n := 0; ; n++ {
-		name, ino, ok := t.tar.Entry(tarfs.Ino(dir), n)
+func (t tarTree) List(dir Node) (list []string, err error) {
+	for i := 0; ; i++ {
+		name, _, ok := t.tar.Entry(dir.(tarfs.Ino), i)
 		if !ok {
 			return list, nil
 		}
-		list = append(list, Entry{name, uint64(ino)})
+		list = append(list, name)
 	}
 }
 
 // ReadAt implements Tree.
-func (t tarTree) ReadAt(ino uint64, p []byte, off int64) (int, error) {
-	return t.tar.ReadAt(tarfs.Ino(ino), p, off)
+func (t tarTree) ReadAt(n Node, p []byte, off int64) (int, error) {
+	return t.tar.ReadAt(n.(tarfs.Ino), p, off)
 }
 
 // Readlink implements Tree.
-func (t tarTree) Readlink(ino uint64) (string, error) { return t.tar.Stat(tarfs.Ino(ino)).Target, nil }
+func (t tarTree) Readlink(n Node) (string, error) { return t.tar.Stat(n.(tarfs.Ino)).Target, nil }
 
 // Bits of st_mode, as in inode(7).
 const (

@@ -4,23 +4,39 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 )
 
-// A Tree is what is in a volume, by the numbers of its files. Errors are those
-// of io/fs where they fit, such as fs.ErrNotExist.
+// A Node is a file, directory or link of a Tree, as that has it.
+type Node any
+
+// A Tree is what is in a volume. Errors are those of io/fs where they fit, such
+// as fs.ErrNotExist.
 type Tree interface {
-	// Root returns the number of the root directory.
-	Root() uint64
-	Lookup(dir uint64, name string) (uint64, error)
-	Stat(ino uint64) (Attr, error)
+	Root() (Node, error)
+	Lookup(dir Node, name string) (Node, error)
+	Stat(n Node) (Attr, error)
 	// List returns the names in a directory, without "." and "..".
-	List(dir uint64) ([]Entry, error)
+	List(dir Node) ([]string, error)
 	// ReadAt reads until p is full or the file ends, which is no error.
-	ReadAt(ino uint64, p []byte, off int64) (int, error)
-	Readlink(ino uint64) (string, error)
+	ReadAt(n Node, p []byte, off int64) (int, error)
+	Readlink(n Node) (string, error)
+}
+
+// A Writer is a Tree that can be changed.
+type Writer interface {
+	Tree
+	// Create makes what a.Mode says; target is where a symbolic link leads.
+	Create(dir Node, name string, a Attr, target string) (Node, error)
+	WriteAt(n Node, p []byte, off int64) error
+	Truncate(n Node, size int64) error
+	// SetAttr sets permissions and time.
+	SetAttr(n Node, a Attr) error
+	// Unlink removes a name: that of an empty directory if dir, else of
+	// another file.
+	Unlink(from Node, name string, dir bool) error
 }
 
 // An Attr is what there is to know of a file in a volume.
@@ -32,12 +48,6 @@ type Attr struct {
 	Time     time.Time
 }
 
-// An Entry is a name in a directory of a volume.
-type Entry struct {
-	Name string
-	Ino  uint64
-}
-
 // FS is a Tree as package io/fs has it. Symbolic links are followed within the
 // volume, as those of a file system that is mounted at the root.
 type FS struct{ Tree Tree }
@@ -46,7 +56,7 @@ type FS struct{ Tree Tree }
 type Info struct {
 	Attr
 	name string
-	ino  uint64
+	node Node
 }
 
 // Name implements fs.FileInfo.
@@ -95,7 +105,11 @@ func (f FS) find(op, name string, last bool) (*Info, error) {
 
 // walk goes along name from the root on.
 func (f FS) walk(name string, last bool) (*Info, error) {
-	stack := []uint64{f.Tree.Root()}
+	root, err := f.Tree.Root()
+	if err != nil {
+		return nil, err
+	}
+	stack := []Node{root}
 	rest := strings.Split(name, "/")
 	for links := 0; len(rest) > 0; {
 		part := rest[0]
@@ -108,11 +122,11 @@ func (f FS) walk(name string, last bool) (*Info, error) {
 			stack = stack[:max(1, len(stack)-1)]
 			continue
 		}
-		ino, err := f.Tree.Lookup(dir, part)
+		n, err := f.Tree.Lookup(dir, part)
 		if err != nil {
 			return nil, err
 		}
-		a, err := f.Tree.Stat(ino)
+		a, err := f.Tree.Stat(n)
 		if err != nil {
 			return nil, err
 		}
@@ -120,13 +134,13 @@ func (f FS) walk(name string, last bool) (*Info, error) {
 			if len(rest) > 0 && !a.IsDir() {
 				return nil, fs.ErrNotExist
 			}
-			stack = append(stack, ino)
+			stack = append(stack, n)
 			continue
 		}
 		if links++; links > maxLinks {
 			return nil, errLoop
 		}
-		target, err := f.Tree.Readlink(ino)
+		target, err := f.Tree.Readlink(n)
 		if err != nil {
 			return nil, err
 		}
@@ -135,9 +149,9 @@ func (f FS) walk(name string, last bool) (*Info, error) {
 		}
 		rest = append(strings.Split(target, "/"), rest...)
 	}
-	ino := stack[len(stack)-1]
-	a, err := f.Tree.Stat(ino)
-	return &Info{Attr: a, ino: ino}, err
+	n := stack[len(stack)-1]
+	a, err := f.Tree.Stat(n)
+	return &Info{Attr: a, node: n}, err
 }
 
 // IsDir reports whether a is a directory's.
@@ -171,7 +185,7 @@ func (f FS) ReadLink(name string) (string, error) {
 	if i.Type() != fs.ModeSymlink {
 		return "", &fs.PathError{Op: "readlink", Path: name, Err: fs.ErrInvalid}
 	}
-	return f.Tree.Readlink(i.ino)
+	return f.Tree.Readlink(i.node)
 }
 
 // ReadDir implements fs.ReadDirFS.
@@ -183,18 +197,22 @@ func (f FS) ReadDir(name string) ([]fs.DirEntry, error) {
 	if !i.IsDir() {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: errNotDir}
 	}
-	list, err := f.Tree.List(i.ino)
+	list, err := f.Tree.List(i.node)
 	if err != nil {
 		return nil, &fs.PathError{Op: "readdir", Path: name, Err: err}
 	}
-	sort.Slice(list, func(i, j int) bool { return list[i].Name < list[j].Name })
+	slices.Sort(list)
 	var entries []fs.DirEntry
 	for _, e := range list {
-		a, err := f.Tree.Stat(e.Ino)
+		n, err := f.Tree.Lookup(i.node, e)
 		if err != nil {
-			return entries, &fs.PathError{Op: "stat", Path: path.Join(name, e.Name), Err: err}
+			return entries, &fs.PathError{Op: "stat", Path: path.Join(name, e), Err: err}
 		}
-		entries = append(entries, &Info{Attr: a, name: e.Name, ino: e.Ino})
+		a, err := f.Tree.Stat(n)
+		if err != nil {
+			return entries, &fs.PathError{Op: "stat", Path: path.Join(name, e), Err: err}
+		}
+		entries = append(entries, &Info{Attr: a, name: e, node: n})
 	}
 	return entries, nil
 }
@@ -245,7 +263,7 @@ func (o *openFile) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, &fs.PathError{Op: "read", Path: o.name, Err: fs.ErrInvalid}
 	}
-	n, err := o.fs.Tree.ReadAt(o.info.ino, p, off)
+	n, err := o.fs.Tree.ReadAt(o.info.node, p, off)
 	if err != nil {
 		return n, &fs.PathError{Op: "read", Path: o.name, Err: err}
 	}
