@@ -1,7 +1,7 @@
 package tarfs
 
 import (
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -191,7 +191,7 @@ func (b *builder) finish() {
 	}
 	for i := range fs.inodes {
 		list := fs.dir(Ino(i))
-		sort.Slice(list, func(j, k int) bool { return list[j].name < list[k].name })
+		slices.SortFunc(list, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	}
 	b.names = nil
 }
