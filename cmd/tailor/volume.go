@@ -20,7 +20,7 @@ const exitDamaged = 1
 // volumeVerbs are what tailor volume can do; each is a verb by itself, made anew
 // for each use.
 func volumeVerbs() []*verb {
-	return []*verb{packVerb(), lsVerb(), catVerb(), cpVerb(), rmVerb(), mkdirVerb(), infoVerb(), checkVerb(), rekeyVerb()}
+	return []*verb{createVerb(), packVerb(), lsVerb(), catVerb(), cpVerb(), rmVerb(), mkdirVerb(), infoVerb(), checkVerb(), rekeyVerb()}
 }
 
 func volumeVerb() *verb {
@@ -29,7 +29,8 @@ func volumeVerb() *verb {
 		args:    "VERB [FLAGS] [ARGUMENTS]",
 		summary: "make volumes, look inside, copy in and out",
 		raw:     true,
-		examples: `  tailor volume pack conf.img ./conf/
+		examples: `  tailor volume create --size 256M data.img
+  tailor volume pack conf.img ./conf/
   tailor volume ls -l conf.img
   tailor volume help cp
 `,

@@ -12,6 +12,47 @@ import (
 	"github.com/tailor-os/tailor/internal/volume"
 )
 
+func createVerb() *verb {
+	var o volume.CreateOptions
+	var size uint64
+	var encrypt bool
+	return &verb{
+		name:    "volume create",
+		args:    "--size SIZE [--label NAME] [--encrypt --key-file FILE] FILE",
+		summary: "make an empty read-write volume",
+		about: `Create makes a file with an empty ext4 file system, which Linux mounts too. It
+takes space on the disk only as it is used. With --encrypt it is a LUKS volume,
+which cryptsetup opens; the key is all bytes of a file, best random ones.`,
+		flags: []cli.Flag{
+			cli.ValueFlag(&size, "size", 0, "SIZE", "of the file, such as 256M or 10G", cli.ParseSize),
+			cli.StringFlag(&o.Label, "label", 0, "NAME", "of the file system, up to 16 bytes"),
+			cli.BoolFlag(&encrypt, "encrypt", 0, "encrypt all that is in it"),
+			cli.StringFlag(&o.KeyFile, "key-file", 0, "FILE", "the key, with --encrypt: all bytes of FILE"),
+		},
+		examples: `  tailor volume create --size 256M data.img
+  head -c 64 /dev/urandom > data.key
+  tailor volume create --size 1G --encrypt --key-file data.key data.img
+`,
+		run: func(_ context.Context, a *app, args []string) (int, error) {
+			if err := want("volume create", "--size SIZE FILE", args, 1, 1); err != nil {
+				return 0, err
+			}
+			switch {
+			case size == 0:
+				return 0, hint.Errorf("write: tailor volume create --size 256M "+args[0], "the size of the volume is missing")
+			case encrypt && o.KeyFile == "":
+				return 0, hint.Errorf("make a key with: head -c 64 /dev/urandom > FILE, and add --key-file FILE", "--encrypt needs a key")
+			case !encrypt && o.KeyFile != "":
+				return 0, hint.Errorf("add --encrypt, or remove --key-file", "--key-file without --encrypt would leave the volume open to everybody")
+			}
+			o.Size = int64(size)
+			end := a.msg.Progress("making " + args[0])
+			defer end()
+			return exitOK, volume.Create(args[0], o)
+		},
+	}
+}
+
 func packVerb() *verb {
 	return &verb{
 		name:    "volume pack",

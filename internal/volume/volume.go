@@ -13,6 +13,7 @@ import (
 	"github.com/tailor-os/tailor/block/part"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/volfile"
+	"github.com/tailor-os/tailor/volume/ext4"
 	"github.com/tailor-os/tailor/volume/tarfs"
 )
 
@@ -83,7 +84,9 @@ type Volume struct {
 	// FS is what is in the volume; its Tree is a Writer if it can be changed.
 	FS FS
 
-	tar *tarfs.FS
+	tar     *tarfs.FS
+	ext4    *ext4.FS
+	reports []string // of ext4
 }
 
 // Open opens a volume. The caller closes it.
