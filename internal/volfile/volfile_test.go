@@ -202,6 +202,9 @@ func BenchmarkFile(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			if err := v.Flush(); err != nil {
+				b.Fatal(err)
+			}
 			run := func(op string, do func(off int64) error) {
 				b.Run(fmt.Sprintf("%s/%s/%dK", name, op, n>>10), func(b *testing.B) {
 					b.SetBytes(n)
@@ -215,8 +218,8 @@ func BenchmarkFile(b *testing.B) {
 				})
 			}
 			run("read", func(off int64) error { return v.ReadAt(p, off) })
-			run("write", func(off int64) error { return v.WriteAt(p, off) })
 			run("write+flush", func(off int64) error { return errors.Join(v.WriteAt(p, off), v.Flush()) })
+			run("write", func(off int64) error { return v.WriteAt(p, off) })
 		}
 	}
 }
