@@ -139,8 +139,11 @@ type Control struct {
 	// argument. The guest writes what BellResume shall continue with.
 	Interrupt TrapFrame
 	// IRQs has a bit set for each interrupt since the guest last cleared it, on
-	// machines with interrupts: see VectorMSI.
-	IRQs uint64
+	// machines with interrupts: see VectorMSI. Those of Diverted, if they come
+	// while ring 3 runs and does not mask them, are handed to InterruptEntry, with
+	// the bit's number as Interrupt.Vector; Interrupt.Busy is set until
+	// ServiceResume.
+	IRQs, Diverted uint64
 }
 
 // Range is the addresses from Low up to, but not including, High.

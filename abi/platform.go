@@ -15,6 +15,13 @@ const (
 	MaxCmdLine      = 16 << 10 // bytes
 )
 
+// Where the boot stub is loaded: the guard below the image, which it leaves
+// unmapped for the guest.
+const (
+	BootStubAddr = RingEnd
+	BootStubEnd  = ImageBase
+)
+
 // Platform is the machine as the loader describes it. The guest cannot write it.
 type Platform struct {
 	Protocol   uint32   // BootPVH or BootLinux
@@ -41,7 +48,7 @@ type MemoryRange struct {
 
 // Ring-0 services: what ring 3 asks of the boot stub's resident part with the
 // instruction INT $ServiceVector, the number in RAX, arguments in RDI, RSI and
-// RDX, the result in RAX. They clobber RAX, RCX and R11. Those that would let a
+// RDX, the result in RAX. They clobber RAX, RCX, RDX and R11. Those that would let a
 // program widen its own reach are refused after ServiceSeal.
 const (
 	ServiceVector = 0x40
@@ -59,7 +66,8 @@ const (
 	// ServiceSeal ends ServiceMap, ServicePorts and ServiceClock.
 	ServiceSeal = 3
 	// ServiceCalibrate lets RDI counts of the local APIC's timer pass and
-	// returns how far the time stamp counter went meanwhile.
+	// returns how far the time stamp counter went meanwhile, and in RDX how many
+	// counts it were.
 	ServiceCalibrate = 4
 	// ServiceClock writes RSI, an address in guest memory, to KVM's clock MSR:
 	// of the system time (MSR_KVM_SYSTEM_TIME_NEW) if RDI is 0, of the wall
@@ -67,17 +75,28 @@ const (
 	ServiceClock = 5
 	// ServiceReset resets the machine by a triple fault.
 	ServiceReset = 6
+	// ServiceFS sets the base of segment FS to RDI, for processors without the
+	// instruction for it.
+	ServiceFS = 7
+	// ServiceUnmask lets pin RDI of the I/O APICs interrupt.
+	ServiceUnmask = 8
+	// ServiceResume continues with the registers of Control.Interrupt.
+	ServiceResume = 9
+	// ServiceTimer makes the local APIC's timer interrupt after RDI counts; with 0
+	// it does not.
+	ServiceTimer = 10
 )
 
 // Interrupt vectors. An interrupt does nothing but set a bit of [Control.IRQs]
-// and end ServiceIdle; ring 3 runs with interrupts off.
+// and end ServiceIdle, unless it is diverted.
 const (
 	VectorTimer = 0x50 // the local APIC's timer
 	VectorMSI   = 0x60 // for message-signalled interrupts of any device
-	VectorPin   = 0x70 // plus the number of the I/O APIC's pin, edge-triggered
+	VectorPin   = 0x70 // plus the number of the I/O APICs' pin, edge-triggered
+	VectorEnd   = VectorPin + NumPins
 
-	NumPins = 24
+	NumPins = 48 // of the I/O APIC at 0xfec00000, and of a second one at 0xfec10000
 
-	IRQMSI   = 1 << 32 // bit of Control.IRQs; pin n has bit n
-	IRQTimer = 1 << 33
+	IRQMSI   = 1 << 62 // bit of Control.IRQs; pin n has bit n
+	IRQTimer = 1 << 63
 )

@@ -54,6 +54,17 @@ func (g *Generator) Read(p []byte) {
 	}
 }
 
+// Mix stirs bytes of a further source into the state, which cannot make it worse,
+// whoever knows them.
+func (g *Generator) Mix(p []byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, b := range p {
+		g.key[i/4%len(g.key)] ^= uint32(b) << (i % 4 * 8)
+	}
+	g.stir()
+}
+
 // stir mixes words of the processor's source into the key and replaces it by
 // output of the generator, so that neither the old key nor the words can be
 // got back from it.

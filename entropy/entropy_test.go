@@ -88,3 +88,25 @@ func BenchmarkRead(b *testing.B) {
 		g.Read(p)
 	}
 }
+
+func TestMix(t *testing.T) {
+	read := func(mix ...[]byte) string {
+		g := New(&[32]byte{1}, nil)
+		for _, m := range mix {
+			g.Mix(m)
+		}
+		p := make([]byte, 64)
+		g.Read(p)
+		return string(p)
+	}
+	seen := map[string]string{}
+	for name, got := range map[string]string{
+		"nothing": read(), "a": read([]byte("a")), "b": read([]byte("b")), "a, b": read([]byte("a"), []byte("b")),
+		"b, a": read([]byte("b"), []byte("a")), "33rd byte": read(append(make([]byte, 32), 7)),
+	} {
+		if other := seen[got]; other != "" {
+			t.Errorf("the stream is the same after mixing %s and %s", name, other)
+		}
+		seen[got] = name
+	}
+}

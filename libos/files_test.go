@@ -64,27 +64,6 @@ func TestBootFiles(t *testing.T) {
 	}
 }
 
-func TestParams(t *testing.T) {
-	for _, c := range []struct{ in, key, last, all string }{
-		{"", "a", "", "[]"},
-		{"a=1 b=2", "b", "2", "[2]"},
-		{"  a=1\t a=2\n", "a", "2", "[1 2]"},
-		{`a="x y" b`, "a", "x y", "[x y]"},
-		{`a="x`, "a", "x", "[x]"},
-		{"a==b=c", "a", "=b=c", "[=b=c]"},
-		{"a=1,2,,3 a=4", "a", "4", "[1 2 3 4]"},
-		{"ab=1 =2", "a", "", "[]"},
-		{`"`, "a", "", "[]"},
-	} {
-		if got := Params(c.in).Get(c.key); got != c.last {
-			t.Errorf("%q: Get %q", c.in, got)
-		}
-		if got := fmt.Sprint(Params(c.in).All(c.key)); got != c.all {
-			t.Errorf("%q: All %s", c.in, got)
-		}
-	}
-}
-
 func TestDevices(t *testing.T) {
 	reset(t)
 	Hooks.Random = func(p []byte) {

@@ -151,20 +151,3 @@ func FuzzControl(f *testing.F) {
 		}
 	})
 }
-
-func FuzzParams(f *testing.F) {
-	f.Add(`hostname=a ip="1 2" dns=1,2`)
-	f.Fuzz(func(t *testing.T, s string) {
-		p, n := Params(s), 0
-		for _, _, rest, ok := p.next(); ok; _, _, rest, ok = rest.next() {
-			if n++; n > len(s) {
-				t.Fatal("more words than bytes")
-			}
-		}
-		for _, v := range p.All("a") {
-			if v == "" {
-				t.Error("an empty value")
-			}
-		}
-	})
-}

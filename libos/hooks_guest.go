@@ -64,6 +64,9 @@ func tailorHardwareRandom() (uint64, bool)
 // random is made at boot: the starter wipes the seed at the first VM exit.
 var random *entropy.Generator
 
+// MixRandom stirs the bytes of a further source into the guest's random source.
+func MixRandom(p []byte) { random.Mix(p) }
+
 func init() {
 	random = entropy.New(&tailorBootInfo().Seed, tailorHardwareRandom)
 	Hooks = HookSet{

@@ -15,13 +15,6 @@ TEXT _rt0_amd64_linux(SB),NOSPLIT|NOFRAME,$0
 TEXT _rt0_amd64_linux_lib(SB),NOSPLIT|NOFRAME,$0
 	UNDEF
 
-// func tailorBell(register, value uintptr)
-TEXT ·tailorBell(SB),NOSPLIT,$0-16
-	MOVQ	register+0(FP), CX
-	MOVQ	value+8(FP), AX
-	MOVQ	AX, const_tailorDoorbellAddr(CX)
-	RET
-
 #define SYS_arch_prctl 158
 
 // The stack that tailorKernel runs on. The runtime makes system calls with next
@@ -61,7 +54,7 @@ library:
 	MOVQ	72(SP), R12
 	RET
 setfs:
-	WRFSBASEQ SI
+	CALL	tailorSetFS(SB)
 	XORL	AX, AX
 	RET
 

@@ -34,26 +34,11 @@ type tailorVirtqDesc struct {
 	next  uint16
 }
 
-// tailorDevice returns the nth device of a type, or nil.
+// open makes o the driver of a queue; false if that is not there.
 //
+//go:noinline
 //go:nosplit
-func tailorDevice(typ uint32, n int) *abi.Device {
-	info := tailorBootInfo()
-	for i := uintptr(0); i < uintptr(info.NumDevices); i++ {
-		d := (*abi.Device)(unsafe.Pointer(uintptr(info.Devices) + i*unsafe.Sizeof(abi.Device{})))
-		if d.Type == typ {
-			if n == 0 {
-				return d
-			}
-			n--
-		}
-	}
-	return nil
-}
-
-//go:nosplit
-func (o *tailorOutput) open(queue uint32) bool {
-	d := tailorDevice(abi.DeviceConsole, 0)
+func (o *tailorOutput) open(d *abi.Device, queue uint32) bool {
 	if d == nil || queue >= d.NumQueues {
 		return false
 	}
@@ -66,8 +51,15 @@ func (o *tailorOutput) open(queue uint32) bool {
 	return true
 }
 
+// taken reports whether the device has used all that it was given.
+//
+//go:nosplit
+func (o *tailorOutput) taken() bool {
+	return uint16(atomic.Load((*uint32)(unsafe.Pointer(o.used)))>>16) == o.next
+}
+
 // tailorConsoleWrite writes n bytes at p to descriptor 1 or 2 and returns when
-// the device has taken them. Without a console, output is discarded.
+// the device has taken them.
 //
 //go:nosplit
 //go:nowritebarrierrec
@@ -75,8 +67,13 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	if fd != 1 && fd != 2 {
 		return -tailorEBADF
 	}
-	o := &tailorOutputs[fd-1]
-	if o.desc == 0 && !o.open(uint32(fd)) || n == 0 {
+	d, queue, driver := tailorOutputQueue(fd)
+	o := &tailorOutputs[driver]
+	if n == 0 {
+		return 0
+	}
+	if o.desc == 0 && !o.open(d, queue) {
+		tailorSerial(p, n)
 		return int(n)
 	}
 	*(*tailorVirtqDesc)(unsafe.Pointer(o.desc)) = tailorVirtqDesc{addr: uint64(p), len: uint32(n)}
@@ -89,7 +86,8 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	// The index is published together with avail.flags, which stay zero.
 	atomic.Store((*uint32)(unsafe.Pointer(o.avail)), uint32(o.next)<<16)
 	tailorBell(abi.BellNotify, uintptr(o.bell))
-	for uint16(atomic.Load((*uint32)(unsafe.Pointer(o.used)))>>16) != o.next {
+	tailorConsoleSpin(o)
+	for !o.taken() {
 		tailorBell(abi.BellIdle, uintptr(tailorMono()+1e6))
 	}
 	return int(n)
@@ -159,7 +157,7 @@ func tailor_consoleRead(p unsafe.Pointer, n int) int {
 
 func tailorInputOpen() bool {
 	in := &tailorInput
-	if !in.rings.open(abi.ConsoleQueueRX) {
+	if !in.rings.open(tailorDevice(abi.DeviceConsole, 0), abi.ConsoleQueueRX) {
 		return false
 	}
 	event := (*uint16)(unsafe.Pointer(in.rings.avail + 4 + 2*uintptr(in.rings.size)))
@@ -186,8 +184,11 @@ func tailorInputFill() {
 		atomic.Store((*uint32)(unsafe.Pointer(r.avail)), uint32(r.next)<<16)
 		tailorBell(abi.BellNotify, uintptr(r.bell))
 	}
-	tailor_irqWait(in.irq, r.next-1, true)
+	if !tailorInputEnded {
+		tailor_irqWait(in.irq, r.next-1, true)
+	}
 	if !in.posted || uint16(atomic.Load((*uint32)(unsafe.Pointer(r.used)))>>16) != r.next {
+		in.eof = in.posted && tailorInputEnded
 		return // woken early, or another reader took it
 	}
 	in.posted = false

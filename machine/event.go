@@ -253,9 +253,12 @@ func tailorRunnable() bool {
 // tailorRing notifies the queues of tailorBells, unless nothing can run: then
 // netpoll is about to go idle.
 func tailorRing() {
-	if !tailorRunnable() && gcBlackenEnabled == 0 {
-		return
+	if tailorRunnable() || gcBlackenEnabled != 0 {
+		tailorRingAll()
 	}
+}
+
+func tailorRingAll() {
 	for tailorBells != 0 {
 		queue := sys.TrailingZeros64(tailorBells)
 		tailorBells &^= 1 << queue
@@ -272,6 +275,7 @@ func tailorPoll() {
 	if tailorStalled != 0 {
 		tailorStallOver()
 	}
+	tailorLookAround(ctl)
 	for i := range tailorIRQs[:tailorNumIRQs] {
 		q := &tailorIRQs[i]
 		if q.gp != 0 && q.fired() {
@@ -336,7 +340,10 @@ func netpoll(delay int64) (gList, int32) {
 	// keeps our store before our load of that index.
 	atomic.Xchg(&tailorFence, 1)
 	if !tailorPending() {
-		tailorBells = 0 // the device looks at its queues when the vCPU goes idle
+		if tailorIdleNotifies {
+			tailorBells = 0 // the device looks at its queues when the vCPU goes idle
+		}
+		tailorRingAll()
 		tailorBell(abi.BellIdle, deadline)
 	}
 	tailorWaited += (tailorMono() - begin - tailorWaited) / 8

@@ -3,11 +3,11 @@
 #include "go_asm.h"
 #include "textflag.h"
 
-// Interrupts as signals. The monitor stops the running guest, saves its
+// Interrupts as signals. The starter stops the running guest, saves its
 // registers in abi.Control.Interrupt and lets it continue at tailorInterrupt,
 // with the stack pointer at TrapStack. That can be between any two instructions,
 // so all that the handler may change is restored: the vector registers here, the
-// others by the monitor, which needs no stack for it (BellResume).
+// others by the starter, which needs no stack for it.
 
 TEXT ·tailorInterrupt(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	// 1. siginfo, ucontext and the vector registers, on the signal stack.
@@ -31,16 +31,17 @@ saved:
 	LEAQ	const_tailorUcontextRegs(R13), DI
 	MOVQ	$18, CX
 	REP; MOVSQ
-	// 2. SI is at RFlags' successor, Vector: the signal, si_code, argument.
-	MOVQ	0(SI), DI
-	MOVQ	8(SI), AX
-	MOVQ	16(SI), CX
+	// 2. SI is at RFlags' successor, Vector.
+	CALL	tailorInterruptSignal(SB)
+	TESTL	DI, DI
+	JEQ	handled
 	MOVL	DI, 0(SP)			// si_signo
 	MOVL	AX, 8(SP)			// si_code
 	MOVQ	CX, 16(SP)			// si_addr
 	MOVQ	SP, SI
 	MOVQ	R13, DX
 	CALL	runtime·sigtramp(SB)
+handled:
 	// 3. Back, where the handler says.
 	CMPB	internal∕cpu·X86+const_tailorHasOSXSAVE(SB), $0
 	JEQ	legacyBack
@@ -55,9 +56,7 @@ restored:
 	MOVQ	$(const_tailorControlAddr+const_tailorControlInterrupt), DI
 	MOVQ	$18, CX
 	REP; MOVSQ
-	MOVL	$(const_tailorDoorbellAddr+const_tailorBellResume), CX
-	MOVQ	AX, (CX)
-	INT	$3				// never reached
+	JMP	tailorResume(SB)
 
 // func tailorInterruptEntry() uintptr
 TEXT ·tailorInterruptEntry(SB),NOSPLIT,$0-8

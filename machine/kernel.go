@@ -63,12 +63,6 @@ func tailorBootInfo() *abi.BootInfo {
 	return (*abi.BootInfo)(unsafe.Pointer(uintptr(abi.BootAddr)))
 }
 
-// tailorBell stores value to a doorbell register: one VM exit. It is assembly
-// so that the compiler keeps every other memory access on its side of it.
-//
-//go:noescape
-func tailorBell(register, value uintptr)
-
 // tailorClock is clock_gettime with the vDSO's calling convention; the runtime
 // finds it in vdsoClockgettimeSym.
 func tailorClock()

@@ -27,7 +27,10 @@ func sbrk(n uintptr) unsafe.Pointer {
 	p := bloc
 	bloc += n
 	blocMax = max(blocMax, bloc)
-	return unsafe.Pointer(p) // SAFETY: see above
+	if !tailorMemoryIsZero {
+		memclrNoHeapPointers(unsafe.Pointer(p), n) // SAFETY: see above
+	}
+	return unsafe.Pointer(p)
 }
 
 // tailorMemoryLimit is GOMEMLIMIT's default: nine tenths of what is left of

@@ -5,13 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-)
 
-// Bounds of the mtu parameter, in bytes: IPv6 needs 1280 (RFC 8200 section 5),
-// and a packet's length field ends at 65535.
-const (
-	minMTU = 1280
-	maxMTU = 65535
+	"github.com/tailor-os/tailor/params"
 )
 
 // A Config is what the boot parameters say of the network. The zero Config is
@@ -25,18 +20,14 @@ type Config struct {
 }
 
 // ParseParams reads the words ip=, ip6=, gw=, gw6=, dns=, mtu= and hostname= of
-// a space-separated list of boot parameters, and leaves the others alone. dns
+// boot parameters (package params), and leaves the others alone. dns
 // takes several addresses with commas between them and may come again; of the
 // others the last one counts.
-func ParseParams(params string) (Config, error) {
+func ParseParams(words string) (Config, error) {
 	var c Config
-	for _, word := range strings.Fields(params) {
-		key, value, ok := strings.Cut(word, "=")
-		if !ok {
-			continue
-		}
+	for key, value, rest, ok := params.Words(words).Next(); ok; key, value, rest, ok = rest.Next() {
 		if err := c.set(key, value); err != nil {
-			return Config{}, errors.New("boot parameter " + strconv.Quote(word) + ": " + err.Error())
+			return Config{}, errors.New("boot parameter " + strconv.Quote(key+"="+value) + ": " + err.Error())
 		}
 	}
 	return c, c.check()
@@ -96,24 +87,15 @@ func (c *Config) addDNS(value string) error {
 }
 
 func parseMTU(value string) (int, error) {
-	n, err := strconv.Atoi(value)
-	if err != nil || n < minMTU || n > maxMTU {
+	n := params.MTU(value)
+	if n == 0 {
 		return 0, errors.New("want a number of bytes from 1280 to 65535")
 	}
 	return n, nil
 }
 
-// parseHostname takes what RFC 1123 section 2.1 allows.
 func parseHostname(value string) (string, error) {
-	const maxLen = 64 // struct utsname has room for as many
-	ok := value != "" && len(value) <= maxLen
-	for _, label := range strings.Split(value, ".") {
-		ok = ok && label != "" && label[0] != '-' && label[len(label)-1] != '-'
-	}
-	for _, r := range value {
-		ok = ok && (r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '.')
-	}
-	if !ok {
+	if !params.IsHostname(value) {
 		return "", errors.New("want at most 64 letters, digits, hyphens and dots")
 	}
 	return value, nil

@@ -10,13 +10,15 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+
+	"github.com/tailor-os/tailor/params"
 )
 
 // Start attaches a network card as eth0 and configures it from the boot
 // parameters (see [ParseParams]); with a nil device it only checks them. It is
 // called once, before the program runs.
-func (s *Stack) Start(dev Device, params string) error {
-	c, err := ParseParams(params)
+func (s *Stack) Start(dev Device, words string) error {
+	c, err := ParseParams(words)
 	if err != nil {
 		return err
 	}
@@ -51,7 +53,7 @@ func (s *Stack) Config() Config {
 // mtu returns the device's MTU or a smaller configured one.
 func mtu(dev Device, c Config) int {
 	m := dev.MTU()
-	if m < minMTU || m > maxMTU {
+	if m < params.MinMTU || m > params.MaxMTU {
 		m = 1500
 	}
 	if c.MTU != 0 {

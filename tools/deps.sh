@@ -4,12 +4,14 @@
 set -u
 
 # command:package
-wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools'
+wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools
+nasm:nasm qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sgdisk:gdisk mcopy:mtools fsck.fat:dosfstools xorriso:xorriso'
 
 missing=
 for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
+[ -e /usr/share/ovmf/OVMF.fd ] || missing="$missing ovmf"
 [ -z "$missing" ] && exit 0
 
 if ! command -v apt-get >/dev/null 2>&1; then

@@ -6,9 +6,11 @@
 package network
 
 import (
+	"errors"
 	"unsafe"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/netstack"
 	"github.com/tailor-os/tailor/virtio/netdev"
 	"github.com/tailor-os/tailor/virtio/queue"
@@ -42,8 +44,17 @@ func init() {
 
 func start(params string) error {
 	d := device(abi.DeviceNet, 0)
+	p := libos.Params(params)
+	addressed := p.Get("ip") != "" || p.Get("ip6") != ""
 	if d == nil {
-		return netstack.Start(nil, params)
+		err := netstack.Start(nil, params)
+		if err == nil && addressed {
+			err = errors.New("the machine has no network device, or none that can be used, for the address given by ip=")
+		}
+		return err
+	}
+	if !addressed && bootInfo().Platform != 0 {
+		println("tailor: network: the device has no address; give it one by the boot parameters ip=ADDRESS/BITS and gw=ADDRESS")
 	}
 	dev, err := netdev.New(d, netdev.Config{
 		Notify: bell,

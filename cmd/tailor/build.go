@@ -24,11 +24,13 @@ type buildOptions struct {
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
+	format  string // of build.Formats or ""
+	params  string // of a disk
 }
 
-func (o *buildOptions) flags(targetHelp string) []cli.Flag {
+func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
 	return []cli.Flag{
-		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parseTarget),
+		cli.ValueFlag(&o.target, "target", 't', "TARGET", targetHelp, parse),
 		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
@@ -44,8 +46,9 @@ func buildVerb() *verb {
 	var asJSON bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
-		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given"),
+		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
+	flags = append(flags, diskFlags(&o)...)
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
@@ -60,12 +63,16 @@ On failure no file is left behind. Exit code 125 is a failure.`,
   tailor build -o server.img --ldflags '-X main.version=1.2' ./cmd/server
   tailor build -t unix -o server ./cmd/server
   tailor build --file ./static:/srv/static ./cmd/server
+  tailor build -t virtio --format qcow2 --params 'ip=10.0.2.15/24' ./cmd/server
   tailor build -n ./examples/hello
   tailor run $(tailor build -o /tmp/ ./examples/hello)
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
 			if o.target == "" {
 				o.target = build.HVT
+			}
+			if o.target == build.Virtio && o.format == "" {
+				o.format = build.ELF
 			}
 			return exitOK, a.build(ctx, o, output, asJSON, args)
 		},
@@ -110,6 +117,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
 		Tags: o.tags, LDFlags: o.ldflags, TraceCalls: o.trace != "",
+		Format: o.format, Params: o.params,
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	for _, arg := range o.files {
@@ -145,16 +153,35 @@ func isFile(path string) bool {
 	return err == nil && info.Mode().IsRegular()
 }
 
-// parseTarget refuses unknown targets.
-func parseTarget(s string) (string, error) {
-	if slices.Contains(build.Targets, s) {
+// parseTarget refuses what cannot be built for.
+func parseTarget(s string) (string, error) { return parseOneOf(s, build.Targets) }
+
+// parseOneOf refuses targets that are not known.
+func parseOneOf(s string, known []string) (string, error) {
+	if slices.Contains(known, s) {
 		return s, nil
 	}
-	help := "targets are: " + strings.Join(build.Targets, ", ")
-	if near := cli.Nearest(s, build.Targets); near != "" {
+	help := "targets are: " + strings.Join(known, ", ")
+	if near := cli.Nearest(s, known); near != "" {
 		help = "did you mean " + near + "?"
 	}
 	return "", hint.Errorf(help, "unknown target")
+}
+
+// diskFlags are those of build for images that boot alone.
+func diskFlags(o *buildOptions) []cli.Flag {
+	return []cli.Flag{
+		cli.ValueFlag(&o.format, "format", 0, "FORMAT", "with -t virtio: elf (for -kernel; if not given), or a\ndisk that boots alone by BIOS and UEFI: raw, qcow2, iso", parseFormat),
+		cli.StringFlag(&o.params, "params", 0, "WORDS", "command line of such a disk: parameters, then --,\nthen the program's arguments (tailor help parameters)"),
+	}
+}
+
+// parseFormat refuses unknown formats.
+func parseFormat(s string) (string, error) {
+	if slices.Contains(build.Formats, s) {
+		return s, nil
+	}
+	return "", hint.Errorf("formats are: "+strings.Join(build.Formats, ", "), "unknown format")
 }
 
 // parseTrace refuses what cannot be traced.

@@ -15,7 +15,7 @@ func doctorVerb() *verb {
 		name:    "doctor",
 		args:    "[--json]",
 		summary: "show what this machine can run, and what to do about the rest",
-		about: `Doctor looks at Go, KVM and what else the targets use. Each check is ok,
+		about: `Doctor looks at Go, KVM, QEMU and what else the targets use. Each check is ok,
 limited (works, with less speed or function) or missing, and comes with what to
 do. The exit code is 0 if at least one target works, else 1.`,
 		flags: []cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON")},
@@ -31,24 +31,24 @@ do. The exit code is 0 if at least one target works, else 1.`,
 	}
 }
 
-func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
+func (a *app) doctorConfig() doctor.Config {
 	cache, err := build.CacheDir()
 	if err != nil {
 		cache = "" // the check of the cache says so
 	}
+	return doctor.Config{Supported: port.Supported, CheckVM: checkVM, CacheDir: cache, Dir: a.dir}
+}
+
+func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	end := a.msg.Progress("examining this machine")
-	report := doctor.Run(ctx, doctor.Config{
-		Supported: port.Supported,
-		CheckVM:   checkVM,
-		CacheDir:  cache,
-		Dir:       a.dir,
-	})
+	report := doctor.Run(ctx, a.doctorConfig())
 	end()
 	if ctx.Err() != nil {
 		return 0, context.Cause(ctx)
 	}
+	var err error
 	if asJSON {
 		err = printJSON(a.stdout, report)
 	} else {

@@ -18,6 +18,7 @@ import (
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/params"
 )
 
 // testMemory is the memory of a test's virtual machine in bytes without -m. The
@@ -122,9 +123,7 @@ func (c *vmConfig) look(dir, binary string, facts testFacts, args []string) {
 	}
 	c.Params = "cwd=" + monitor.EscapeParam(dir)
 	c.hideGo(facts.GOROOT)
-	if !strings.Contains(binary, `"`) {
-		c.Params += ` exe="` + binary + `"`
-	}
+	c.Params += " " + params.Quote("exe="+binary)
 	c.Env = mergeEnv(c.Env, []string{"PWD=" + dir})
 	if len(facts.GOROOT) > 1 {
 		c.Env = mergeEnv([]string{"GOROOT=" + facts.GOROOT[0]}, c.Env) // not the links

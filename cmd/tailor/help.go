@@ -8,16 +8,18 @@ import (
 
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/paramdoc"
 )
 
 func helpVerb() *verb {
 	return &verb{
 		name:    "help",
-		args:    "[VERB]",
+		args:    "[VERB | parameters]",
 		summary: "show how a verb is used",
 		about:   "Without a verb, help lists the verbs and the exit codes.",
 		examples: `  tailor help
   tailor help run
+  tailor help parameters      boot parameters of an image
 `,
 		run: runHelp,
 	}
@@ -31,7 +33,9 @@ func runHelp(ctx context.Context, a *app, args []string) (int, error) {
 		return 0, hint.Errorf("name one verb, such as: tailor help run", "too many arguments: %s", strings.Join(args, " "))
 	}
 	text := overview()
-	if len(args) == 1 {
+	if len(args) == 1 && args[0] == "parameters" {
+		text = paramdoc.Text()
+	} else if len(args) == 1 {
 		v := findVerb(args[0])
 		if v == nil {
 			return 0, unknownVerb(args[0])
@@ -67,7 +71,7 @@ Examples:
   tailor doctor
 
 ` + exitCodes + `
-More about one verb: tailor help VERB
+More about one verb: tailor help VERB; boot parameters: tailor help parameters
 `)
 	return b.String()
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"debug/elf"
 	"errors"
@@ -17,6 +18,9 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/paramdoc"
+	"github.com/tailor-os/tailor/internal/qemu"
+	"github.com/tailor-os/tailor/params"
 )
 
 // runOptions are the flags of run.
@@ -29,6 +33,8 @@ type runOptions struct {
 	gateways []netip.Addr
 	dns      []netip.Addr
 	env      []string
+	params   []string // boot parameters, NAME=VALUE
+	machine  string   // of QEMU, "" if not given
 	stall    time.Duration
 
 	addrs addresses // ip, gateways and dns by family
@@ -44,8 +50,10 @@ func runVerb() *verb {
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
+		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
-	}, o.flags("hvt (virtual machine) or unix (plain process);\nwithout it the strongest that works here"))
+		machineFlag(&o.machine),
+	}, o.flags("hvt (virtual machine), qemu (virtual machine under\nQEMU) or unix (plain process); without it the\nstrongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -65,6 +73,8 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run -t unix ./examples/hello           as a plain process
   tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
+  tailor run -t qemu -p 8080:80 ./examples/website
+  tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
@@ -173,6 +183,9 @@ func (a *app) checkUnix(o runOptions) error {
 		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
 			"a plain process (target unix) has the host's own network")
 	}
+	if len(o.params) > 0 {
+		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
+	}
 	if len(o.publish) > 0 {
 		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
 	}
@@ -193,18 +206,33 @@ func (a *app) pickTarget() string {
 	return build.Unix
 }
 
+// checkTarget refuses what o asks of its target in vain.
+func (a *app) checkTarget(o runOptions) error {
+	if o.machine != "" && o.target != targetQEMU {
+		return hint.Errorf("add -t qemu", "--machine %s is one of QEMU", o.machine)
+	}
+	switch o.target {
+	case build.Unix:
+		return a.checkUnix(o)
+	case targetQEMU:
+		return o.checkQEMU()
+	}
+	if err := checkVM(); err != nil && !o.dryRun {
+		return err
+	}
+	return nil
+}
+
 func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, error) {
 	if o.target == "" {
 		o.target = a.pickTarget()
 	}
-	if o.target == build.Unix {
-		if err := a.checkUnix(o); err != nil {
-			return 0, err
-		}
-	} else if err := checkVM(); err != nil && !o.dryRun {
+	if err := a.checkTarget(o); err != nil {
 		return 0, err
 	}
-	cfg, err := a.buildConfig(o.buildOptions, p.what)
+	options := o.buildOptions
+	options.target = imageTarget(o.target)
+	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err
 	}
@@ -237,7 +265,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
-		if err := a.checkUnix(o); err != nil {
+		if err := a.checkTarget(o); err != nil {
 			return 0, err
 		}
 		return a.start(ctx, o, path, args, nil)
@@ -247,10 +275,13 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	defer img.Close()
 	if o.target == "" {
-		o.target = build.HVT
-		a.msg.Infof("target %s: the image was built for it", img.Note.Target)
+		o.target = runTarget(img.Note)
+		a.msg.Infof("target %s: the image was built for it", o.target)
 	}
-	if err := image.CheckTarget(img.Note, o.target); err != nil {
+	if err := image.CheckTarget(img.Note, imageTarget(o.target)); err != nil {
+		return 0, err
+	}
+	if err := a.checkTarget(o); err != nil {
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
@@ -261,17 +292,26 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
-	if o.dryRun {
-		fmt.Fprintln(a.stdout, o.describe(path, args))
-		return exitOK, nil
-	}
-	if o.target == build.Unix {
-		return 0, execute(path, args, o.env)
-	}
-	return startVM(ctx, vmConfig{
+	c := vmConfig{
 		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-	})
+		Params: params.Line{System: o.params}.String(),
+	}
+	machine := cmp.Or(o.machine, qemu.Machines[0])
+	switch {
+	case o.dryRun && o.target == targetQEMU:
+		line, err := c.describeQEMU(machine)
+		fmt.Fprintln(a.stdout, line)
+		return exitOK, err
+	case o.dryRun:
+		fmt.Fprintln(a.stdout, o.describe(path, args))
+		return exitOK, nil
+	case o.target == targetQEMU:
+		return startQEMU(ctx, c, machine)
+	case o.target == build.Unix:
+		return 0, execute(path, args, o.env)
+	}
+	return startVM(ctx, c)
 }
 
 // describe says how the program would be started.

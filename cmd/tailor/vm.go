@@ -61,10 +61,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		return 0, err
 	}
 	defer wire.close()
-	memory := c.Memory
-	if memory == 0 {
-		memory = max(defaultMemory, c.Image.Note.MinMemory)
-	}
+	memory := c.memory()
 	var stats monitor.Stats
 	exit, err := monitor.Run(ctx, monitor.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
@@ -158,12 +155,7 @@ func wantsNet(img *image.Image) bool {
 func (c *vmConfig) openNet() (wire, error) {
 	none := wire{close: func() error { return nil }}
 	if !wantsNet(c.Image) {
-		if len(c.Publish) > 0 {
-			c.Log.Warnf("-p %s has no effect: the program does not import net", c.Publish[0])
-		}
-		if c.Net.Tap != "" {
-			c.Log.Warnf("--net tap:%s has no effect: the program does not import net", c.Net.Tap)
-		}
+		c.warnNoNet()
 		return none, nil
 	}
 	switch c.Net.Kind {
@@ -175,26 +167,47 @@ func (c *vmConfig) openNet() (wire, error) {
 	return c.openUser()
 }
 
+// warnNoNet says which flags mean nothing to a program without a network.
+func (c *vmConfig) warnNoNet() {
+	if len(c.Publish) > 0 {
+		c.Log.Warnf("-p %s has no effect: the program does not import net", c.Publish[0])
+	}
+	if c.Net.Tap != "" {
+		c.Log.Warnf("--net tap:%s has no effect: the program does not import net", c.Net.Tap)
+	}
+}
+
 func (c *vmConfig) openTap() (wire, error) {
 	dev, err := tap.Open(c.Net.Tap)
 	if err != nil {
 		return wire{}, err
 	}
 	info := dev.Info()
-	w := wire{close: dev.Close, addrs: c.Addrs}
+	w := wire{close: dev.Close}
 	w.device = &monitor.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
 	copy(w.device.MAC[:], info.GuestMAC())
+	if w.addrs, err = c.tapAddresses(info); err != nil {
+		dev.Close()
+		return wire{}, err
+	}
+	return w, nil
+}
+
+// tapAddresses returns the guest's addresses on a tap: those that are given, or
+// ones next to the host's.
+func (c *vmConfig) tapAddresses(info tap.Info) (addresses, error) {
 	if !info.Up {
 		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
 	}
-	if !w.addrs.ip.IsValid() && !w.addrs.ip6.IsValid() {
-		if err := w.addrs.suggest(info); err != nil {
-			dev.Close()
-			return wire{}, err
-		}
-		c.Log.Infof("network %s: %s", info.Name, w.addrs.params())
+	addrs := c.Addrs
+	if addrs.ip.IsValid() || addrs.ip6.IsValid() {
+		return addrs, nil
 	}
-	return w, nil
+	if err := addrs.suggest(info); err != nil {
+		return addrs, err
+	}
+	c.Log.Infof("network %s: %s", info.Name, addrs.params())
+	return addrs, nil
 }
 
 // suggest fills in addresses next to the host's own on a tap.

@@ -18,12 +18,13 @@ import (
 
 // The targets a package can be built for.
 const (
-	Unix = "unix" // a static Linux program
-	HVT  = "hvt"  // a virtual machine under Tailor's own monitor
+	Unix   = "unix"   // a static Linux program
+	HVT    = "hvt"    // a virtual machine under Tailor's own monitor
+	Virtio = "virtio" // a virtual machine under any other one
 )
 
 // Targets lists the targets, the strongest first.
-var Targets = []string{HVT, Unix}
+var Targets = []string{HVT, Virtio, Unix}
 
 // textAddr is where the linker puts an image's text: one page above
 // abi.ImageBase, which is left for the ELF header.
@@ -53,6 +54,11 @@ type Config struct {
 	// syscalls` turns on. It is for images only.
 	TraceCalls bool
 
+	// Format is one of Formats, for the target virtio only; "" is ELF.
+	Format string
+	// Params is the command line of a disk, which no hypervisor gives one.
+	Params string
+
 	// Files are the files and folders that go into the image.
 	Files []archive.Mapping
 
@@ -68,13 +74,14 @@ type Config struct {
 // A Result is what was built. Its JSON form is documented in docs/cli.md and
 // only ever grows.
 type Result struct {
-	Image   string `json:"image"`   // absolute path
-	Target  string `json:"target"`  // "hvt" or "unix"
-	Arch    string `json:"arch"`    // GOARCH
-	Go      string `json:"go"`      // Go release, "go1.26.8"
-	Tailor  string `json:"tailor"`  // version of this tool
-	ABI     uint32 `json:"abi"`     // version of the guest interface, 0 for unix
-	Package string `json:"package"` // import path of package main
+	Image   string `json:"image"`            // absolute path
+	Target  string `json:"target"`           // "hvt", "virtio" or "unix"
+	Format  string `json:"format,omitempty"` // of a virtio image: "elf", "raw", "qcow2" or "iso"
+	Arch    string `json:"arch"`             // GOARCH
+	Go      string `json:"go"`               // Go release, "go1.26.8"
+	Tailor  string `json:"tailor"`           // version of this tool
+	ABI     uint32 `json:"abi"`              // version of the guest interface, 0 for unix
+	Package string `json:"package"`          // import path of package main
 	// Devices are what the image wants at boot, by type.
 	Devices []string `json:"devices"`
 	Bytes   int64    `json:"bytes"` // size of the file
@@ -84,6 +91,9 @@ type Result struct {
 // path@version are downloaded to Go's own module cache; nothing is compiled.
 func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err := checkEnv(os.Environ(), cfg.Target); err != nil {
+		return nil, err
+	}
+	if err := checkFormat(cfg); err != nil {
 		return nil, err
 	}
 	files, err := readFiles(cfg)

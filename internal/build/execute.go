@@ -16,6 +16,7 @@ import (
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/internal/ring0"
 )
 
 // Run does what the plan says. On failure no output is left behind, and what
@@ -133,6 +134,9 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
+	if p.Target == Virtio {
+		return p.addBootStub(ctx, elf, a.Outputs[0])
+	}
 	if p.files != nil {
 		return replaceFile(a.Outputs[0], 0o666, func(w io.Writer) error {
 			return image.Write(w, elf, p.note(), p.files.Bytes(), func(w io.Writer) error {
@@ -150,6 +154,58 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	})
 }
 
+// virtioReserve is the memory in bytes behind an image without which it does not
+// start: the runtime's first arenas.
+const virtioReserve = 1 << 20
+
+// addBootStub makes the image of the virtio target of the linker's output.
+func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error {
+	raw, err := image.ParseRaw(elf)
+	if err != nil {
+		return err
+	}
+	files, err := p.archive(ctx)
+	if err != nil {
+		return err
+	}
+	cfg := ring0.Config{Entry: raw.Entry, End: raw.End, Reserve: virtioReserve, Name: clip(p.Name(), ring0.MaxName)}
+	for _, s := range raw.Segments {
+		if s.Memsz > s.Filesz {
+			cfg.Zero, cfg.ZeroLen = s.Vaddr+s.Filesz, s.Memsz-s.Filesz // the last segment alone
+		}
+		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: s.Vaddr, End: s.End(), Rights: ring0.Rights(s.Prot&image.ProtWrite != 0, s.Prot&image.ProtExec != 0)})
+	}
+	if n := uint64(len(files)); n > 0 {
+		cfg.Files, cfg.FilesLen, cfg.End = raw.End, n, raw.End+n
+		cfg.Segments = append(cfg.Segments, ring0.Segment{Start: raw.End, End: cfg.End, Rights: ring0.MapR})
+	}
+	stub, err := ring0.BootStub(cfg)
+	if err != nil {
+		return err
+	}
+	img, err := image.AddBootStub(elf, p.note(), image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
+	if err != nil {
+		return err
+	}
+	return replaceFile(output, 0o666, func(w io.Writer) error {
+		return p.cfg.writeFormat(w, img)
+	})
+}
+
+// archive returns the files that go into the image, nil for none: a loader puts
+// them into memory with the rest.
+func (p *Plan) archive(ctx context.Context) ([]byte, error) {
+	if p.files == nil {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	err := p.files.Write(ctx, &b)
+	return b.Bytes(), err
+}
+
+// clip shortens a name to n bytes at the most.
+func clip(s string, n int) string { return s[:min(len(s), n)] }
+
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -164,7 +220,7 @@ func copyFile(from, to string) error {
 
 func (p *Plan) result() (*Result, error) {
 	r := &Result{
-		Image: p.Output, Target: p.Target, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
+		Image: p.Output, Target: p.Target, Format: p.Format, Arch: p.Arch, Go: p.Go, Tailor: p.Tool,
 		ABI: p.ABI, Package: p.Package, Devices: p.Devices,
 	}
 	info, err := os.Stat(p.Output)

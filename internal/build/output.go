@@ -46,15 +46,6 @@ func outputPath(cfg Config, name string) (string, error) {
 	return out, nil
 }
 
-// outputName is what the program's file is called. An image is marked as one
-// so that nobody tries to execute it.
-func outputName(target, name string) string {
-	if target == Unix {
-		return name
-	}
-	return name + ".img"
-}
-
 // replaceFile writes a file whole or not at all: what was there stays until
 // the new one is complete.
 func replaceFile(file string, mode fs.FileMode, write func(io.Writer) error) error {

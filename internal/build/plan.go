@@ -55,6 +55,7 @@ func (a Action) String() string {
 // A Plan is how a program is built, as values.
 type Plan struct {
 	Target  string   `json:"target"`
+	Format  string   `json:"format,omitempty"` // as in Result
 	Arch    string   `json:"arch"`
 	Package string   `json:"package"` // import path of package main
 	Go      string   `json:"go"`      // "go1.26.8"
@@ -74,11 +75,11 @@ type Plan struct {
 }
 
 // Name returns what the program is called: the output's name without suffix.
-func (p *Plan) Name() string { return strings.TrimSuffix(filepath.Base(p.Output), ".img") }
+func (p *Plan) Name() string { return programName(p.Output) }
 
 func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program, files *archive.Archive) (*Plan, error) {
 	p := &Plan{
-		Target: cfg.Target, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
+		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
@@ -99,7 +100,8 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	if name == "" {
 		name = baseName(prog.ImportPath)
 	}
-	name = outputName(cfg.Target, name)
+	// An image is marked as one so that nobody tries to execute it.
+	name += cfg.suffix()
 	entryDir := filepath.Join(cfg.CacheDir, "build", p.key)
 	p.Output = filepath.Join(entryDir, name)
 	if cfg.Output != "" || cfg.DefaultName {
@@ -132,7 +134,7 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	}
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
-		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Extra: flags.overlay,
+		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Extra: flags.overlay,
 	}
 	return nil
 }
@@ -164,7 +166,7 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		what = "with the network"
 	}
 	note := Action{
-		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s", p.Target, deviceList(p.Devices), p.Output),
+		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s%s", p.Target, deviceList(p.Devices), p.Output, p.cfg.formatDoc()),
 		Inputs: []string{raw}, Outputs: []string{p.Output},
 	}
 	if p.files != nil {

@@ -8,8 +8,6 @@ import (
 	"io"
 	"os"
 	"strings"
-
-	"github.com/tailor-os/tailor/internal/build"
 )
 
 // A State is the outcome of a check.
@@ -31,24 +29,25 @@ type Check struct {
 	Remedy string `json:"remedy,omitempty"` // what to do unless State is OK
 }
 
-// A Target is one that programs can be built for, and whether it works here.
-type Target struct {
-	Name   string `json:"name"`
-	State  State  `json:"state"`
-	Detail string `json:"detail"`
-}
-
 // A Report is what was found.
 type Report struct {
 	Targets []Target `json:"targets"`
 	Checks  []Check  `json:"checks"`
 }
 
+// Targets looks at the targets alone.
+func Targets(ctx context.Context, cfg Config) []Target {
+	return targets(cfg, checkGo(ctx, cfg), checkKVM(cfg), checkQEMU(ctx, cfg))
+}
+
 // A Config says what to look for.
 type Config struct {
 	Supported []string // Go releases that images can be built with
 	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
-	CheckVM  func() error
+	CheckVM func() error
+	// CheckSPT reports whether processes can be confined, nil if this tailor has
+	// no target spt.
+	CheckSPT func() error
 	CacheDir string
 	Dir      string // where go env is asked
 
@@ -64,9 +63,11 @@ func Run(ctx context.Context, cfg Config) *Report {
 	}
 	goCheck := checkGo(ctx, cfg)
 	kvm := checkKVM(cfg)
+	qemu := checkQEMU(ctx, cfg)
 	r := &Report{Checks: []Check{
 		goCheck,
 		kvm,
+		qemu,
 		checkCPU(cfg),
 		checkMemory(cfg),
 		checkHugePages(cfg),
@@ -74,27 +75,8 @@ func Run(ctx context.Context, cfg Config) *Report {
 		checkPing(cfg),
 		checkCache(cfg),
 	}}
-	r.Targets = []Target{hvt(goCheck, kvm), unixTarget(goCheck)}
+	r.Targets = targets(cfg, goCheck, kvm, qemu)
 	return r
-}
-
-func hvt(goCheck, kvm Check) Target {
-	t := Target{Name: build.HVT, State: OK, Detail: "a virtual machine under KVM"}
-	switch {
-	case kvm.State == Missing:
-		t.State, t.Detail = Missing, "needs KVM: "+kvm.Detail
-	case goCheck.State != OK:
-		t.State, t.Detail = Limited, "runs images, cannot build them: "+goCheck.Detail
-	}
-	return t
-}
-
-func unixTarget(goCheck Check) Target {
-	t := Target{Name: build.Unix, State: OK, Detail: "a plain process on the host's own network and files"}
-	if goCheck.State == Missing {
-		t.State, t.Detail = Missing, "needs Go: "+goCheck.Detail
-	}
-	return t
 }
 
 // OK reports whether at least one target works.
@@ -124,7 +106,7 @@ func (r *Report) Write(w io.Writer) error {
 func table(rows [][3]string) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-9s  %-7s  %s\n", r[0], r[1], r[2])
+		fmt.Fprintf(&b, "%-16s  %-7s  %s\n", r[0], r[1], r[2])
 	}
 	return b.String()
 }

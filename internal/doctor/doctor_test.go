@@ -86,21 +86,64 @@ func TestCache(t *testing.T) {
 }
 
 func TestTargets(t *testing.T) {
+	t.Setenv("PATH", t.TempDir()) // no other hypervisor
 	good, old, none := ok("x", ""), limited("x", "old", "update"), missing("x", "gone", "install")
 	for _, c := range []struct {
-		goCheck, kvm Check
-		hvt, unix    State
-		works        bool
+		goCheck, kvm, qemu Check
+		hvt, q35, unix     State
+		works              bool
 	}{
-		{good, good, OK, OK, true},
-		{good, none, Missing, OK, true},
-		{old, good, Limited, OK, true},
-		{none, good, Limited, Missing, true},
-		{none, none, Missing, Missing, false},
+		{good, good, good, OK, OK, OK, true},
+		{good, none, old, Missing, Limited, OK, true},
+		{old, good, none, Limited, Missing, OK, true},
+		{none, good, old, Limited, Limited, Missing, true},
+		{none, none, good, Missing, Limited, Missing, true},
+		{none, none, none, Missing, Missing, Missing, false},
 	} {
-		r := Report{Targets: []Target{hvt(c.goCheck, c.kvm), unixTarget(c.goCheck)}}
-		if r.Targets[0].State != c.hvt || r.Targets[1].State != c.unix || r.OK() != c.works {
-			t.Errorf("go %s, kvm %s: %+v, %v", c.goCheck.State, c.kvm.State, r.Targets, r.OK())
+		r := Report{Targets: targets(Config{}, c.goCheck, c.kvm, c.qemu)}
+		state := map[string]State{}
+		for _, t := range r.Targets {
+			state[t.Name] = t.State
+		}
+		if state["hvt"] != c.hvt || state["qemu-q35"] != c.q35 || state["unix"] != c.unix || r.OK() != c.works {
+			t.Errorf("go %s, kvm %s, qemu %s: %+v, %v", c.goCheck.State, c.kvm.State, c.qemu.State, r.Targets, r.OK())
+		}
+		for _, tt := range r.Targets {
+			if tt.Detail == "" || tt.What == "" || tt.Hardening == "" || (tt.Missing == "") != (tt.State == OK) {
+				t.Errorf("incomplete: %+v", tt)
+			}
+		}
+	}
+}
+
+func TestSPT(t *testing.T) {
+	good := ok("x", "")
+	for _, c := range []struct {
+		check func() error
+		want  State
+		text  string
+	}{
+		{nil, Missing, "not in this version"},
+		{func() error { return nil }, OK, ""},
+		{func() error { return hint.Errorf("mend it", "no seccomp") }, Missing, "no seccomp"},
+	} {
+		spt := targets(Config{CheckSPT: c.check}, good, good, good)[1]
+		if spt.Name != "spt" || spt.State != c.want || !strings.Contains(spt.Missing, c.text) {
+			t.Errorf("%+v", spt)
+		}
+	}
+}
+
+func TestWriteTargets(t *testing.T) {
+	var b bytes.Buffer
+	good := ok("x", "")
+	list := targets(Config{}, good, good, limited("qemu", "slow", "mend it"))
+	if err := WriteTargets(&b, list); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\nqemu-microvm      limited  ", "missing:    slow\n", "to do:      mend it\n", neverRun, tcgHardening} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
 }

@@ -20,7 +20,7 @@ type rule struct {
 	why        string
 }
 
-var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "virtio/...", "volume/..."}
+var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "params", "virtio/...", "volume/..."}
 
 var rules = []rule{
 	{packages: guest, only: guest,
@@ -31,19 +31,23 @@ var rules = []rule{
 		why: "devices and what is made of them run on the host too, in the tool and in tests"},
 	{packages: []string{"volume/..."}, only: []string{"block/...", "volume/..."},
 		why: "the tool reads and writes volumes with the same code as the guest"},
-	{packages: []string{"netstack/..."}, only: []string{"abi", "libos/...", "virtio/...", "netstack/..."},
+	{packages: []string{"netstack/..."}, only: []string{"abi", "libos/...", "params", "virtio/...", "netstack/..."},
 		why: "the network knows devices and files, not the machine: it runs on the host in tests"},
-	{packages: []string{"libos"}, only: []string{"abi", "entropy", "libos/..."},
+	{packages: []string{"libos"}, only: []string{"abi", "entropy", "libos/...", "params"},
 		why: "it answers system calls on whatever machine, in a test on the host too"},
 	{packages: []string{"internal/monitor/..."},
-		only: []string{"abi", "virtio", "internal/devices", "internal/hint", "internal/hostfs", "internal/image", "internal/monitor/...", "internal/virtq/...", "internal/xtest"},
+		only: []string{"abi", "virtio", "internal/devices", "internal/hint", "internal/hostfs", "internal/image", "internal/monitor/...", "internal/ring0", "internal/virtq/...", "internal/xtest"},
 		why:  "the monitor faces a hostile guest: it moves packets and links no service that understands them; files alone it serves, beneath chosen folders"},
 	{packages: []string{"internal/image"}, only: []string{"abi", "internal/hint"},
 		why: "images are checked by functions on bytes, wherever they are started"},
+	{packages: []string{"internal/disk/..."}, only: []string{"abi", "internal/disk/...", "internal/hint", "internal/xtest"},
+		why: "a disk is bytes made of an image's bytes, and of nothing else of the machine it is made on"},
 	{packages: []string{"internal/virtq/..."}, only: []string{"abi", "virtio", "internal/hint", "internal/virtq/..."},
 		why: "the device side of a ring reads what a hostile guest wrote, and is fuzzed alone"},
 	{packages: []string{"examples/..."}, only: []string{},
 		why: "they show that a program needs nothing of Tailor"},
+	{packages: []string{"params"}, deny: []string{"..."},
+		why: "a part of it is laid into package runtime, the rest is linked into every image"},
 	{packages: []string{"abi"}, deny: []string{"..."},
 		why: "both sides compile it, one of them beneath Go's runtime"},
 	{packages: []string{"internal/...", "cmd/...", "examples/..."}, deny: []string{"C", "plugin"},

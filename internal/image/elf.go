@@ -85,7 +85,11 @@ func parse(r io.ReaderAt, size uint64, readNote noteReader) (*Image, error) {
 			return nil, err
 		}
 	}
-	if m.Segments, err = segments(progs); err != nil {
+	base := uint64(abi.ImageBase)
+	if m.Note.Target == virtioTarget {
+		base = abi.BootStubAddr
+	}
+	if m.Segments, err = segments(progs, base); err != nil {
 		return nil, err
 	}
 	if err := m.checkEntry(); err != nil {
@@ -212,10 +216,10 @@ func checkHeader(h elf.Header64, n Note) error {
 	return nil
 }
 
-// segments returns the loadable segments if every rule of the format holds.
-func segments(progs []elf.Prog64) ([]Segment, error) {
+// segments returns the loadable segments if every rule of the format holds. free
+// is the first address that a segment may use.
+func segments(progs []elf.Prog64, free uint64) ([]Segment, error) {
 	var segs []Segment
-	free := uint64(abi.ImageBase) // the first address that a segment may use
 	for i := range progs {
 		p := &progs[i]
 		switch elf.ProgType(p.Type) {
@@ -255,7 +259,7 @@ func segment(p *elf.Prog64, free uint64) (Segment, error) {
 		return s, fmt.Errorf("address %#x at byte %#x of the file is not on a page boundary", p.Vaddr, p.Off)
 	case end < p.Vaddr || end > AddrLimit:
 		return s, fmt.Errorf("address %#x with %#x bytes ends after %#x", p.Vaddr, p.Memsz, uint64(AddrLimit))
-	case p.Vaddr < abi.ImageBase:
+	case p.Vaddr < abi.ImageBase && p.Vaddr != free:
 		return s, fmt.Errorf("address %#x lies below the image's base, %#x", p.Vaddr, uint64(abi.ImageBase))
 	case p.Vaddr < free:
 		return s, fmt.Errorf("address %#x lies before %#x, where the pages of the one before it end", p.Vaddr, free)

@@ -265,6 +265,7 @@ func TestChecks(t *testing.T) {
 		text string
 	}{
 		{CheckTarget(n, "virtio"), WrongTarget, "was built for target hvt, not virtio; run it with -t hvt"},
+		{CheckTarget(Note{Target: "virtio"}, "hvt"), WrongTarget, "run it with -t qemu, or rebuild it with: tailor build -t hvt"},
 		{CheckABI(Note{ABI: abi.Version + 1, Tailor: "v9"}), WrongABI, "was made by tailor v9 for version 2 of the guest interface"},
 		{CheckDevices(n, "console"), UnknownDevice, `wants a device "uplink" of type "net"`},
 	}

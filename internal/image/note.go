@@ -115,7 +115,11 @@ func CheckTarget(n Note, target string) error {
 	if n.Target == target {
 		return nil
 	}
-	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", n.Target, target),
+	run := n.Target
+	if run == "virtio" {
+		run = "qemu" // which tailor starts for it
+	}
+	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", run, target),
 		"was built for target %s, not %s", n.Target, target)
 }
 

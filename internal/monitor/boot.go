@@ -9,6 +9,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/ring0"
 )
 
 // MinMemory is the smallest guest memory in bytes that anything boots with.
@@ -32,14 +33,14 @@ func load(m *guestMemory, cfg *Config, devices []abi.Device) (sp, cr3 uint64, er
 			return 0, 0, err
 		}
 	}
-	writeDescriptorTables(m.mem)
-	copy(m.mem[stubAddr:trapStackLow], trapStubs())
+	ring0.WriteMonitorTables(m.mem)
+	copy(m.mem[ring0.StubAddr:ring0.TrapStackLow], ring0.MonitorStubs())
 	tables := newPageTable(m.mem, memEnd, pages)
 	if err := mapGuest(tables, img, memEnd); err != nil {
 		return 0, 0, err
 	}
 	files := m.filesAddr()
-	if err := tables.mapRange(files, files+uint64(len(m.files)), mapR); err != nil {
+	if err := tables.mapRange(files, files+uint64(len(m.files)), ring0.MapR); err != nil {
 		return 0, 0, err
 	}
 	if err := writeBootInfo(m, cfg, devices, memEnd, imageEnd); err != nil {
@@ -63,27 +64,27 @@ func (e *memoryError) Hint() string {
 func mapGuest(t *pageTable, img *image.Image, memEnd uint64) error {
 	type mapping struct{ va, end, rights uint64 }
 	maps := []mapping{
-		{abi.DoorbellAddr, abi.ClockAddr, mapRW},
-		{abi.ClockAddr, abi.ControlAddr, mapR},
-		{abi.ControlAddr, abi.BootAddr, mapRW},
-		{abi.BootAddr, abi.BootEnd, mapR},
-		{gdtAddr, stubAddr, mapSystemRO},
-		{stubAddr, trapStackLow, mapSystemRX},
-		{trapStackLow, trapStackHigh, mapSystemRW},
-		{abi.StackLow, abi.StackHigh, mapRW},
-		{abi.RingAddr, abi.RingEnd, mapRW},
+		{abi.DoorbellAddr, abi.ClockAddr, ring0.MapRW},
+		{abi.ClockAddr, abi.ControlAddr, ring0.MapR},
+		{abi.ControlAddr, abi.BootAddr, ring0.MapRW},
+		{abi.BootAddr, abi.BootEnd, ring0.MapR},
+		{ring0.GDTAddr, ring0.StubAddr, ring0.MapSystemRO},
+		{ring0.StubAddr, ring0.TrapStackLow, ring0.MapSystemRX},
+		{ring0.TrapStackLow, ring0.TrapStackHigh, ring0.MapSystemRW},
+		{abi.StackLow, abi.StackHigh, ring0.MapRW},
+		{abi.RingAddr, abi.RingEnd, ring0.MapRW},
 	}
 	for _, s := range img.Segments {
-		rights := uint64(mapR)
+		rights := uint64(ring0.MapR)
 		switch {
 		case s.Prot&image.ProtExec != 0:
-			rights = mapRX
+			rights = ring0.MapRX
 		case s.Prot&image.ProtWrite != 0:
-			rights = mapRW
+			rights = ring0.MapRW
 		}
 		maps = append(maps, mapping{s.Vaddr, s.End(), rights})
 	}
-	maps = append(maps, mapping{img.End, memEnd, mapRW})
+	maps = append(maps, mapping{img.End, memEnd, ring0.MapRW})
 	for _, m := range maps {
 		if err := t.mapRange(m.va, m.end, m.rights); err != nil {
 			return err

@@ -7,25 +7,26 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/ring0"
 )
 
 // translate walks page tables as the processor does. ok is false where nothing
 // is mapped.
 func translate(mem []byte, root, va uint64) (pa, flags uint64, ok bool) {
 	table := root
-	flags = pteWrite | pteUser
+	flags = ring0.PTEWrite | ring0.PTEUser
 	nx := uint64(0)
 	for level := 3; level >= 0; level-- {
 		e := binary.LittleEndian.Uint64(mem[table+va>>(12+9*level)&511*8:])
-		if e&ptePresent == 0 {
+		if e&ring0.PTEPresent == 0 {
 			return 0, 0, false
 		}
 		flags &= e
-		nx |= e & pteNX
-		frame := e &^ (pteNX | 0xfff)
-		if level == 0 || level == 1 && e&pteLarge != 0 {
+		nx |= e & ring0.PTENX
+		frame := e &^ (ring0.PTENX | 0xfff)
+		if level == 0 || level == 1 && e&ring0.PTELarge != 0 {
 			mask := uint64(1)<<(12+9*level) - 1
-			return frame | va&mask, flags&(pteWrite|pteUser) | nx, true
+			return frame | va&mask, flags&(ring0.PTEWrite|ring0.PTEUser) | nx, true
 		}
 		table = frame
 	}
@@ -72,9 +73,9 @@ func TestAddressSpace(t *testing.T) {
 				return rw
 			case va < abi.BootEnd:
 				return r
-			case va >= stubAddr && va < trapStackLow:
+			case va >= ring0.StubAddr && va < ring0.TrapStackLow:
 				return systemX
-			case va < trapStackHigh:
+			case va < ring0.TrapStackHigh:
 				return system
 			case va < abi.StackLow:
 				return none
@@ -98,15 +99,15 @@ func TestAddressSpace(t *testing.T) {
 			got := none
 			switch {
 			case !ok:
-			case flags&pteUser == 0 && flags&pteNX == 0:
+			case flags&ring0.PTEUser == 0 && flags&ring0.PTENX == 0:
 				got = systemX
-			case flags&pteUser == 0:
+			case flags&ring0.PTEUser == 0:
 				got = system
-			case flags&pteWrite != 0 && flags&pteNX != 0:
+			case flags&ring0.PTEWrite != 0 && flags&ring0.PTENX != 0:
 				got = rw
-			case flags&pteWrite == 0 && flags&pteNX != 0:
+			case flags&ring0.PTEWrite == 0 && flags&ring0.PTENX != 0:
 				got = r
-			case flags&pteWrite == 0:
+			case flags&ring0.PTEWrite == 0:
 				got = rx
 			}
 			w := want(va)
@@ -117,7 +118,7 @@ func TestAddressSpace(t *testing.T) {
 			if got != w || ok && pa != va {
 				t.Fatalf("memory %#x: page %#x is mapped to %#x with kind %d, want %d", size, va, pa, got, w)
 			}
-			if ok && flags&pteWrite != 0 && flags&pteNX == 0 {
+			if ok && flags&ring0.PTEWrite != 0 && flags&ring0.PTENX == 0 {
 				t.Fatalf("page %#x is writable and executable", va)
 			}
 		}
@@ -132,14 +133,14 @@ func pageEnd(v uint64) uint64 { return (v + abi.PageSize - 1) &^ (abi.PageSize -
 func TestMapTwice(t *testing.T) {
 	mem := make([]byte, 1<<20)
 	tables := newPageTable(mem, 0x80000, 16)
-	if err := tables.mapRange(0x1000, 0x3000, mapRW); err != nil {
+	if err := tables.mapRange(0x1000, 0x3000, ring0.MapRW); err != nil {
 		t.Fatal(err)
 	}
-	if err := tables.mapRange(0x2000, 0x4000, mapR); err == nil {
+	if err := tables.mapRange(0x2000, 0x4000, ring0.MapR); err == nil {
 		t.Error("a page was mapped twice")
 	}
 	few := newPageTable(mem, 0x80000, 2)
-	if err := few.mapRange(0x40000000, 0x40001000, mapRW); err == nil {
+	if err := few.mapRange(0x40000000, 0x40001000, ring0.MapRW); err == nil {
 		t.Error("more tables than there is room for")
 	}
 }

@@ -5,32 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tailor-os/tailor/abi"
-)
-
-// Page table entry bits, AMD APM volume 2 section 5.4.
-const (
-	ptePresent  = 1 << 0
-	pteWrite    = 1 << 1
-	pteUser     = 1 << 2
-	pteAccessed = 1 << 5
-	pteDirty    = 1 << 6
-	pteLarge    = 1 << 7
-	pteNX       = 1 << 63
-
-	// Accessed and dirty are set from the start: the processor then never
-	// writes to the tables, which a hypervisor that shadows them would trap.
-	pteTable = ptePresent | pteWrite | pteUser | pteAccessed
-	pteLeaf  = ptePresent | pteAccessed | pteDirty
-)
-
-// Rights of a mapping. The system ones are for ring 0 alone.
-const (
-	mapSystemRO = pteLeaf | pteNX
-	mapSystemRW = pteLeaf | pteWrite | pteNX
-	mapSystemRX = pteLeaf
-	mapRX       = pteLeaf | pteUser
-	mapR        = pteLeaf | pteUser | pteNX
-	mapRW       = pteLeaf | pteUser | pteWrite | pteNX
+	"github.com/tailor-os/tailor/internal/ring0"
 )
 
 // A pageTable builds four-level page tables at the end of guest memory. Page i
@@ -70,7 +45,7 @@ func (t *pageTable) entry(va uint64, level int) ([]byte, error) {
 			if t.n == t.max {
 				return nil, fmt.Errorf("page tables: more than %d pages", t.max)
 			}
-			v = t.base + t.n*abi.PageSize | pteTable
+			v = t.base + t.n*abi.PageSize | ring0.PTETable
 			t.n++
 			binary.LittleEndian.PutUint64(e, v)
 		}
@@ -84,7 +59,7 @@ func (t *pageTable) mapRange(va, end, rights uint64) error {
 	for va < end {
 		level, size, large := 0, uint64(abi.PageSize), uint64(0)
 		if va%hugePage == 0 && end-va >= hugePage {
-			level, size, large = 1, hugePage, pteLarge
+			level, size, large = 1, hugePage, ring0.PTELarge
 		}
 		e, err := t.entry(va, level)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/ring0"
 )
 
 // SAFETY: each structure whose address is passed to ioctlPtr is the one that the
@@ -76,13 +77,13 @@ func (c *vcpu) setup(kvm int, entry, sp, cr3 uint64) error {
 	if err := ioctlPtr(c.fd, "KVM_GET_SREGS", kvmGetSregs, unsafe.Pointer(&s)); err != nil {
 		return err
 	}
-	data := kvmSegment{Limit: 0xffffffff, Selector: selUserData, Type: 3, Present: 1, DPL: 3, DB: 1, S: 1, G: 1}
-	s.CS = kvmSegment{Limit: 0xffffffff, Selector: selUserCode, Type: 11, Present: 1, DPL: 3, S: 1, L: 1, G: 1}
+	data := kvmSegment{Limit: 0xffffffff, Selector: ring0.SelUserData, Type: 3, Present: 1, DPL: 3, DB: 1, S: 1, G: 1}
+	s.CS = kvmSegment{Limit: 0xffffffff, Selector: ring0.SelUserCode, Type: 11, Present: 1, DPL: 3, S: 1, L: 1, G: 1}
 	s.SS, s.DS, s.ES, s.FS, s.GS = data, data, data, data, data
-	s.TR = kvmSegment{Base: tssAddr, Limit: tssSize - 1, Selector: selTSS, Type: 11, Present: 1}
+	s.TR = kvmSegment{Base: ring0.TSSAddr, Limit: ring0.TSSSize - 1, Selector: ring0.SelTSS, Type: 11, Present: 1}
 	s.LDT = kvmSegment{Unusable: 1}
-	s.GDT = kvmDTable{Base: gdtAddr, Limit: gdtSize - 1}
-	s.IDT = kvmDTable{Base: idtAddr, Limit: numVectors*16 - 1}
+	s.GDT = kvmDTable{Base: ring0.GDTAddr, Limit: ring0.GDTSize - 1}
+	s.IDT = kvmDTable{Base: ring0.IDTAddr, Limit: ring0.NumVectors*16 - 1}
 	s.CR0 = cr0PE | cr0MP | cr0ET | cr0NE | cr0WP | cr0PG
 	s.CR3 = cr3
 	s.CR4 = cr4PAE | cr4OSFXSR | cr4OSXMMEXCPT | features.cr4

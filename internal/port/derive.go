@@ -3,6 +3,7 @@ package port
 import (
 	"fmt"
 	"go/build"
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -25,14 +26,47 @@ var guestModules = []string{
 	"golang.org/x/time",
 }
 
-// buildTag marks files of this repository that only make sense in an image.
-const buildTag = "//go:build tailoros\n"
+// The build tags of files that only make sense in an image, and of those that
+// only do in one for machines whose devices it finds itself (target virtio).
+const (
+	guestTag  = "tailoros"
+	virtioTag = "tailorvirtio"
+)
+
+// tags are the guest's build tags.
+func (d *deriver) tags() []string {
+	if d.virtio {
+		return []string{guestTag, virtioTag}
+	}
+	return []string{guestTag}
+}
+
+// dropTag removes the build constraint of a guest's file, since the go command
+// does not know the tags. ok is false for a file without one.
+func dropTag(text string) (rest, expr string, ok bool) {
+	line, rest, _ := strings.Cut(text, "\n")
+	expr, ok = strings.CutPrefix(line, "//go:build ")
+	if !ok || !strings.Contains(expr, guestTag) {
+		return text, "", false
+	}
+	return rest, expr, true
+}
+
+// wants reports whether a build constraint is satisfied.
+func (d *deriver) wants(expr string) (bool, error) {
+	c, err := constraint.Parse("//go:build " + expr)
+	if err != nil {
+		return false, err
+	}
+	return c.Eval(func(tag string) bool { return slices.Contains(d.tags(), tag) }), nil
+}
 
 // deriver writes derived files below dir and notes for which paths they stand.
 type deriver struct {
 	goroot  string // GOROOT/src
 	dir     string
 	release string            // "1.26"
+	virtio  bool              // the target
 	modules map[string]string // module path to folder
 	replace map[string]string
 }
@@ -102,8 +136,13 @@ func (d *deriver) machine() error {
 		if err != nil {
 			return err
 		}
-		text, found := strings.CutPrefix(string(data), buildTag)
+		text, expr, found := dropTag(string(data))
 		if !found {
+			continue
+		}
+		if ok, err := d.wants(expr); err != nil {
+			return fmt.Errorf("machine/%s: %w", e.Name(), err)
+		} else if !ok {
 			continue
 		}
 		name := "tailor_" + e.Name()
@@ -114,7 +153,24 @@ func (d *deriver) machine() error {
 			return err
 		}
 	}
+	if d.virtio {
+		return d.splitter()
+	}
 	return nil
+}
+
+// splitter lays the part of package params that splits a command line, which
+// imports nothing, into package runtime.
+func (d *deriver) splitter() error {
+	data, err := fs.ReadFile(tailor.Source, "params/split.go")
+	if err != nil {
+		return err
+	}
+	text, err := applyEdits(string(data), []Edit{{Old: "package params\n", New: "package runtime\n"}})
+	if err != nil {
+		return fmt.Errorf("params/split.go: %w", err)
+	}
+	return d.put("runtime/tailor_params.go", []byte(text))
 }
 
 // packages lays the packages named by roots, and all they import that is not
@@ -149,7 +205,8 @@ func (d *deriver) enable(name, to, constant string) error {
 	if err != nil {
 		return err
 	}
-	text, err := applyEdits(strings.TrimPrefix(string(data), buildTag), []Edit{
+	text, _, _ := dropTag(string(data))
+	text, err = applyEdits(text, []Edit{
 		{Old: "const " + constant + " = false\n", New: "const " + constant + " = true\n"},
 	})
 	if err != nil {
@@ -231,7 +288,7 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 		if err != nil {
 			return nil, err
 		}
-		text := strings.TrimPrefix(string(data), buildTag)
+		text, _, _ := dropTag(string(data))
 		if !ours {
 			text = dropConstraints(text)
 		}
@@ -261,7 +318,7 @@ func (d *deriver) buildContext(fsys fs.FS, ours bool) *build.Context {
 	if ours {
 		ctx.GOOS, ctx.GOARCH = "linux", "amd64"
 	}
-	ctx.BuildTags = []string{"tailoros"}
+	ctx.BuildTags = d.tags()
 	ctx.ReleaseTags = nil
 	minor, _ := strconv.Atoi(strings.TrimPrefix(d.release, "1."))
 	for i := 1; i <= minor; i++ {

@@ -301,8 +301,23 @@ var Edits = []Edit{
 	},
 	{
 		File: "runtime/os_linux.go",
-		Old:  "func osinit() {\n", New: "func osinit() {\n\tinitBloc()\n",
-		Why: "The break starts at the end of the image.",
+		Old:  "func osinit() {\n", New: "func osinit() {\n\tinitBloc()\n\ttailorOSInit()\n",
+		Why: "The break starts at the end of the image; clocks and the like where no monitor has set them.",
+	},
+	{
+		File: "runtime/mem_sbrk.go",
+		Old:  "\tbloc = memRound(firstmoduledata.end)\n", New: "\tbloc = memRound(uintptr(tailorBootInfo().ImageEnd))\n",
+		Why: "What comes with the image may lie behind it.",
+	},
+	{
+		File: "runtime/runtime1.go",
+		Old:  "func goargs() {\n", New: "func goargs() {\n\tif tailorArgs() {\n\t\treturn\n\t}\n",
+		Why: "Arguments may come as a command line,",
+	},
+	{
+		File: "runtime/runtime1.go",
+		Old:  "func goenvs_unix() {\n", New: "func goenvs_unix() {\n\tif tailorEnvs() {\n\t\treturn\n\t}\n",
+		Why: "and so may the environment.",
 	},
 	{
 		File: "runtime/malloc.go",

@@ -79,6 +79,9 @@ type Config struct {
 	Trace bool
 	// Files links what mounts the files that the image carries.
 	Files bool
+	// Virtio makes a guest that finds its devices itself, instead of one of
+	// Tailor's own monitor.
+	Virtio bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -142,7 +145,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -208,6 +211,7 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		dir:     dir,
 		replace: map[string]string{},
 		release: cfg.Toolchain.Release(),
+		virtio:  cfg.Virtio,
 	}
 	if err := d.edits(cfg.Toolchain.Version); err != nil {
 		return nil, err
@@ -252,6 +256,14 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if cfg.Files {
 		// What makes system calls sees them, and so does what comes after it.
 		root, err := d.link("boot/files", "syscall")
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
+	if cfg.Virtio {
+		// Devices are there before what makes system calls is initialized.
+		root, err := d.link("boot/platform", "syscall")
 		if err != nil {
 			return nil, err
 		}

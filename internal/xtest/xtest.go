@@ -60,6 +60,14 @@ func NeedCommand(t testing.TB, name, pkg string) string {
 	return path
 }
 
+// NeedFile skips t (or fails it) unless the file path is there, which Debian's
+// package pkg holds. TAILOR_CI_HAS calls it feature.
+func NeedFile(t testing.TB, feature, path, pkg string) {
+	t.Helper()
+	_, err := os.Stat(path)
+	need(t, feature, err, "apt-get install "+pkg)
+}
+
 // refused matches what the go command says when a module proxy answers that it
 // does not serve a module.
 var refused = regexp.MustCompile(`\b(403 Forbidden|404 Not Found|410 Gone)\b`)

@@ -69,6 +69,7 @@ var groups = []struct {
 	{"idle", (*bench).measureIdle},
 	{"usernet", (*bench).measureUsernet},
 	{"rebuild", (*bench).measureRebuild},
+	{"qemu", (*bench).measureQEMU},
 }
 
 func main() {

@@ -41,6 +41,10 @@ const (
 // DefaultMTU is the MTU in bytes of a device that says none.
 const DefaultMTU = 1500
 
+// minMTU is the least MTU in bytes that IPv4 allows (RFC 791 section 3.2), of a
+// device that says nonsense.
+const minMTU = 68
+
 // ethernetHeader is the length in bytes of the header before each packet's
 // payload, which the MTU does not count.
 const ethernetHeader = 14
@@ -91,7 +95,6 @@ var (
 	ErrNotNet      = errors.New("netdev: device is not a network device")
 	ErrQueues      = errors.New("netdev: network device lacks a receive or a transmit queue")
 	ErrVersion     = errors.New("netdev: network device without VIRTIO_F_VERSION_1 is not supported")
-	ErrEventIdx    = errors.New("netdev: network device without VIRTIO_F_EVENT_IDX is not supported")
 	ErrHeaderShort = errors.New("netdev: device returned a receive buffer shorter than the packet header")
 	ErrNumBuffers  = errors.New("netdev: device merged an impossible number of receive buffers")
 	ErrPacketLong  = errors.New("netdev: device merged receive buffers into more than an IP packet")
@@ -119,17 +122,15 @@ func New(d *abi.Device, c Config) (*Device, error) {
 		return nil, ErrQueues
 	case d.Features&abi.FVersion1 == 0:
 		return nil, ErrVersion
-	case d.Features&abi.FEventIdx == 0:
-		return nil, ErrEventIdx
 	}
 	dev := &Device{features: d.Features, mtu: DefaultMTU, waiter: c.Waiter, onBroken: c.Broken}
 	if d.Features&abi.NetFMAC != 0 {
 		dev.mac = [6]byte(d.Config[configMAC:])
 	}
 	if d.Features&abi.NetFMTU != 0 {
-		dev.mtu = int(binary.LittleEndian.Uint16(d.Config[configMTU:]))
+		dev.mtu = max(minMTU, int(binary.LittleEndian.Uint16(d.Config[configMTU:])))
 	}
-	qc := queue.Config{Origin: c.Origin, Notify: c.Notify}
+	qc := queue.Config{Origin: c.Origin, Notify: c.Notify, NoEventIdx: !dev.has(abi.FEventIdx)}
 	rq, err := queue.New(&d.Queues[abi.NetQueueRX], qc)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
-// Package queue is the driver side of a split virtqueue with EVENT_IDX
-// (virtio 1.2 sections 2.7 and 2.7.10), over rings that the starter of the
-// guest laid out beforehand.
+// Package queue is the driver side of a split virtqueue (virtio 1.2 section
+// 2.7), over rings that the starter of the guest laid out beforehand. It uses
+// EVENT_IDX (section 2.7.10); with a device that does not offer that, it honours
+// the device's flag NO_NOTIFY and takes an interrupt for each buffer.
 //
 // The driver adds chains of buffers, publishes them once for a batch, and
 // reaps what the device has used, also in batches:
@@ -68,6 +69,7 @@ type Queue struct {
 	bell      func(value uint32)
 	notify    uint32
 	mask      uint16
+	noEvents  bool
 
 	slots     []slot
 	chains    []chain
@@ -88,7 +90,12 @@ type Config struct {
 	// Notify rings the doorbell with the queue's notify value
 	// ([abi.BellNotify]). It must not call the queue.
 	Notify func(value uint32)
+	// NoEventIdx says that EVENT_IDX was not negotiated.
+	NoEventIdx bool
 }
+
+// usedNoNotify is VIRTQ_USED_F_NO_NOTIFY, section 2.7.8, in usedHead.
+const usedNoNotify = 1
 
 // New makes the driver side of a virtqueue whose rings are all zero. It fails
 // if the description is not valid ([virtio.CheckQueue]); the addresses in it
@@ -105,6 +112,8 @@ func New(d *abi.Queue, c Config) (*Queue, error) {
 		slots:  make([]slot, d.Size),
 		chains: make([]chain, d.Size),
 		free:   int(d.Size),
+
+		noEvents: c.NoEventIdx,
 	}
 	q.place(d, c.Origin)
 	for i := range q.slots {
@@ -242,12 +251,20 @@ func (q *Queue) Publish() bool {
 	// A swap, not a store: it must be visible before avail_event is read
 	// (see the package comment). The flags half stays zero, as EVENT_IDX asks.
 	atomic.SwapUint32(q.availHead, uint32(q.published)<<16)
-	event := uint16(atomic.LoadUint32(q.availEv))
-	if !virtio.NeedEvent(event, q.published, old) {
+	if !q.wanted(old) {
 		return false
 	}
 	q.bell(q.notify)
 	return true
+}
+
+// wanted reports whether the device is to be notified, of which avail.idx was
+// old the last time (section 2.7.13.3).
+func (q *Queue) wanted(old uint16) bool {
+	if q.noEvents {
+		return atomic.LoadUint32(q.usedHead)&usedNoNotify == 0
+	}
+	return virtio.NeedEvent(uint16(atomic.LoadUint32(q.availEv)), q.published, old)
 }
 
 // A Completion is a chain that the device is through with.

@@ -95,6 +95,24 @@ func (r *rig) chain(head uint16) (ds []desc) {
 	}
 }
 
+func TestWithoutEventIdx(t *testing.T) {
+	r := newRig(t, 8)
+	r.noEvents = true
+	r.setAvailEvent(100) // means nothing
+	for i, want := range []bool{true, false, true} {
+		r.put16(r.d.Used, map[bool]uint16{true: 0, false: 1}[want])
+		if err := r.Add([][]byte{r.buf(1)}, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Publish(); got != want {
+			t.Errorf("entry %d: rang %v, NO_NOTIFY is %v", i, got, !want)
+		}
+	}
+	if r.get16(r.d.Avail) != 0 {
+		t.Error("interrupts are switched off")
+	}
+}
+
 func TestChainLayout(t *testing.T) {
 	r := newRig(t, 8)
 	out := [][]byte{r.buf(12), nil, r.buf(1000)}

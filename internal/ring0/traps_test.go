@@ -1,7 +1,9 @@
-package monitor
+package ring0
 
 import (
+	"bytes"
 	"encoding/binary"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -29,14 +31,14 @@ func disassemble(t *testing.T, code []byte, addr uint64) []string {
 // The stubs are machine code written by hand: another assembler's reader must
 // see what was meant.
 func TestTrapStubs(t *testing.T) {
-	code := trapStubs()
-	if len(code) > trapStackLow-stubAddr {
+	code := MonitorStubs()
+	if len(code) > TrapStackLow-StubAddr {
 		t.Fatalf("%d bytes of stubs do not fit", len(code))
 	}
-	common := uint64(stubAddr + numVectors*stubSize)
-	for v := range uint64(numVectors) {
+	common := uint64(StubAddr + NumVectors*stubSize)
+	for v := range uint64(NumVectors) {
 		stub := code[v*stubSize : (v+1)*stubSize]
-		lines := disassemble(t, stub, stubAddr+v*stubSize)
+		lines := disassemble(t, stub, StubAddr+v*stubSize)
 		n := 0
 		if !pushesError(int(v)) {
 			if lines[0] != "pushq $0x0" {
@@ -50,15 +52,22 @@ func TestTrapStubs(t *testing.T) {
 		// The jump's target, which the listing gives relative to itself.
 		end := v*stubSize + uint64(strings.Index(string(stub), "\xe9")) + 5
 		rel := int32(binary.LittleEndian.Uint32(code[end-4:]))
-		if got := stubAddr + end + uint64(rel); got != common {
+		if got := StubAddr + end + uint64(rel); got != common {
 			t.Errorf("vector %d jumps to %#x, want %#x", v, got, common)
 		}
 	}
-	text := strings.Join(disassemble(t, code[numVectors*stubSize:], common), "\n")
+	text := strings.Join(disassemble(t, code[NumVectors*stubSize:], common), "\n")
 	for _, want := range []string{
 		"testb $0x3,0x18(%rsp)", "cmpq $0x0,", "mov %cr2,%rax", "iretq", "pushq $0x33", "hlt",
 	} {
 		if !strings.Contains(text, want) {
+			t.Errorf("the common part has no %q:\n%s", want, text)
+		}
+	}
+	// What ring 3 cannot take goes on behind the IRETQ, where the bell is rung.
+	end := uint64(StubAddr + bytes.LastIndex(code, []byte{0x48, 0xcf}) + 2)
+	for _, jump := range []string{"je", "jne", "je"} {
+		if want := fmt.Sprintf("%s 0x%x", jump, end); !strings.Contains(text, want) {
 			t.Errorf("the common part has no %q:\n%s", want, text)
 		}
 	}
@@ -79,10 +88,10 @@ func hex(v uint64) string {
 
 func TestDescriptorTables(t *testing.T) {
 	mem := make([]byte, abi.SystemEnd)
-	writeDescriptorTables(mem)
+	WriteMonitorTables(mem)
 	le := binary.LittleEndian
-	for v := range uint64(numVectors) {
-		gate := mem[idtAddr+16*v:]
+	for v := range uint64(NumVectors) {
+		gate := mem[IDTAddr+16*v:]
 		lo, hi := le.Uint64(gate), le.Uint64(gate[8:])
 		addr := lo&0xffff | lo>>48<<16 | hi<<32
 		dpl := lo >> 45 & 3
@@ -90,19 +99,19 @@ func TestDescriptorTables(t *testing.T) {
 		if v == 3 || v == 4 {
 			wantDPL = 3
 		}
-		if addr != stubAddr+v*stubSize || lo>>16&0xffff != selKernelCode || lo>>47&1 != 1 || dpl != wantDPL {
+		if addr != StubAddr+v*stubSize || lo>>16&0xffff != SelKernelCode || lo>>47&1 != 1 || dpl != wantDPL {
 			t.Errorf("gate %d is %#x %#x", v, hi, lo)
 		}
 	}
-	if got := le.Uint64(mem[tssAddr+4:]); got != trapStackHigh {
+	if got := le.Uint64(mem[TSSAddr+4:]); got != TrapStackHigh {
 		t.Errorf("RSP0 is %#x", got)
 	}
 	const dplMask, code64 = 3 << 45, 1 << 53
-	user := le.Uint64(mem[gdtAddr+selUserCode&^3:])
+	user := le.Uint64(mem[GDTAddr+SelUserCode&^3:])
 	if user&dplMask != dplMask || user&code64 == 0 {
 		t.Errorf("user code segment %#x", user)
 	}
-	if kernel := le.Uint64(mem[gdtAddr+selKernelCode:]); kernel&dplMask != 0 || kernel&code64 == 0 {
+	if kernel := le.Uint64(mem[GDTAddr+SelKernelCode:]); kernel&dplMask != 0 || kernel&code64 == 0 {
 		t.Errorf("kernel code segment %#x", kernel)
 	}
 }

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/qemu"
+	"github.com/tailor-os/tailor/internal/tap"
+	"github.com/tailor-os/tailor/params"
+)
+
+// targetQEMU is a way to run images of target virtio, not one to build them for.
+const targetQEMU = "qemu"
+
+// checkQEMU refuses what QEMU cannot do, and a host without it.
+func (o *runOptions) checkQEMU() error {
+	for _, p := range o.publish {
+		if p.Addr.IsValid() && !p.Addr.Is4() {
+			return hint.Errorf("use an IPv4 address, or -t hvt", "-p %s: QEMU's user network publishes on IPv4 addresses only", p)
+		}
+	}
+	if _, err := qemu.Find(); err != nil && !o.dryRun {
+		return err
+	}
+	return nil
+}
+
+// slirp are the addresses in QEMU's network behind the host: -netdev user in
+// its manual.
+var slirp = addresses{
+	ip: netip.MustParsePrefix("10.0.2.15/24"), gw: netip.MustParseAddr("10.0.2.2"),
+	ip6: netip.MustParsePrefix("fec0::15/64"), gw6: netip.MustParseAddr("fec0::2"),
+	dns: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
+}
+
+// qemuNet chooses the guest's card, nil for none, and its addresses. Without
+// attach, a tap is only looked at.
+func (c *vmConfig) qemuNet(attach bool) (card *qemu.Net, addrs addresses, dev *tap.Device, err error) {
+	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
+		if c.Image != nil {
+			c.warnNoNet()
+		}
+		return nil, addresses{}, nil, nil
+	}
+	if c.Net.Kind == "tap" {
+		return c.qemuTap(attach)
+	}
+	card, addrs = &qemu.Net{}, slirp
+	if len(c.Addrs.dns) > 0 {
+		addrs.dns = c.Addrs.dns
+	}
+	for _, p := range c.Publish {
+		card.Forwards = append(card.Forwards, qemu.Forward{UDP: p.UDP, Addr: p.Addr, Host: p.Host, Guest: p.Guest})
+	}
+	return card, addrs, nil, nil
+}
+
+func (c *vmConfig) qemuTap(attach bool) (*qemu.Net, addresses, *tap.Device, error) {
+	info, err := tap.Lookup(c.Net.Tap)
+	var dev *tap.Device
+	if err == nil && attach {
+		if dev, err = tap.Open(c.Net.Tap); err == nil {
+			info = dev.Info()
+		}
+	}
+	if err != nil {
+		return nil, addresses{}, nil, err
+	}
+	addrs, err := c.tapAddresses(info)
+	if err != nil && dev != nil {
+		dev.Close()
+	}
+	return &qemu.Net{Tap: info.Name, MAC: info.GuestMAC().String(), MTU: min(info.MTU, 65535)}, addrs, dev, err
+}
+
+// qemuMachine lays out the machine. path is the image's.
+func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addresses, control bool) qemu.Machine {
+	words := []string{c.params(wire{addrs: addrs}), c.Params}
+	if control {
+		words = append(words, "control=com2")
+	}
+	if c.Verbose {
+		words = append(words, "verbose=1")
+	}
+	words = append(words, params.Line{Env: c.Env, Args: c.Args}.String())
+	m := qemu.Machine{Type: machine, Image: path, Memory: c.memory(), Net: card, CmdLine: strings.Join(strings.Fields(words[0]), " ")}
+	for _, w := range words[1:] {
+		m.CmdLine = strings.TrimSpace(m.CmdLine + " " + w)
+	}
+	m.KVM, _ = qemu.KVM("/")
+	return m
+}
+
+// memory returns the guest's memory in bytes.
+func (c *vmConfig) memory() uint64 {
+	switch {
+	case c.Memory != 0:
+		return c.Memory
+	case c.Image != nil:
+		return max(defaultMemory, c.Image.Note.MinMemory)
+	}
+	return defaultMemory
+}
+
+// startQEMU runs a virtual machine under QEMU and returns the program's exit
+// code.
+func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
+	path, err := qemu.Find()
+	if err != nil {
+		return 0, err
+	}
+	if err := checkMemory(c.Memory); err != nil {
+		return 0, err
+	}
+	signals, stop := forwardSignals()
+	defer stop()
+	card, addrs, dev, err := c.qemuNet(true)
+	if err != nil {
+		return 0, err
+	}
+	cfg := qemu.Config{
+		Path: path, Machine: c.qemuMachine(c.Path, machine, card, addrs, true),
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
+	}
+	if dev != nil {
+		defer dev.Close()
+		fd, err := unix.FcntlInt(uintptr(dev.FD()), unix.F_DUPFD_CLOEXEC, 0)
+		if err != nil {
+			return 0, os.NewSyscallError("dup", err)
+		}
+		cfg.Tap = os.NewFile(uintptr(fd), c.Net.Tap)
+		defer cfg.Tap.Close()
+	}
+	accel := "KVM"
+	if use, why := qemu.KVM("/"); !use {
+		accel = "TCG (software emulation), because " + why
+	}
+	c.Log.Infof("target qemu: machine %s, %s", machine, accel)
+	if c.Verbose {
+		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))))
+	}
+	return qemu.Run(ctx, cfg)
+}
+
+// describeQEMU returns the command that runs the image by hand.
+func (c *vmConfig) describeQEMU(machine string) (string, error) {
+	path, err := qemu.Find()
+	if err != nil {
+		path = qemu.Program
+	}
+	card, addrs, _, err := c.qemuNet(false)
+	if err != nil {
+		return "", err
+	}
+	return qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))), nil
+}
+
+// machineFlag is --machine of run.
+func machineFlag(to *string) cli.Flag {
+	return cli.ValueFlag(to, "machine", 0, "TYPE", "machine of QEMU, with -t qemu: microvm (default),\nq35 or pc", qemu.ParseMachine)
+}
+
+// imageTarget returns the target that images for a way of running are built for.
+func imageTarget(target string) string {
+	if target == targetQEMU {
+		return build.Virtio
+	}
+	return target
+}
+
+// runTarget returns how an image is run if nothing is said.
+func runTarget(n image.Note) string {
+	if n.Target == build.Virtio {
+		return targetQEMU
+	}
+	return n.Target
+}
+
+// parseRunTarget refuses what programs cannot be run as.
+func parseRunTarget(s string) (string, error) {
+	if s == build.Virtio {
+		return "", hint.Errorf("use -t qemu", "images of target virtio need a hypervisor")
+	}
+	known := slices.DeleteFunc(slices.Clone(build.Targets), func(t string) bool { return t == build.Virtio })
+	return parseOneOf(s, append(known, targetQEMU))
+}

@@ -1,0 +1,134 @@
+// Package paramdoc says what the boot parameters of package params mean: tailor
+// help parameters and docs/parameters.md are written from its table.
+package paramdoc
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/params"
+)
+
+// A doc is what a person wants to know of a parameter.
+type doc struct {
+	name    string
+	meaning string
+	example string
+	flag    string // of tailor run that sets it, "" if --param does
+	own     bool   // written by tailor for itself
+}
+
+var docs = []doc{
+	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network", example: "10.0.2.15/24", flag: "--ip"},
+	{name: "gw", meaning: "IPv4 router, in the network of ip", example: "10.0.2.2", flag: "--gateway"},
+	{name: "ip6", meaning: "IPv6 address of eth0 with the length of its network", example: "fd00::15/64", flag: "--ip"},
+	{name: "gw6", meaning: "IPv6 router, in the network of ip6 or link-local", example: "fe80::2", flag: "--gateway"},
+	{name: "dns", meaning: "name servers, in order of preference; may come again", example: "10.0.2.3,9.9.9.9", flag: "--dns"},
+	{name: "search", meaning: "domains that resolv.conf names for short names", example: "example.com"},
+	{name: "hostname", meaning: "what os.Hostname returns: letters, digits, hyphens, dots, at most 64 (default tailor)", example: "web-1"},
+	{name: "mtu", meaning: "largest packet of eth0, 1280 to 65535 bytes (default: what the device says, else 1500)", example: "1400"},
+	{name: "env", meaning: "a variable of the program's environment; may come again", example: "GREETING=hi", flag: "-e"},
+	{name: "trace", meaning: "a line on standard error for each system call, if the image was built with --trace syscalls", example: "syscalls", flag: "--trace"},
+	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},
+	{name: "virtio_mmio.device", meaning: "where a virtio-mmio device is: as Linux reads it, appended by QEMU microvm and Firecracker", example: "4K@0xd0001000:5", own: true},
+	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
+	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
+	{name: "empty", meaning: "a folder of a share that is to look empty, path as %XX", example: "/usr/local/go/bin", own: true},
+	{name: "cwd", meaning: "the working directory, path as %XX", example: "/src/pkg", own: true},
+	{name: "exe", meaning: "what os.Executable returns", example: "/tmp/pkg.test", own: true},
+}
+
+const grammar = `Boot parameters are words on the command line that a loader gives an image:
+-append of QEMU, boot_args of Firecracker, --cmdline of Cloud Hypervisor. tailor
+run writes them itself; --param NAME=VALUE adds one that has no flag of its own.
+
+    ip=10.0.2.15/24 gw=10.0.2.2 env=GREETING=hi -- -flag "an argument"
+
+- Words have spaces between them. Double quotes keep spaces in a word; between
+  them, \" is a quote and \\ a backslash. Outside, a backslash is one.
+- Words before a word -- are the system's, NAME=VALUE. Words after it are the
+  program's arguments, as they are.
+- Unquoted words virtio_mmio.device=... at the very end are the system's even
+  after --, because loaders append them. Quoted, they are arguments.
+- Of a name given twice, the last one counts, unless it may come again.
+- An unknown or malformed parameter ends the boot with an error that names it.
+`
+
+func ignored() string {
+	var names []string
+	for _, n := range params.Ignored() {
+		if strings.HasSuffix(n, ".") {
+			n += "*"
+		}
+		names = append(names, n)
+	}
+	return strings.Join(names, ", ")
+}
+
+// setBy says how a parameter is set with tailor run.
+func (d doc) setBy() string {
+	switch {
+	case d.own:
+		return "tailor itself"
+	case d.flag != "":
+		return d.flag
+	}
+	return "--param"
+}
+
+// Text returns the list for a terminal.
+func Text() string {
+	var b strings.Builder
+	b.WriteString(grammar + "\nParameters:\n")
+	for i, p := range params.Known() {
+		d := docs[i]
+		fmt.Fprintf(&b, "  %s=%s\n      %s\n      such as %s=%s (set by %s)\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+	}
+	b.WriteString("\nWhat loaders and habit add for Linux is ignored:\n" + wrap(ignored(), 76))
+	return b.String()
+}
+
+// wrap breaks text into indented lines of at most width bytes.
+func wrap(text string, width int) string {
+	out, line := "", " "
+	for _, word := range strings.Fields(text) {
+		if len(line)+1+len(word) > width {
+			out, line = out+line+"\n", " "
+		}
+		line += " " + word
+	}
+	return out + line + "\n"
+}
+
+// Markdown returns docs/parameters.md.
+func Markdown() string {
+	var b strings.Builder
+	b.WriteString("# Boot parameters\n\nWritten by `go test ./internal/paramdoc -update`; `tailor help parameters` shows the same.\n\n" + grammar +
+		"\n| parameter | meaning | example | set by |\n| --- | --- | --- | --- |\n")
+	for i, p := range params.Known() {
+		d := docs[i]
+		fmt.Fprintf(&b, "| `%s=%s` | %s | `%s=%s` | %s |\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+	}
+	b.WriteString("\nWhat loaders and habit add for Linux is ignored: " + ignored() + ".\n")
+	return b.String()
+}
+
+// Parse checks NAME=VALUE, which a user wants to set: a parameter that exists,
+// is well-formed and has no flag of its own.
+func Parse(word string) (string, error) {
+	if err := params.Check([]string{word}); err != nil {
+		return "", hint.With(err, "see: tailor help parameters")
+	}
+	name, _, _ := strings.Cut(word, "=")
+	for _, d := range docs {
+		switch {
+		case d.name != name:
+		case d.own:
+			return "", fmt.Errorf("boot parameter %s is set by tailor itself", name)
+		case d.flag != "":
+			return "", hint.Errorf("use "+d.flag, "boot parameter %s has a flag of its own", name)
+		}
+	}
+	return word, nil
+}

@@ -1,0 +1,173 @@
+package qemu
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// A Forward is a port of the host at which a port of the guest can be reached.
+type Forward struct {
+	UDP   bool
+	Addr  netip.Addr // of the host; invalid: all its IPv4 addresses
+	Host  uint16
+	Guest uint16
+}
+
+// A Net is a guest's network card.
+type Net struct {
+	// Tap is the name of an existing tap device, "" for QEMU's network behind
+	// the host.
+	Tap      string
+	MAC      string // "" for QEMU's own
+	MTU      int    // bytes, that the card announces; 0: none
+	Forwards []Forward
+}
+
+// A Machine is what a guest runs on.
+type Machine struct {
+	Type    string // one of Machines
+	KVM     bool
+	Image   string // path of an image of target virtio
+	CmdLine string // as package params writes it
+	Memory  uint64 // bytes, rounded up to MiB
+	Net     *Net   // nil for none
+}
+
+// ends are where the character devices of a guest and its tap lead, as QEMU
+// writes them.
+type ends struct {
+	console, errors, serial string // backends of -chardev
+	control                 string // "": no control channel
+	tap                     string // options of -netdev tap
+}
+
+// CmdLine returns the words of a QEMU command that runs m by hand: the program's
+// output on standard output and error, no control channel, so that QEMU's exit
+// code says nothing of the program.
+func CmdLine(path string, m Machine) []string {
+	e := ends{
+		console: "stdio,id=%s,signal=off",
+		errors:  "file,id=%s,path=/dev/stderr",
+		serial:  "file,id=%s,path=/dev/stderr",
+	}
+	if m.Net != nil {
+		e.tap = "ifname=" + m.Net.Tap + ",script=no,downscript=no"
+	}
+	return append([]string{path}, m.args(e)...)
+}
+
+// args lays out the machine.
+func (m *Machine) args(e ends) []string {
+	a := []string{"-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-machine", m.options()}
+	if m.KVM {
+		a = append(a, "-accel", "kvm")
+	} else {
+		a = append(a, "-accel", "tcg")
+	}
+	a = append(a, "-cpu", "max", "-smp", "1", "-m", strconv.FormatUint((m.Memory+1<<20-1)>>20, 10)+"M",
+		"-kernel", m.Image, "-append", m.CmdLine)
+	if m.Type == "microvm" {
+		a = append(a, "-global", "virtio-mmio.force-legacy=false") // QEMU's default is the kind before virtio 1.0
+	}
+	a = append(a, m.console("out", e.console)...)
+	a = append(a, m.console("err", e.errors)...)
+	a = append(a, serial(0, "com1", e.serial)...)
+	if e.control != "" {
+		a = append(a, serial(1, "control", e.control)...)
+	}
+	a = append(a, "-device", m.virtio("virtio-rng"))
+	if m.Net != nil {
+		a = append(a, "-netdev", m.Net.backend(e.tap), "-device", m.card())
+	}
+	return a
+}
+
+// options are those of -machine. A microvm without ACPI says on the command line
+// where its devices are and starts a tenth faster; the guest needs neither of
+// the old timers and interrupt controllers, but the clock.
+func (m *Machine) options() string {
+	switch m.Type {
+	case "microvm":
+		return "microvm,acpi=off,pit=off,pic=off,rtc=on,x-option-roms=off"
+	case "q35":
+		return "q35,sata=off,smbus=off,usb=off,vmport=off"
+	}
+	return "pc,usb=off,vmport=off"
+}
+
+// virtio returns the options of -device for a device of the modern kind.
+func (m *Machine) virtio(name string, options ...string) string {
+	if m.Type == "microvm" {
+		name += "-device"
+	} else {
+		name += "-pci"
+		options = append(options, "disable-legacy=on")
+	}
+	return strings.Join(append([]string{name}, options...), ",")
+}
+
+// console is a device of its own with one port, because that needs no more of
+// the guest than two queues.
+func (m *Machine) console(id, backend string) []string {
+	return []string{
+		"-chardev", fmt.Sprintf(backend, id),
+		"-device", m.virtio("virtio-serial", "id=bus-"+id, "max_ports=1"),
+		"-device", "virtconsole,bus=bus-" + id + ".0,chardev=" + id,
+	}
+}
+
+// serial is the nth serial port where PCs have it.
+func serial(n int, id, backend string) []string {
+	return []string{"-chardev", fmt.Sprintf(backend, id), "-device", fmt.Sprintf("isa-serial,index=%d,chardev=%s", n, id)}
+}
+
+func (m *Machine) card() string {
+	options := []string{"netdev=net0"}
+	if m.Net.MAC != "" {
+		options = append(options, "mac="+m.Net.MAC)
+	}
+	if m.Net.MTU != 0 {
+		options = append(options, "host_mtu="+strconv.Itoa(m.Net.MTU))
+	}
+	if m.Type != "microvm" {
+		options = append(options, "romfile=") // it boots from no network
+	}
+	return m.virtio("virtio-net", options...)
+}
+
+// backend returns the options of -netdev. A tap is read by QEMU itself: vhost
+// needs rights that tailor does not ask for.
+func (n *Net) backend(tap string) string {
+	if n.Tap != "" {
+		return "tap,id=net0,vhost=off," + tap
+	}
+	s := "user,id=net0"
+	for _, f := range n.Forwards {
+		proto, addr := "tcp", ""
+		if f.UDP {
+			proto = "udp"
+		}
+		if f.Addr.IsValid() {
+			addr = f.Addr.String()
+		}
+		s += fmt.Sprintf(",hostfwd=%s:%s:%d-:%d", proto, addr, f.Host, f.Guest)
+	}
+	return s
+}
+
+// Quote writes a command for a shell.
+func Quote(words []string) string {
+	var out []string
+	for _, w := range words {
+		plain := w != "" && strings.IndexFunc(w, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_=+.,:/@%", r))
+		}) < 0
+		if !plain {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		out = append(out, w)
+	}
+	return strings.Join(out, " ")
+}

@@ -1,0 +1,124 @@
+package qemu
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCmdLine(t *testing.T) {
+	m := Machine{Type: "q35", Image: "a b.elf", CmdLine: `x=1 -- it's "q"`, Memory: 64<<20 + 1, Net: &Net{
+		MTU: 1400, Forwards: []Forward{{Host: 8080, Guest: 80}, {UDP: true, Addr: netip.MustParseAddr("127.0.0.1"), Host: 53, Guest: 5353}},
+	}}
+	for _, c := range []struct {
+		change     func()
+		want, lack []string
+	}{
+		{func() {}, []string{
+			"qemu -nodefaults ", "-accel tcg", "-machine q35,", "-m 65M", "-kernel 'a b.elf'", `-append 'x=1 -- it'\''s "q"'`,
+			"virtio-net-pci,netdev=net0,host_mtu=1400,romfile=,disable-legacy=on",
+			"user,id=net0,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353",
+			"stdio,id=out,signal=off", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
+		}, []string{"control", "tap"}},
+		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "-global virtio-mmio.force-legacy=false", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
+		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
+			[]string{"tap,id=net0,vhost=off,ifname=tap0,script=no,downscript=no", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
+		{func() { m.Net = nil }, nil, []string{"net"}},
+	} {
+		c.change()
+		got := Quote(CmdLine("qemu", m))
+		for _, w := range c.want {
+			if !strings.Contains(got, w) {
+				t.Errorf("no %q in %s", w, got)
+			}
+		}
+		for _, w := range c.lack {
+			if strings.Contains(got, w) {
+				t.Errorf("%q in %s", w, got)
+			}
+		}
+	}
+}
+
+func TestKVM(t *testing.T) {
+	for _, c := range []struct {
+		files string
+		use   bool
+		why   string
+	}{
+		{"", false, "no such file"},
+		{"/dev/kvm", false, "neither"},
+		{"/dev/kvm /sys/module/kvm_intel/x", true, ""},
+		{"/dev/kvm /sys/module/kvm_amd/x", true, ""},
+		{"/dev/kvm /sys/module/kvm_pvm/x /sys/module/kvm_intel/x", false, "kvm_pvm"},
+	} {
+		root := t.TempDir()
+		for _, name := range strings.Fields(c.files) {
+			name = filepath.Join(root, name)
+			if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, nil, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if use, why := KVM(root); use != c.use || !strings.Contains(why, c.why) {
+			t.Errorf("%q: %v, %q", c.files, use, why)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	for out, want := range map[string]string{
+		"QEMU emulator version 7.2.22 (Debian 1:7.2+dfsg-7)\nCopyright": "7.2.22",
+		"QEMU emulator version 9.0":                                     "9.0", "QEMU emulator version ": "", "QEMU emulator version x": "", "": "",
+	} {
+		if got, ok := parseVersion(out); got != want || ok != (want != "") {
+			t.Errorf("%q: %q", out, got)
+		}
+	}
+}
+
+func TestParseMachine(t *testing.T) {
+	if m, err := ParseMachine("q35"); m != "q35" || err != nil {
+		t.Error(m, err)
+	}
+	if _, err := ParseMachine("virt"); err == nil {
+		t.Error("virt is accepted")
+	}
+}
+
+func TestReadExit(t *testing.T) {
+	for _, c := range []struct {
+		in   string
+		code int
+		ok   bool
+		bad  bool
+	}{
+		{"exit 0\n", 0, true, false},
+		{"exit 255\r\nmore", 255, true, false},
+		{"", 0, false, false},
+		{"exit 256\n", 0, false, true},
+		{"exit -1\n", 0, false, true},
+		{"exit \n", 0, false, true},
+		{"exit 1", 0, false, true},
+		{"\n", 0, false, true},
+		{"exit " + strings.Repeat("0", maxLine) + "\n", 0, false, true},
+	} {
+		if code, ok, err := readExit(strings.NewReader(c.in)); code != c.code || ok != c.ok || (err != nil) != c.bad {
+			t.Errorf("%q: %d, %v, %v", c.in, code, ok, err)
+		}
+	}
+}
+
+func FuzzReadExit(f *testing.F) {
+	f.Add([]byte("exit 7\n"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		code, ok, err := readExit(strings.NewReader(string(b)))
+		if code < 0 || code > 255 || ok && err != nil || !ok && err == nil && len(b) > 0 {
+			t.Errorf("%q: %d, %v, %v", b, code, ok, err)
+		}
+	})
+}

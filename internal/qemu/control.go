@@ -1,0 +1,33 @@
+package qemu
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// The control channel is a serial port. The guest writes one line, "exit N",
+// before it ends; the host writes one byte for each signal, its number, and 0
+// once standard input has ended and the guest has been given all of it.
+const endOfInput = 0
+
+// maxLine is how long a line of the guest's may be, in bytes.
+const maxLine = 64
+
+// readExit reads the guest's exit code from the control channel. ok is false if
+// the channel ends without a word. What is neither is an error.
+func readExit(r io.Reader) (code int, ok bool, err error) {
+	line, err := bufio.NewReaderSize(r, maxLine).ReadSlice('\n')
+	if len(line) == 0 {
+		return 0, false, nil
+	}
+	word, found := strings.CutPrefix(string(line), "exit ")
+	digits := strings.TrimRight(word, "\r\n")
+	n, bad := strconv.ParseUint(digits, 10, 8)
+	if err != nil || !found || bad != nil {
+		return 0, false, fmt.Errorf("the guest wrote %.32q to the control channel instead of its exit code", line)
+	}
+	return int(n), true, nil
+}

@@ -1,0 +1,250 @@
+package qemu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// A Config says how to run a guest.
+type Config struct {
+	Path    string // of QEMU
+	Machine Machine
+	Tap     *os.File // attached, if Machine.Net.Tap is set
+
+	Stdin          *os.File // nil: at its end
+	Stdout, Stderr io.Writer
+	Signals        <-chan unix.Signal // for the guest
+}
+
+// ErrCanceled is returned if the context ended the guest.
+var ErrCanceled = errors.New("the guest was stopped")
+
+// grace is how long QEMU may take to end after the guest has told its exit code.
+const grace = 3 * time.Second
+
+// A guest is a QEMU that runs.
+type guest struct {
+	cfg     *Config
+	cmd     *exec.Cmd
+	console *net.UnixConn // standard input and output
+	control *net.UnixConn
+	outputs sync.WaitGroup // copies of what the guest writes
+	last    tail           // of what QEMU itself says
+
+	told   chan struct{} // closed when exit is there
+	exit   exitCode
+	killed int // exit code of a guest that was stopped by a signal, else 0
+}
+
+// An exitCode is what the control channel had.
+type exitCode struct {
+	code int
+	ok   bool
+	err  error
+}
+
+// Run runs a guest until it ends and returns its program's exit code. If QEMU
+// fails, or ends without the guest's having told a code, that is an error with
+// QEMU's own last words. Nothing is left behind.
+func Run(ctx context.Context, cfg Config) (int, error) {
+	if err := checkCmdLine(cfg.Machine.Type, cfg.Machine.CmdLine); err != nil {
+		return 0, err
+	}
+	// The kernel kills QEMU when the thread that started it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	g := &guest{cfg: &cfg, told: make(chan struct{})}
+	if err := g.start(); err != nil {
+		return 0, err
+	}
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() { g.watch(ctx, done) })
+	err := g.cmd.Wait()
+	close(done)
+	watcher.Wait()
+	<-g.told
+	g.outputs.Wait()
+	g.console.Close()
+	g.control.Close()
+	return g.result(ctx, err)
+}
+
+// result makes the outcome of how QEMU and the guest ended.
+func (g *guest) result(ctx context.Context, wait error) (int, error) {
+	switch {
+	case g.killed != 0:
+		return g.killed, nil
+	case g.exit.ok:
+		return g.exit.code, nil
+	case ctx.Err() != nil:
+		return 0, ErrCanceled
+	case g.exit.err != nil:
+		return 0, g.exit.err
+	}
+	how := "QEMU ended, and the guest had told no exit code"
+	if wait != nil {
+		how = "QEMU failed: " + wait.Error()
+	}
+	words := g.last.String()
+	switch {
+	case strings.Contains(words, "host forwarding rule"):
+		return 0, hint.Errorf("choose another port of the host, or end what uses it", "%s; its last words:\n%s", how, words)
+	case words != "":
+		return 0, fmt.Errorf("%s; its last words:\n%s", how, words)
+	}
+	return 0, errors.New(how)
+}
+
+// start connects a QEMU to sockets and starts it.
+func (g *guest) start() error {
+	var err error
+	files := &inherited{}
+	defer files.close()
+	e := ends{tap: "fd=%d"}
+	if g.console, err = files.socket(&e.console); err != nil {
+		return err
+	}
+	var errs, serial *net.UnixConn
+	for _, s := range []struct {
+		to      **net.UnixConn
+		backend *string
+	}{{&errs, &e.errors}, {&serial, &e.serial}, {&g.control, &e.control}} {
+		if *s.to, err = files.socket(s.backend); err != nil {
+			return err
+		}
+	}
+	if g.cfg.Tap != nil {
+		e.tap = fmt.Sprintf("fd=%d", files.add(g.cfg.Tap))
+	}
+	g.cmd = exec.Command(g.cfg.Path, g.cfg.Machine.args(e)...)
+	g.cmd.ExtraFiles = files.list
+	g.cmd.Stdout, g.cmd.Stderr = &g.last, &g.last
+	// A terminal's signals are for tailor to pass on.
+	g.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if err := g.cmd.Start(); err != nil {
+		return fmt.Errorf("start QEMU: %w", err)
+	}
+	g.copyOut(g.cfg.Stdout, g.console)
+	g.copyOut(g.cfg.Stderr, errs)
+	g.copyOut(g.cfg.Stderr, serial)
+	go g.copyIn()
+	go func() {
+		defer close(g.told)
+		g.exit.code, g.exit.ok, g.exit.err = readExit(g.control)
+	}()
+	return nil
+}
+
+// copyOut copies what the guest writes until QEMU has ended.
+func (g *guest) copyOut(to io.Writer, from *net.UnixConn) {
+	g.outputs.Go(func() {
+		defer from.Close()
+		io.Copy(to, from)
+	})
+}
+
+// copyIn gives the guest standard input and, when it has taken all of it, tells
+// the end. It is left behind if it waits for input when the guest ends.
+func (g *guest) copyIn() {
+	if g.cfg.Stdin != nil {
+		if _, err := io.Copy(g.console, g.cfg.Stdin); errors.Is(err, net.ErrClosed) || errors.Is(err, unix.EPIPE) {
+			return // the guest has ended
+		}
+	}
+	if drained(g.console) {
+		g.control.Write([]byte{endOfInput})
+	}
+}
+
+// watch passes signals on until done, and ends QEMU where it has to.
+func (g *guest) watch(ctx context.Context, done <-chan struct{}) {
+	sent, signals := 0, g.cfg.Signals
+	for {
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+			g.cmd.Process.Kill()
+			return
+		case <-g.told:
+			g.expectEnd(done)
+			return
+		case sig, ok := <-signals:
+			if !ok {
+				signals = nil
+			} else if sent = g.signal(sig, sent); sent > 1 {
+				return
+			}
+		}
+	}
+}
+
+// expectEnd gives QEMU, whose guest has told its exit code, time to end by
+// itself: what the guest wrote before is still under way.
+func (g *guest) expectEnd(done <-chan struct{}) {
+	if g.exit.err == nil {
+		select {
+		case <-done:
+			return
+		case <-time.After(grace):
+		}
+	}
+	g.cmd.Process.Kill()
+}
+
+// signal hands a signal to the guest. The second one that asks it to end ends
+// QEMU. It returns how many of those there were.
+func (g *guest) signal(sig unix.Signal, sent int) int {
+	if sig == unix.SIGINT || sig == unix.SIGTERM {
+		sent++
+	}
+	if sent > 1 {
+		fmt.Fprintln(g.cfg.Stderr, "tailor: second signal: the guest was stopped at once")
+		g.killed = 128 + int(sig)
+		g.cmd.Process.Kill()
+		return sent
+	}
+	g.control.Write([]byte{byte(sig)})
+	return sent
+}
+
+// A tail keeps the last bytes that are written to it.
+type tail struct {
+	mu  sync.Mutex
+	buf []byte
+}
+
+// maxTail is how much of QEMU's messages is kept, in bytes.
+const maxTail = 2 << 10
+
+// Write implements [io.Writer]. It never fails.
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.buf = append(t.buf, p...)
+	if n := len(t.buf) - maxTail; n > 0 {
+		t.buf = append(t.buf[:0], t.buf[n:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.TrimSpace(string(t.buf))
+}

@@ -1,0 +1,71 @@
+package qemu
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// inherited are the files that QEMU is started with, from descriptor 3 on.
+type inherited struct {
+	list, own []*os.File
+}
+
+// add returns the descriptor that f is to have.
+func (h *inherited) add(f *os.File) int {
+	h.list = append(h.list, f)
+	return 2 + len(h.list)
+}
+
+// socket makes a socket, sets backend to what -chardev takes for one end, with a
+// verb for the name, and returns the other one.
+func (h *inherited) socket(backend *string) (*net.UnixConn, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs, ours := os.NewFile(uintptr(fds[0]), "qemu"), os.NewFile(uintptr(fds[1]), "guest")
+	defer ours.Close()
+	h.own = append(h.own, theirs)
+	*backend = fmt.Sprintf("socket,id=%%s,fd=%d", h.add(theirs))
+	conn, err := net.FileConn(ours)
+	if err != nil {
+		return nil, err
+	}
+	return conn.(*net.UnixConn), nil
+}
+
+// close closes the sockets' ends of QEMU's, which has its own copies.
+func (h *inherited) close() {
+	for _, f := range h.own {
+		f.Close()
+	}
+}
+
+// Bounds of how often drained looks.
+const (
+	drainMin = time.Millisecond
+	drainMax = 50 * time.Millisecond
+)
+
+// drained waits until the other end has read everything, and reports whether it
+// has. QEMU reads no more than it can give to the guest at once.
+func drained(c *net.UnixConn) bool {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return false
+	}
+	for wait := drainMin; ; wait = min(2*wait, drainMax) {
+		queued, failed := 0, error(nil)
+		if err := raw.Control(func(fd uintptr) { queued, failed = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) }); err != nil || failed != nil {
+			return false
+		}
+		if queued == 0 {
+			return true
+		}
+		time.Sleep(wait)
+	}
+}

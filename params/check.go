@@ -1,0 +1,154 @@
+package params
+
+// A Param is a parameter of the system's.
+type Param struct {
+	Name   string
+	Syntax string // of the value
+	ok     func(string) bool
+}
+
+// Known lists the parameters that there are. The addresses' values are checked
+// by package netstack, which is linked where they matter.
+func Known() []Param { return known[:] }
+
+var known = [...]Param{
+	{"ip", "ADDRESS/BITS", some},
+	{"gw", "ADDRESS", some},
+	{"ip6", "ADDRESS/BITS", some},
+	{"gw6", "ADDRESS", some},
+	{"dns", "ADDRESS[,ADDRESS]...", some},
+	{"search", "DOMAIN[,DOMAIN]...", some},
+	{"hostname", "NAME", IsHostname},
+	{"mtu", "BYTES", func(v string) bool { return MTU(v) != 0 }},
+	{"env", "NAME=VALUE", isVariable},
+	{"trace", "syscalls", func(v string) bool { return v == "syscalls" }},
+	{"verbose", "1", func(v string) bool { return v == "1" }},
+	{"virtio_mmio.device", "SIZE@ADDRESS:IRQ[:ID]", isDevice},
+	{"control", "com2", func(v string) bool { return v == "com2" }},
+	{"mount", "TAG:PATH:KIND", some},
+	{"empty", "PATH", some},
+	{"cwd", "PATH", some},
+	{"exe", "PATH", some},
+}
+
+// Ignored lists what loaders and habit add for Linux, and what is therefore let
+// pass: whole names, and with a dot at the end all names that begin so.
+func Ignored() []string { return ignored[:] }
+
+var ignored = [...]string{
+	"console", "earlycon", "earlyprintk", "loglevel", "quiet", "debug",
+	"reboot", "panic", "pci", "acpi", "noapic", "nomodule", "nomodules", "swiotlb", "tsc", "clocksource", "random.",
+	"8250.", "i8042.", "root", "rootfstype", "rootflags", "ro", "rw", "rootwait", "init", "initrd", "BOOT_IMAGE",
+}
+
+// Check returns an error for the first of words, NAME=VALUE without quotes, that
+// is unknown or malformed. It names the word, and what there is.
+func Check(words []string) error {
+	for _, word := range words {
+		if err := check(word); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func check(word string) error {
+	name, value := cut(word)
+	if isIgnored(name) {
+		return nil
+	}
+	names := ""
+	for i := range known {
+		p := &known[i]
+		if p.Name != name {
+			names += " " + p.Name
+			continue
+		}
+		if p.ok(value) {
+			return nil
+		}
+		return Error("boot parameter " + Quote(word) + " is malformed: want " + name + "=" + p.Syntax)
+	}
+	return Error("boot parameter " + Quote(word) + " is unknown; known are:" + names)
+}
+
+func isIgnored(name string) bool {
+	for _, s := range ignored {
+		n := len(s)
+		if s == name || s[n-1] == '.' && len(name) > n && name[:n] == s {
+			return true
+		}
+	}
+	return false
+}
+
+func some(v string) bool { return v != "" }
+
+func isVariable(v string) bool {
+	name, _ := cut(v)
+	return name != "" && len(name) < len(v)
+}
+
+// Bounds of an MTU, in bytes: IPv6 needs 1280 (RFC 8200 section 5), and a
+// packet's length field ends at 65535.
+const (
+	MinMTU = 1280
+	MaxMTU = 65535
+)
+
+// MTU returns the number of bytes that v says, 0 if v is none that is possible.
+func MTU(v string) int {
+	n := 0
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' || n > MaxMTU {
+			return 0
+		}
+		n = n*10 + int(v[i]-'0')
+	}
+	if n < MinMTU || n > MaxMTU {
+		return 0
+	}
+	return n
+}
+
+// maxHostname is what struct utsname has room for, in bytes.
+const maxHostname = 64
+
+// IsHostname reports whether v is what RFC 1123 section 2.1 allows: labels of
+// letters, digits and inner hyphens with dots between them.
+func IsHostname(v string) bool {
+	last := byte('.')
+	for i := range len(v) {
+		c := v[i]
+		alnum := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		switch {
+		case alnum:
+		case c == '-' && last != '.':
+		case c == '.' && last != '.' && last != '-':
+		default:
+			return false
+		}
+		last = c
+	}
+	return len(v) <= maxHostname && last != '.' && last != '-'
+}
+
+// isDevice reports whether v has the form of Linux's parameter
+// (Documentation/admin-guide/kernel-parameters.txt): a size, "@", an address,
+// ":", an interrupt, and perhaps ":" and a number that is not used.
+func isDevice(v string) bool {
+	at, colons := -1, 0
+	for i := range len(v) {
+		c := v[i] | 0x20
+		switch {
+		case v[i] == '@' && at < 0 && i > 0:
+			at = i
+		case v[i] == ':' && at >= 0 && v[i-1] != '@' && v[i-1] != ':':
+			colons++
+		case c >= '0' && c <= '9', c >= 'a' && c <= 'f', c == 'x', at < 0 && (c == 'k' || c == 'm'):
+		default:
+			return false
+		}
+	}
+	return colons >= 1 && colons <= 2 && v[len(v)-1] != ':'
+}
