@@ -158,11 +158,15 @@ func (v *Volume) describeExt4(r *Report) error {
 	return nil
 }
 
-// checkExt4 reads all directories and files, and with them all that leads to
-// them.
+// checkExt4 checks the structure of the file system, and reads all that is in it.
 func (v *Volume) checkExt4(r *Report) error {
+	problems, err := ext4.Check(v.Dev)
+	r.Problems = append(r.Problems, problems...)
+	if err != nil || len(problems) > 0 {
+		return err
+	}
 	buf := make([]byte, copySize)
-	err := fs.WalkDir(v.FS, ".", func(name string, d fs.DirEntry, err error) error {
+	err = fs.WalkDir(v.FS, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
 			r.Problems = append(r.Problems, err.Error())
 			return nil
