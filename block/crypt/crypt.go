@@ -107,9 +107,7 @@ func (d *Device) ReadAt(p []byte, off int64) error {
 	if err := d.under.ReadAt(p, off); err != nil {
 		return err
 	}
-	for i := 0; i < len(p); i += unit {
-		d.xts.crypt(p[i:i+unit], p[i:i+unit], uint64(off+int64(i))/unit, Cipher.Decrypt)
-	}
+	d.xts.decrypt(p, p, uint64(off)/unit)
 	return nil
 }
 
@@ -122,9 +120,7 @@ func (d *Device) WriteAt(p []byte, off int64) error {
 	defer chunks.Put(buf)
 	for len(p) > 0 {
 		n := min(len(p), chunk)
-		for i := 0; i < n; i += unit {
-			d.xts.crypt(buf[i:i+unit], p[i:i+unit], uint64(off+int64(i))/unit, Cipher.Encrypt)
-		}
+		d.xts.encrypt(buf[:n], p[:n], uint64(off)/unit)
 		if err := d.under.WriteAt(buf[:n], off); err != nil {
 			return err
 		}

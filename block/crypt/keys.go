@@ -129,9 +129,7 @@ func (h *Header) setKey(d block.Device, c Crypto, i int, master, key []byte, ite
 	if err := split(c, m[:h.KeyBytes*stripes], master); err != nil {
 		return err
 	}
-	for n := 0; n < len(m); n += unit {
-		x.crypt(m[n:n+unit], m[n:n+unit], uint64(n/unit), Cipher.Encrypt)
-	}
+	x.encrypt(m, m, 0)
 	if err := writeSynced(d, m, s.at); err != nil {
 		return err
 	}
@@ -201,9 +199,7 @@ func (h *Header) recover(d block.Device, c Crypto, s *Slot, key []byte) ([]byte,
 	if err := block.ReadBytes(d, m, s.at); err != nil {
 		return nil, err
 	}
-	for n := 0; n < len(m); n += unit {
-		x.crypt(m[n:n+unit], m[n:n+unit], uint64(n/unit), Cipher.Decrypt)
-	}
+	x.decrypt(m, m, 0)
 	return merge(c, m, h.KeyBytes), nil
 }
 
