@@ -144,6 +144,8 @@ type Control struct {
 	// the bit's number as Interrupt.Vector; Interrupt.Busy is set until
 	// ServiceResume.
 	IRQs, Diverted uint64
+	// Process takes the place of the doorbell where BootProcess is set.
+	Process Process
 }
 
 // Range is the addresses from Low up to, but not including, High.
@@ -184,6 +186,8 @@ type BootInfo struct {
 	Files, FilesLen uint64
 	// Platform is the address of a [Platform], zero under a monitor of Tailor's.
 	Platform uint64
+	// BellCount is what a guest that is a process writes to its bell: 1.
+	BellCount uint64
 }
 
 // Bits of [BootInfo.Flags].
@@ -193,6 +197,8 @@ const (
 	// BootInterrupts says that the starter interrupts a running guest
 	// ([Control.InterruptEntry]) and answers BellProfile and BellResume.
 	BootInterrupts = 1 << 1
+	// BootProcess says that the guest is a Linux process: see process.go.
+	BootProcess = 1 << 2
 )
 
 // Virtio device types, virtio 1.2 section 5.

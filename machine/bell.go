@@ -16,8 +16,9 @@ const tailorIdleNotifies = true
 // tailorMemoryIsZero says that nobody has written to the memory behind the image.
 const tailorMemoryIsZero = true
 
-// tailorBell stores value to a doorbell register: one VM exit. It is assembly
-// so that the compiler keeps every other memory access on its side of it.
+// tailorBell stores value to a doorbell register, one VM exit, or does what that
+// stands for in a process. It is assembly so that the compiler keeps every other
+// memory access on its side of it.
 //
 //go:noescape
 func tailorBell(register, value uintptr)

@@ -18,6 +18,11 @@ const tailorIdleNotifies = false
 // UEFI has, and so has a program before a warm reset.
 const tailorMemoryIsZero = false
 
+// tailorTakeSignals says where signals go in a process, which this is not.
+//
+//go:nosplit
+func tailorTakeSignals(ctl *abi.Control) {}
+
 // tailorBell does what a doorbell register does under Tailor's monitor.
 //
 //go:nosplit

@@ -17,10 +17,6 @@ TEXT _rt0_amd64_linux_lib(SB),NOSPLIT|NOFRAME,$0
 
 #define SYS_arch_prctl 158
 
-// The stack that tailorKernel runs on. The runtime makes system calls with next
-// to no stack left, which a kernel does not mind; nor may we.
-GLOBL tailorKernelStack<>(SB), NOPTR, $4096
-
 // tailorCall is what a SYSCALL instruction became: number in AX, arguments in
 // DI, SI, DX, R10, R8, R9, result in AX. Beyond AX, CX and R11, which the
 // instruction changes too, only R12 is relied on by a caller (rawVforkSyscall).
@@ -62,7 +58,7 @@ setfs:
 // returns its result in AX and whether there is one in R11; it clobbers R12.
 TEXT tailorOnKernelStack<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	SP, R12
-	LEAQ	tailorKernelStack<>+(4096-88)(SB), R11
+	LEAQ	·tailorKernelStack+(4096-88)(SB), R11
 	MOVQ	R11, SP
 	MOVQ	R12, 80(SP)
 	MOVQ	AX, 0(SP)
@@ -79,16 +75,10 @@ TEXT tailorOnKernelStack<>(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	80(SP), SP
 	RET
 
-// func tailorKernelStackTop() uintptr
-TEXT ·tailorKernelStackTop(SB),NOSPLIT,$0-8
-	LEAQ	tailorKernelStack<>+4096(SB), AX
-	MOVQ	AX, ret+0(FP)
-	RET
-
 // tailorNano leaves the time of the clock whose Linux number is in DI in AX
 // (seconds) and DX (nanoseconds); it clobbers CX, R8 and R9. abi.Clock says how
 // time is computed.
-TEXT tailorNano<>(SB),NOSPLIT|NOFRAME,$0
+TEXT ·tailorNano(SB),NOSPLIT|NOFRAME,$0
 	MOVQ	$const_tailorClockAddr, R9
 retry:
 	MOVL	const_tailorClockSeq(R9), R8
@@ -123,7 +113,7 @@ pause:
 // tailorClock has the vDSO's (C) calling convention: clock in DI, *timespec in
 // SI, result in AX.
 TEXT ·tailorClock(SB),NOSPLIT|NOFRAME,$0
-	CALL	tailorNano<>(SB)
+	CALL	·tailorNano(SB)
 	MOVQ	AX, 0(SI)
 	MOVQ	DX, 8(SI)
 	XORL	AX, AX
@@ -132,7 +122,7 @@ TEXT ·tailorClock(SB),NOSPLIT|NOFRAME,$0
 // func tailorMono() int64
 TEXT ·tailorMono(SB),NOSPLIT,$0-8
 	MOVL	$1, DI
-	CALL	tailorNano<>(SB)
+	CALL	·tailorNano(SB)
 	IMULQ	$1000000000, AX
 	ADDQ	DX, AX
 	MOVQ	AX, ret+0(FP)
@@ -141,7 +131,7 @@ TEXT ·tailorMono(SB),NOSPLIT,$0-8
 // func tailorWall() (sec, nsec int64)
 TEXT ·tailorWall(SB),NOSPLIT,$0-16
 	XORL	DI, DI
-	CALL	tailorNano<>(SB)
+	CALL	·tailorNano(SB)
 	MOVQ	AX, sec+0(FP)
 	MOVQ	DX, nsec+8(FP)
 	RET

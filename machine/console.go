@@ -80,9 +80,14 @@ func tailorConsoleWrite(fd, p, n uintptr) int {
 	slot := uintptr(o.next) & uintptr(o.size-1)
 	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*slot)) = 0
 	o.next++
-	// No notification: the device is done when the doorbell returns. The field
-	// lies behind the available ring's entries, virtio 1.2 section 2.7.6.
-	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*uintptr(o.size))) = o.next + 0x7fff
+	// No notification: the device is done when the doorbell returns, but for that
+	// of a process. The field lies behind the available ring's entries, virtio 1.2
+	// section 2.7.6.
+	event := o.next + 0x7fff
+	if tailorBootInfo().Flags&abi.BootProcess != 0 {
+		event = o.next - 1
+	}
+	*(*uint16)(unsafe.Pointer(o.avail + 4 + 2*uintptr(o.size))) = event
 	// The index is published together with avail.flags, which stay zero.
 	atomic.Store((*uint32)(unsafe.Pointer(o.avail)), uint32(o.next)<<16)
 	tailorBell(abi.BellNotify, uintptr(o.bell))

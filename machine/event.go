@@ -340,11 +340,11 @@ func netpoll(delay int64) (gList, int32) {
 	// keeps our store before our load of that index.
 	atomic.Xchg(&tailorFence, 1)
 	if !tailorPending() {
-		if tailorIdleNotifies {
-			tailorBells = 0 // the device looks at its queues when the vCPU goes idle
+		if !tailorIdleNotifies {
+			tailorRingAll()
 		}
-		tailorRingAll()
 		tailorBell(abi.BellIdle, deadline)
+		tailorBells = 0 // the device has looked at its queues when the guest went idle
 	}
 	tailorWaited += (tailorMono() - begin - tailorWaited) / 8
 	return gList{}, 0
@@ -363,7 +363,9 @@ var tailorWaited int64 = 1e9
 // tailorSpinning looks for something to do for a moment, while no notification
 // is armed, and reports whether there is.
 func tailorSpinning(begin int64, deadline uintptr) bool {
-	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 {
+	// Where the monitor wants to hear of each idle moment, it has no processor of
+	// its own to do something with this one.
+	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 || tailorControl().Process.IdleBell != 0 {
 		return false
 	}
 	end := min(uintptr(begin+tailorSpin), deadline)

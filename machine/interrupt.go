@@ -2,7 +2,11 @@
 
 package runtime
 
-import "Tailor/abi"
+import (
+	"Tailor/abi"
+	goabi "internal/abi"
+	"unsafe"
+)
 
 // Interrupts: what the starter does to a guest that computes. They arrive as
 // signals at sighandler, at any instruction but those that run on the signal
@@ -16,21 +20,19 @@ func tailorTakeInterrupts(ctl *abi.Control) {
 	if tailorBootInfo().Flags&abi.BootInterrupts == 0 {
 		return
 	}
-	top := uint64(tailorKernelStackTop())
+	// SAFETY: only its address is used.
+	low := uint64(uintptr(unsafe.Pointer(&tailorKernelStack)))
 	ctl.Masked[0] = abi.Range{Low: ctl.TrapLow, High: ctl.TrapStack + 1}
-	ctl.Masked[1] = abi.Range{Low: top - 4096, High: top + 1}
-	ctl.InterruptEntry = uint64(tailorInterruptEntry())
+	ctl.Masked[1] = abi.Range{Low: low, High: low + 4096 + 1}
+	ctl.InterruptEntry = uint64(goabi.FuncPCABI0(tailorInterrupt))
 }
 
-// tailorInterruptEntry returns the address of tailorInterrupt.
-//
-//go:nosplit
-func tailorInterruptEntry() uintptr
+// tailorInterrupt is where interrupts arrive.
+func tailorInterrupt()
 
-// tailorKernelStackTop returns the end of the stack that tailorKernel runs on.
-//
-//go:nosplit
-func tailorKernelStackTop() uintptr
+// tailorKernelStack is what tailorKernel runs on. The runtime makes system calls
+// with next to no stack left, which a kernel does not mind; nor may we.
+var tailorKernelStack [4096]byte
 
 // tailorProfiler is sigprof in a program that can start a CPU profile.
 var tailorProfiler func(pc, sp, lr uintptr, gp *g, mp *m)

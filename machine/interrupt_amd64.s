@@ -57,9 +57,3 @@ restored:
 	MOVQ	$18, CX
 	REP; MOVSQ
 	JMP	tailorResume(SB)
-
-// func tailorInterruptEntry() uintptr
-TEXT ·tailorInterruptEntry(SB),NOSPLIT,$0-8
-	LEAQ	·tailorInterrupt(SB), AX
-	MOVQ	AX, ret+0(FP)
-	RET

@@ -2,10 +2,7 @@
 
 package runtime
 
-import (
-	"Tailor/abi"
-	"internal/runtime/atomic"
-)
+import "Tailor/abi"
 
 // What interrupts a guest that computes, where there is no monitor to do it: the
 // channel that brings signals, and the timer, for the samples of a CPU profile
@@ -80,9 +77,9 @@ func tailorInterruptIs(bit uint64) (sig, code, arg uint64) {
 		tailorCommands(ctl)
 		return tailorSignalNow(ctl), tailorCodeUser, 0
 	}
-	// A signal may have come at a moment that was not to be interrupted.
+	// A signal may have come at a moment that was not to be interrupted. Its bit
+	// stays, so that the event loop does not go idle before it has looked.
 	if ctl.IRQs&(1<<tailorCOM2Pin) != 0 {
-		atomic.And64(&ctl.IRQs, ^uint64(1<<tailorCOM2Pin))
 		tailorCommands(ctl)
 	}
 	if sig = tailorSignalNow(ctl); sig != 0 {

@@ -34,9 +34,11 @@ const (
 	tailorUcontextRegs = unsafe.Offsetof(ucontext{}.uc_mcontext)
 	tailorSiginfoSize  = unsafe.Sizeof(siginfo{})
 
-	tailorBellResume       = abi.BellResume
-	tailorControlInterrupt = unsafe.Offsetof(abi.Control{}.Interrupt)
-	tailorHasOSXSAVE       = unsafe.Offsetof(cpu.X86.HasOSXSAVE)
+	tailorBellResume        = abi.BellResume
+	tailorControlInterrupt  = unsafe.Offsetof(abi.Control{}.Interrupt)
+	tailorControlMaskedLow  = unsafe.Offsetof(abi.Control{}.Masked) + unsafe.Sizeof(abi.Range{})
+	tailorControlMaskedHigh = tailorControlMaskedLow + 8
+	tailorHasOSXSAVE        = unsafe.Offsetof(cpu.X86.HasOSXSAVE)
 
 	// What an interrupt saves of the vector registers lies above siginfo and
 	// ucontext. The standard form of XSAVE with the components of

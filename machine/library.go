@@ -85,16 +85,16 @@ func tailor_hardwareRandom() (v uint64, ok bool) {
 		tailorRandom.known = true
 	}
 	for range 10 {
-		if tailorRandom.rdseed {
-			if v, ok = tailorRDSEED(); ok {
-				return v, v != ^uint64(0)
-			}
+		ok = tailorRandom.rdseed
+		if ok {
+			v, ok = tailorRandomWord(true)
 		}
-		if tailorRandom.rdrand {
-			if v, ok = tailorRDRAND(); ok {
-				// Some processors answer all ones for ever after a suspend.
-				return v, v != ^uint64(0)
-			}
+		if !ok && tailorRandom.rdrand {
+			v, ok = tailorRandomWord(false)
+		}
+		if ok {
+			// Some processors answer all ones for ever after a suspend.
+			return v, v != ^uint64(0)
 		}
 	}
 	return 0, false
@@ -104,8 +104,9 @@ func tailor_hardwareRandom() (v uint64, ok bool) {
 var tailorRandom struct{ known, rdrand, rdseed bool }
 
 func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
-func tailorRDSEED() (uint64, bool)
-func tailorRDRAND() (uint64, bool)
+
+// tailorRandomWord returns a word of RDSEED or of RDRAND, and whether there was one.
+func tailorRandomWord(seed bool) (uint64, bool)
 
 //go:linkname tailor_device
 func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) }

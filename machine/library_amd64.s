@@ -13,16 +13,15 @@ TEXT ·tailorCPUID(SB),NOSPLIT,$0-24
 	MOVL	DX, d+20(FP)
 	RET
 
-// func tailorRDSEED() (uint64, bool)
-TEXT ·tailorRDSEED(SB),NOSPLIT,$0-9
+// func tailorRandomWord(seed bool) (uint64, bool)
+TEXT ·tailorRandomWord(SB),NOSPLIT,$0-17
+	CMPB	seed+0(FP), $0
+	JEQ	rdrand
 	RDSEEDQ	AX
-	MOVQ	AX, ret+0(FP)
-	SETCS	ret1+8(FP)
-	RET
-
-// func tailorRDRAND() (uint64, bool)
-TEXT ·tailorRDRAND(SB),NOSPLIT,$0-9
+	JMP	done
+rdrand:
 	RDRANDQ	AX
-	MOVQ	AX, ret+0(FP)
-	SETCS	ret1+8(FP)
+done:
+	SETCS	ret1+16(FP)
+	MOVQ	AX, ret+8(FP)
 	RET

@@ -83,12 +83,12 @@ func tailorCommands(ctl *abi.Control) {
 // tailorLookAround is called at each turn of the event loop. Signals that nobody
 // catches end the program here: there is no monitor to do that.
 func tailorLookAround(ctl *abi.Control) {
-	if in := &tailorInput; tailorInputEnded && in.buf != nil && !in.eof {
-		tailorIRQs[in.irq].seen = in.rings.next - 2 // neither of what the device's index is: it fires
-	}
 	if ctl.IRQs&(1<<tailorCOM2Pin) != 0 {
 		atomic.And64(&ctl.IRQs, ^uint64(1<<tailorCOM2Pin))
 		tailorCommands(ctl)
+	}
+	if in := &tailorInput; tailorInputEnded && in.buf != nil && !in.eof {
+		tailorIRQs[in.irq].seen = in.rings.next - 2 // neither of what the device's index is: it fires
 	}
 	if ctl.SigPending == 0 {
 		return

@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"Tailor/abi"
+	goabi "internal/abi"
 	"internal/runtime/atomic"
 	"unsafe"
 )
@@ -100,18 +101,18 @@ func tailorQuit(s uint32) {
 func tailorSigaltstack(new, old *stackt) {
 	ctl := tailorControl()
 	if old != nil {
-		setSignalstackSP(old, 0)
-		old.ss_flags, old.ss_size = _SS_DISABLE, 0
+		// That of a process, which the runtime takes each time it finds itself there.
+		setSignalstackSP(old, abi.SignalStackLow)
+		old.ss_flags, old.ss_size = 0, abi.SignalStackHigh-abi.SignalStackLow
 	}
 	if new != nil && new.ss_flags&_SS_DISABLE == 0 {
 		ctl.TrapStack = uint64(uintptr(unsafe.Pointer(new.ss_sp)) + new.ss_size)
 		ctl.TrapLow = uint64(uintptr(unsafe.Pointer(new.ss_sp)))
-		ctl.TrapEntry = uint64(tailorTrapEntry())
+		ctl.TrapEntry = uint64(goabi.FuncPCABI0(tailorTrap))
+		tailorTakeSignals(ctl)
 		tailorTakeInterrupts(ctl)
 	}
 }
 
-// tailorTrapEntry returns the address of tailorTrap.
-//
-//go:nosplit
-func tailorTrapEntry() uintptr
+// tailorTrap is where exceptions arrive.
+func tailorTrap()

@@ -1,6 +1,7 @@
 //go:build tailoros
 
 #include "go_asm.h"
+#include "funcdata.h"
 #include "textflag.h"
 
 // Exceptions as signals. The ring-0 stubs save the interrupted registers in
@@ -107,29 +108,28 @@ resume:
 
 undefined:
 	// A SYSCALL instruction that no edit reached, in the assembly of a module
-	// (golang.org/x/sys/unix has two): the call is made, and goes on behind it.
+	// (golang.org/x/sys/unix has two): go on as if tailorInstruction was called.
 	CMPB	0(R8), $0x0f
 	JNE	deliver
 	CMPB	1(R8), $0x05
 	JNE	deliver
 	MOVQ	$0, (const_tailorControlTrap+const_tailorTrapBusy)(AX)
 	LEAQ	const_tailorUcontextRegs(R13), BX
-	MOVQ	(13*8)(BX), AX
-	MOVQ	(8*8)(BX), DI
-	MOVQ	(9*8)(BX), SI
-	MOVQ	(12*8)(BX), DX
-	MOVQ	(2*8)(BX), R10
-	MOVQ	(0*8)(BX), R8
-	MOVQ	(1*8)(BX), R9
-	CALL	·tailorCall(SB)
-	LEAQ	const_tailorSiginfoSize(SP), R13
-	LEAQ	const_tailorUcontextRegs(R13), SI
-	MOVQ	AX, (13*8)(SI)
-	ADDQ	$2, (16*8)(SI)
+	ADDQ	$2, R8
+	MOVQ	(15*8)(BX), CX			// RSP
+	SUBQ	$8, CX
+	MOVQ	R8, (CX)
+	MOVQ	CX, (15*8)(BX)
+	LEAQ	·tailorInstruction(SB), R8
+	MOVQ	R8, (16*8)(BX)			// RIP
+	MOVQ	BX, SI
 	JMP	resume
 
-// func tailorTrapEntry() uintptr
-TEXT ·tailorTrapEntry(SB),NOSPLIT,$0-8
-	LEAQ	·tailorTrap(SB), AX
-	MOVQ	AX, ret+0(FP)
+// tailorInstruction makes the call of a SYSCALL instruction, whose registers it
+// finds and keeps, and returns behind it.
+TEXT ·tailorInstruction(SB),NOSPLIT|NOFRAME,$0
+	NO_LOCAL_POINTERS
+	PUSHQ BX; PUSHQ DX; PUSHQ SI; PUSHQ DI; PUSHQ R8; PUSHQ R9; PUSHQ R10; PUSHQ R12; PUSHQ R13; PUSHQ R14; PUSHQ R15
+	CALL	·tailorCall(SB)
+	POPQ R15; POPQ R14; POPQ R13; POPQ R12; POPQ R10; POPQ R9; POPQ R8; POPQ DI; POPQ SI; POPQ DX; POPQ BX
 	RET

@@ -46,7 +46,7 @@ func buildVerb() *verb {
 	var asJSON bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
-		o.flags("hvt (virtual machine) or unix (plain program);\nhvt if not given", parseTarget),
+		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
 	return &verb{
@@ -171,8 +171,8 @@ func parseOneOf(s string, known []string) (string, error) {
 // diskFlags are those of build for images that boot alone.
 func diskFlags(o *buildOptions) []cli.Flag {
 	return []cli.Flag{
-		cli.ValueFlag(&o.format, "format", 0, "FORMAT", "with -t virtio: elf (for -kernel; if not given), or a\ndisk that boots alone by BIOS and UEFI: raw, qcow2, iso", parseFormat),
-		cli.StringFlag(&o.params, "params", 0, "WORDS", "command line of such a disk: parameters, then --,\nthen the program's arguments (tailor help parameters)"),
+		cli.ValueFlag(&o.format, "format", 0, "FORMAT", "with -t virtio: elf (for -kernel; the default), or a\ndisk that boots by BIOS and UEFI: raw, qcow2, iso", parseFormat),
+		cli.StringFlag(&o.params, "params", 0, "WORDS", "command line of such a disk: parameters, then --,\nthen the program's arguments (see: tailor help\nparameters)"),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/doctor"
 	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/internal/spt"
 )
 
 func doctorVerb() *verb {
@@ -36,7 +37,7 @@ func (a *app) doctorConfig() doctor.Config {
 	if err != nil {
 		cache = "" // the check of the cache says so
 	}
-	return doctor.Config{Supported: port.Supported, CheckVM: checkVM, CacheDir: cache, Dir: a.dir}
+	return doctor.Config{Supported: port.Supported, CheckVM: checkVM, CheckSPT: spt.Check, CacheDir: cache, Dir: a.dir}
 }
 
 func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {

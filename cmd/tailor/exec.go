@@ -14,10 +14,10 @@ import (
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/gotest"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
-	"github.com/tailor-os/tailor/internal/monitor"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -110,7 +110,7 @@ func (c *vmConfig) look(dir, binary string, facts testFacts, args []string) {
 		if !isDir(s.Dir) {
 			continue
 		}
-		share := monitor.Share{Share: hostfs.Share{Dir: s.Dir, Names: s.Names}, Path: s.Path}
+		share := guest.Share{Share: hostfs.Share{Dir: s.Dir, Names: s.Names}, Path: s.Path}
 		switch s.Kind {
 		case gotest.Look:
 			share.Overlay = true
@@ -121,7 +121,7 @@ func (c *vmConfig) look(dir, binary string, facts testFacts, args []string) {
 		}
 		c.Shares = append(c.Shares, share)
 	}
-	c.Params = "cwd=" + monitor.EscapeParam(dir)
+	c.Params = "cwd=" + guest.EscapeParam(dir)
 	c.hideGo(facts.GOROOT)
 	c.Params += " " + params.Quote("exe="+binary)
 	c.Env = mergeEnv(c.Env, []string{"PWD=" + dir})
@@ -138,7 +138,7 @@ func (c *vmConfig) hideGo(goroot []string) {
 	}
 	for _, name := range []string{"bin", "pkg/tool"} {
 		if dir := filepath.Join(goroot[0], name); isDir(dir) {
-			c.Params += " empty=" + monitor.EscapeParam(dir)
+			c.Params += " empty=" + guest.EscapeParam(dir)
 		}
 	}
 }

@@ -111,6 +111,10 @@ func (c *vmConfig) memory() uint64 {
 	return defaultMemory
 }
 
+// qemuReserve is the memory in bytes behind an image without which its boot stub
+// halts: page tables, and what the runtime starts with.
+const qemuReserve = 2 << 20
+
 // startQEMU runs a virtual machine under QEMU and returns the program's exit
 // code.
 func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
@@ -120,6 +124,10 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	}
 	if err := checkMemory(c.Memory); err != nil {
 		return 0, err
+	}
+	if need := c.Image.End + qemuReserve; c.memory() < need {
+		need = (need + 1<<20 - 1) >> 20 << 20
+		return 0, hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
 	signals, stop := forwardSignals()
 	defer stop()

@@ -20,6 +20,7 @@ import (
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/paramdoc"
 	"github.com/tailor-os/tailor/internal/qemu"
+	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -53,7 +54,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
-	}, o.flags("hvt (virtual machine), qemu (virtual machine under\nQEMU) or unix (plain process); without it the\nstrongest that works here", parseRunTarget))
+	}, o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -202,6 +203,10 @@ func (a *app) pickTarget() string {
 		a.msg.Infof("target hvt: a virtual machine, KVM works here")
 		return build.HVT
 	}
+	if spt.Check() == nil {
+		a.msg.Infof("target spt: a confined process, because there is no virtual machine here: %v (see: tailor doctor)", explain(err))
+		return build.SPT
+	}
 	a.msg.Infof("target unix: a plain process, because there is no virtual machine here: %v (see: tailor doctor)", explain(err))
 	return build.Unix
 }
@@ -217,7 +222,7 @@ func (a *app) checkTarget(o runOptions) error {
 	case targetQEMU:
 		return o.checkQEMU()
 	}
-	if err := checkVM(); err != nil && !o.dryRun {
+	if err := canRun(o.target); err != nil && !o.dryRun {
 		return err
 	}
 	return nil
@@ -275,10 +280,10 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	defer img.Close()
 	if o.target == "" {
-		o.target = runTarget(img.Note)
-		a.msg.Infof("target %s: the image was built for it", o.target)
+		o.target = a.pickForImage(img.Note)
 	}
-	if err := image.CheckTarget(img.Note, imageTarget(o.target)); err != nil {
+	target := imageTarget(o.target)
+	if err := image.CheckTarget(img.Note, target, sameImages(target)...); err != nil {
 		return 0, err
 	}
 	if err := a.checkTarget(o); err != nil {
@@ -290,10 +295,37 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	return a.start(ctx, o, path, args, img)
 }
 
+// pickForImage chooses where an image runs: where it was built for, or a target
+// of the same images that works here.
+func (a *app) pickForImage(n image.Note) string {
+	target, same := runTarget(n), sameImages(n.Target)
+	if len(same) == 0 {
+		a.msg.Infof("target %s: the image was built for it", target)
+		return target
+	}
+	if err := canRun(target); err != nil && canRun(same[0]) == nil {
+		a.msg.Infof("target %s, because the one that the image was built for does not work here: %v", same[0], explain(err))
+		return same[0]
+	}
+	a.msg.Infof("target %s: the image was built for it", target)
+	return target
+}
+
+// sameImages are the other targets with the images of target.
+func sameImages(target string) []string {
+	switch target {
+	case build.HVT:
+		return []string{build.SPT}
+	case build.SPT:
+		return []string{build.HVT}
+	}
+	return nil
+}
+
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
 	c := vmConfig{
-		Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
+		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 		Params: params.Line{System: o.params}.String(),
 	}
@@ -324,7 +356,11 @@ func (o *runOptions) describe(path string, args []string) string {
 	if o.memory != 0 {
 		memory = cli.FormatSize(o.memory) + " of memory"
 	}
-	s := fmt.Sprintf("# run %q in a virtual machine with %s, network %s", words, memory, o.net.Kind)
+	where := "in a virtual machine"
+	if o.target == build.SPT {
+		where = "as a confined process"
+	}
+	s := fmt.Sprintf("# run %q %s with %s, network %s", words, where, memory, o.net.Kind)
 	if o.net.Tap != "" {
 		s += " " + o.net.Tap
 	}

@@ -14,8 +14,8 @@ func targetsVerb() *verb {
 		args:    "[--json]",
 		summary: "list what programs can be run as, and what each needs here",
 		about: `Targets lists the ways to run a program, the strongest first: what each is, what
-keeps the program from the host, whether it works on this machine, and what is
-missing. States are ok, limited (works, with less speed or function) and missing.`,
+keeps the program from the host, whether it works here, and what is missing.
+States are ok, limited (works, with less speed or function) and missing.`,
 		flags: []cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON")},
 		examples: `  tailor targets
   tailor targets --json

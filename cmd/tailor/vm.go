@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -11,10 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
 )
@@ -25,6 +29,7 @@ const defaultMemory = 256 << 20
 
 // A vmConfig is what run passes on to a virtual machine.
 type vmConfig struct {
+	Target  string // build.HVT or build.SPT
 	Image   *image.Image
 	Path    string // of the image, for messages and os.Args[0]
 	Args    []string
@@ -35,7 +40,7 @@ type vmConfig struct {
 	Net     cli.Net
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
-	Shares  []monitor.Share
+	Shares  []guest.Share
 	Params  string // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
@@ -43,6 +48,14 @@ type vmConfig struct {
 
 // checkVM reports whether virtual machines can be run here.
 func checkVM() error { return monitor.Check() }
+
+// canRun reports whether images can be run here on a target.
+func canRun(target string) error {
+	if target == build.SPT {
+		return spt.Check()
+	}
+	return checkVM()
+}
 
 // guestSignals are passed on to the guest's program.
 var guestSignals = []os.Signal{
@@ -62,13 +75,14 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	}
 	defer wire.close()
 	memory := c.memory()
-	var stats monitor.Stats
-	exit, err := monitor.Run(ctx, monitor.Config{
+	var stats guest.Stats
+	cfg := guest.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
-	})
+	}
+	exit, err := c.start(ctx, cfg)
 	if stats.OutOfMemory > 0 {
 		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
 	}
@@ -79,6 +93,25 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 			c.Log.Infof("network: sent %d packets (%d dropped), received %d (%d dropped), woke the guest %d times",
 				n.TxPackets, n.TxDropped, n.RxPackets, n.RxDropped, n.Wakes)
 		}
+	}
+	return exit, err
+}
+
+// start runs the guest on its target.
+func (c *vmConfig) start(ctx context.Context, cfg guest.Config) (int, error) {
+	if c.Target != build.SPT {
+		return monitor.Run(ctx, cfg)
+	}
+	note := func(what string) {
+		if c.Verbose {
+			c.Log.Infof("spt: the kernel did not allow it: %s", what)
+		}
+	}
+	exit, err := spt.Run(ctx, cfg, note)
+	var denied *spt.Denied
+	if errors.As(err, &denied) {
+		c.Log.Error(explain(err))
+		return exit, nil
 	}
 	return exit, err
 }
@@ -137,7 +170,7 @@ func forwardSignals() (<-chan unix.Signal, func()) {
 
 // A wire is the host's side of the guest's network.
 type wire struct {
-	device *monitor.Net // nil for none
+	device *guest.Net // nil for none
 	addrs  addresses
 	close  func() error
 }
@@ -184,7 +217,7 @@ func (c *vmConfig) openTap() (wire, error) {
 	}
 	info := dev.Info()
 	w := wire{close: dev.Close}
-	w.device = &monitor.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
+	w.device = &guest.Net{FD: dev.FD(), MTU: uint16(min(info.MTU, 65535))}
 	copy(w.device.MAC[:], info.GuestMAC())
 	if w.addrs, err = c.tapAddresses(info); err != nil {
 		dev.Close()
@@ -240,7 +273,7 @@ func (c *vmConfig) openUser() (wire, error) {
 	if len(w.addrs.dns) == 0 {
 		w.addrs.dns = []netip.Addr{plan.DNS4, plan.DNS6}
 	}
-	w.device = &monitor.Net{FD: n.GuestFD(), MTU: uint16(min(plan.MTU, 65535))}
+	w.device = &guest.Net{FD: n.GuestFD(), MTU: uint16(min(plan.MTU, 65535))}
 	copy(w.device.MAC[:], plan.MAC)
 	return w, nil
 }

@@ -20,11 +20,12 @@ import (
 const (
 	Unix   = "unix"   // a static Linux program
 	HVT    = "hvt"    // a virtual machine under Tailor's own monitor
+	SPT    = "spt"    // the same image as a process that can do nothing else
 	Virtio = "virtio" // a virtual machine under any other one
 )
 
 // Targets lists the targets, the strongest first.
-var Targets = []string{HVT, Virtio, Unix}
+var Targets = []string{HVT, SPT, Virtio, Unix}
 
 // textAddr is where the linker puts an image's text: one page above
 // abi.ImageBase, which is left for the ELF header.
@@ -75,7 +76,7 @@ type Config struct {
 // only ever grows.
 type Result struct {
 	Image   string `json:"image"`            // absolute path
-	Target  string `json:"target"`           // "hvt", "virtio" or "unix"
+	Target  string `json:"target"`           // "hvt", "spt", "virtio" or "unix"
 	Format  string `json:"format,omitempty"` // of a virtio image: "elf", "raw", "qcow2" or "iso"
 	Arch    string `json:"arch"`             // GOARCH
 	Go      string `json:"go"`               // Go release, "go1.26.8"

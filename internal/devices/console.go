@@ -61,7 +61,7 @@ func (b *Bus) AddConsole(d *abi.Device, c ConsoleConfig) error {
 		if i == ConsoleIn {
 			continue
 		}
-		q, err := b.queue(d, i, virtq.Out, fmt.Sprintf("output %d", i), func() { con.drain(i) })
+		q, err := b.queue(d, i, virtq.Out, fmt.Sprintf("output %d", i), func() bool { return con.drain(i) })
 		if err != nil {
 			return err
 		}
@@ -76,15 +76,19 @@ func (b *Bus) AddConsole(d *abi.Device, c ConsoleConfig) error {
 	return nil
 }
 
-// drain writes out all that the guest has made available. It ends, for the
-// guest does not run meanwhile.
-func (c *console) drain(i int) {
+// drain writes out what the guest has made available, a queue full of it at the
+// most, and reports whether there may be more.
+func (c *console) drain(i int) (more bool) {
 	o := c.out[i]
-	for {
+	for n := 0; ; n++ {
+		if n == consoleQueueSize {
+			more = true
+			break
+		}
 		ok, err := o.q.Pop(&o.chain)
 		if err != nil {
 			c.bus.Fail(err)
-			return
+			return false
 		}
 		if !ok {
 			if !o.q.Arm() {
@@ -98,6 +102,7 @@ func (c *console) drain(i int) {
 	if o.q.Flush() {
 		c.bus.Wake()
 	}
+	return more
 }
 
 // write writes one chain.

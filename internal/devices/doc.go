@@ -30,6 +30,11 @@
 // an event goes to the first one that is waiting. It is edge-triggered: who
 // gets it reads until nothing is left, or wakes the I/O thread to go on.
 //
+// A guest that is a process has a thread of its own. Its doorbells are bits and an
+// eventfd, and the thread that answers them does a bounded part of what one asks
+// for at a time ([Bus.Serve]). Packets for it are the I/O thread's, but where all
+// have one processor: there the thread that serves it receives while it sleeps.
+//
 // A device wakes the guest only if the guest asked for it through used_event
 // and its thread is parked: one write to an eventfd, else none.
 package devices

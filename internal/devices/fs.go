@@ -56,7 +56,7 @@ func (b *Bus) AddFS(d *abi.Device, server FileServer) error {
 	}
 	f := &fs{bus: b, server: server}
 	for i, what := range [fsQueues]string{abi.FSQueueHiPrio: "priority", abi.FSQueueRequest: "request"} {
-		q, err := b.queue(d, i, virtq.Both, what, func() { f.bell(i) })
+		q, err := b.queue(d, i, virtq.Both, what, func() bool { return f.bell(i) })
 		if err != nil {
 			return err
 		}
@@ -66,16 +66,21 @@ func (b *Bus) AddFS(d *abi.Device, server FileServer) error {
 	return nil
 }
 
-// bell is rung by the vCPU thread. It ends: the guest does not run meanwhile.
-func (f *fs) bell(i int) {
+// bell is rung by the vCPU thread. It answers a queue full of requests at the
+// most, and reports whether there may be more.
+func (f *fs) bell(i int) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.queues[i]
-	for !f.stopped {
+	for n := 0; !f.stopped; n++ {
+		if n == fsQueueSize {
+			more = true
+			break
+		}
 		ok, err := q.Pop(&f.chain)
 		if err != nil {
 			f.bus.Fail(err)
-			return
+			return false
 		}
 		if ok {
 			f.serve(q)
@@ -84,6 +89,7 @@ func (f *fs) bell(i int) {
 		}
 	}
 	f.flush(q)
+	return more
 }
 
 // serve answers the request in f.chain, or leaves it to the goroutine.

@@ -40,12 +40,13 @@ func newInput(b *Bus, d *abi.Device, f *os.File) (*input, error) {
 }
 
 // bell is rung by the vCPU thread.
-func (in *input) bell() {
+func (in *input) bell() (more bool) {
 	in.start.Do(func() { go in.run() })
 	select {
 	case in.kick <- struct{}{}:
 	default:
 	}
+	return false
 }
 
 // stop ends the goroutine, also one that waits for input.

@@ -120,6 +120,7 @@ func (b *Bus) AddNet(d *abi.Device, fd int) (*Net, error) {
 	}
 	n.tx.q = tx
 	n.solo = oneProcessor()
+	b.wantIdle(n.solo)
 	rx.Quiet() // a guest that posts buffers need not say so until we are out of them
 	n.rx.init(rx, rxNeed(d))
 	if err := n.open(); err != nil {
@@ -205,7 +206,7 @@ func (n *Net) fail(err error) {
 // The vCPU thread's side.
 
 // txBell is rung when the guest has packets and notifications were on.
-func (n *Net) txBell() {
+func (n *Net) txBell() (more bool) {
 	n.stats.bells.Add(1)
 	now := time.Now()
 	if now.Sub(n.lastBell) < bellGap {
@@ -218,14 +219,16 @@ func (n *Net) txBell() {
 		n.streak = 0
 		n.handover()
 	}
+	return false
 }
 
 // rxBell is rung when the guest has posted buffers that we were out of.
-func (n *Net) rxBell() {
+func (n *Net) rxBell() (more bool) {
 	n.stats.bells.Add(1)
 	if n.receive(inlineRX) >= inlineRX || n.rx.starved.Load() {
 		n.handover()
 	}
+	return false
 }
 
 // flush and ready make Net a poller. The guest is idle when they are called.
@@ -245,7 +248,7 @@ func (n *Net) ready(uint32) { n.receiveIdle() }
 // idle, it has posted all the buffers it is going to: they must do.
 func (n *Net) receiveIdle() {
 	got := n.receive(inlineRX)
-	if n.rx.starved.Load() && !n.bus.park.woken {
+	if n.rx.starved.Load() && !n.bus.woken() {
 		n.rx.enough.Store(n.idleMark + 1)
 		got += n.receive(inlineRX)
 		n.rx.enough.Store(0)

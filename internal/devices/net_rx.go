@@ -64,8 +64,11 @@ func (n *Net) readSome(limit int) (got int) {
 			return got
 		}
 		starved := have == 0 || have < len(r.waiting)
-		if r.starved.Swap(starved) && !starved {
-			r.taken = 0
+		if r.starved.Swap(starved) != starved {
+			n.bus.wantIdle(starved || n.solo)
+			if !starved {
+				r.taken = 0
+			}
 		}
 		switch {
 		case starved && r.waiting != nil && n.hopeless():
@@ -95,7 +98,7 @@ func (n *Net) readSome(limit int) (got int) {
 // hopeless reports whether a packet that does not fit never will. A guest that
 // is about to be woken, or has got a packet since it went idle, is not done yet.
 func (n *Net) hopeless() bool {
-	return n.rx.enough.Load() == n.stats.rxPackets.Load()+1 && !n.bus.park.due()
+	return n.rx.enough.Load() == n.stats.rxPackets.Load()+1 && !n.bus.awake()
 }
 
 // read reads one packet, and reports whether there was one.

@@ -100,6 +100,24 @@ func cpuFlags(cpuinfo string) map[string]bool {
 	return flags
 }
 
+// checkNamespaces looks at whether guests of target spt get namespaces of their
+// own, which they can do without.
+func checkNamespaces(cfg Config) Check {
+	const name = "userns"
+	for _, limit := range []struct{ file, deny string }{
+		{"user/max_user_namespaces", "0"},
+		{"kernel/unprivileged_userns_clone", "0"},
+		{"kernel/apparmor_restrict_unprivileged_userns", "1"},
+	} {
+		if cfg.readText("/proc/sys/"+limit.file) == limit.deny {
+			key := strings.ReplaceAll(limit.file, "/", ".")
+			return limited(name, fmt.Sprintf("guests of target spt have no namespaces of their own (%s is %s)", key, limit.deny),
+				"sudo sysctl -w "+key+"=..., or leave it: the filter of system calls forbids what they would")
+		}
+	}
+	return ok(name, "guests of target spt may have namespaces of their own")
+}
+
 // lowMemory is what the tool, the go command and a guest of 32 MiB together
 // should find free, in bytes.
 const lowMemory = 256 << 20

@@ -68,6 +68,7 @@ func Run(ctx context.Context, cfg Config) *Report {
 		goCheck,
 		kvm,
 		qemu,
+		checkNamespaces(cfg),
 		checkCPU(cfg),
 		checkMemory(cfg),
 		checkHugePages(cfg),

@@ -49,6 +49,9 @@ func TestChecks(t *testing.T) {
 		{"cpu", checkCPU, map[string]string{"/proc/cpuinfo": "processor : 0\nflags\t\t: fpu constant_tsc rdrand\n"}, OK, ""},
 		{"cpu without", checkCPU, map[string]string{"/proc/cpuinfo": "flags : fpu rdrand\n"}, Limited, "time stamp counter"},
 		{"cpu unknown", checkCPU, nil, Limited, "/proc"},
+		{"namespaces", checkNamespaces, nil, OK, "namespaces"},
+		{"no namespaces", checkNamespaces, map[string]string{"/proc/sys/user/max_user_namespaces": "0\n"}, Limited, "user.max_user_namespaces is 0"},
+		{"AppArmor", checkNamespaces, map[string]string{"/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n"}, Limited, "sysctl"},
 		{"memory", checkMemory, map[string]string{"/proc/meminfo": "MemTotal: 9 kB\nMemAvailable:   4194304 kB\n"}, OK, "4G"},
 		{"little memory", checkMemory, map[string]string{"/proc/meminfo": "MemAvailable: 1024 kB\n"}, Limited, "1M"},
 		{"control group", checkMemory, map[string]string{

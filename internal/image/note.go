@@ -110,9 +110,10 @@ func (d Device) VirtioType() (uint32, bool) {
 	return t, ok
 }
 
-// CheckTarget returns an error of kind WrongTarget unless n is for target.
-func CheckTarget(n Note, target string) error {
-	if n.Target == target {
+// CheckTarget returns an error of kind WrongTarget unless n is for target, or for
+// one of others, whose images are the same.
+func CheckTarget(n Note, target string, others ...string) error {
+	if n.Target == target || slices.Contains(others, n.Target) {
 		return nil
 	}
 	run := n.Target

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/ring0"
 )
@@ -47,7 +48,7 @@ var testImage = &image.Image{
 func TestAddressSpace(t *testing.T) {
 	for _, size := range []uint64{8 << 20, 34 << 20, 64 << 20} {
 		mem := make([]byte, size)
-		pages := tablePages(size, testImage.End+2*hugePage)
+		pages := tablePages(size, testImage.End+2*guest.HugePage)
 		end := size - pages*abi.PageSize
 		tables := newPageTable(mem, end, pages)
 		if err := mapGuest(tables, testImage, end); err != nil {
@@ -94,7 +95,7 @@ func TestAddressSpace(t *testing.T) {
 			}
 			return none
 		}
-		for va := uint64(0); va < size+hugePage; va += abi.PageSize {
+		for va := uint64(0); va < size+guest.HugePage; va += abi.PageSize {
 			pa, flags, ok := translate(mem, end, va)
 			got := none
 			switch {
@@ -145,71 +146,16 @@ func TestMapTwice(t *testing.T) {
 	}
 }
 
-func TestWriteStack(t *testing.T) {
-	mem := make([]byte, abi.StackHigh)
-	cfg := &Config{Args: []string{"prog", "", "two words"}, Env: []string{"A=b"}}
-	sp, err := writeStack(mem, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if sp%16 != 0 {
-		t.Errorf("stack pointer %#x is not aligned", sp)
-	}
-	word := func(i uint64) uint64 { return binary.LittleEndian.Uint64(mem[sp+8*i:]) }
-	str := func(addr uint64) string { s, _, _ := strings.Cut(string(mem[addr:]), "\x00"); return s }
-	if word(0) != 3 || str(word(1)) != "prog" || str(word(2)) != "" || str(word(3)) != "two words" || word(4) != 0 {
-		t.Error("argv is wrong")
-	}
-	if str(word(5)) != "A=b" || word(6) != 0 {
-		t.Error("envp is wrong")
-	}
-	aux := map[uint64]uint64{}
-	for i := uint64(7); word(i) != auxNull; i += 2 {
-		aux[word(i)] = word(i + 1)
-	}
-	if aux[auxPagesz] != 4096 || aux[auxRandom] < sp || aux[auxRandom] > abi.StackHigh-16 {
-		t.Errorf("auxiliary vector %v", aux)
-	}
-	cfg.Env = []string{strings.Repeat("x", abi.MaxArgBytes)}
-	if _, err := writeStack(mem, cfg); err == nil {
-		t.Error("an environment that is too large was taken")
-	}
-	cfg.Env = make([]string, abi.MaxArgBytes/9)
-	if sp, err := writeStack(mem, cfg); err == nil && sp < abi.StackLow+64<<10 {
-		t.Errorf("stack pointer %#x leaves no stack", sp)
-	}
-}
-
 func TestMemoryTooSmall(t *testing.T) {
-	m, err := newGuestMemory(4 << 20)
+	m, err := guest.NewMemory(4<<20, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer m.close()
+	defer m.Close()
 	big := *testImage
 	big.End = 4 << 20
 	big.Segments = nil
-	if _, _, err := load(m, &Config{Image: &big, Memory: 4 << 20}, nil); err == nil || !strings.Contains(err.Error(), "too few") {
+	if _, _, err := load(m, &guest.Config{Image: &big, Memory: 4 << 20}, nil); err == nil || !strings.Contains(err.Error(), "too few") {
 		t.Error(err)
-	}
-}
-
-func TestBootParametersTooLong(t *testing.T) {
-	m, err := newGuestMemory(4 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.close()
-	cfg := &Config{Params: strings.Repeat("a", abi.BootEnd-abi.BootAddr)}
-	if err := writeBootInfo(m, cfg, nil, 1, 1); err == nil {
-		t.Error("parameters that do not fit were taken")
-	}
-	cfg.Params = "ip=192.0.2.1/24"
-	if err := writeBootInfo(m, cfg, make([]abi.Device, 3), 1, 1); err != nil {
-		t.Error(err)
-	}
-	info := at[abi.BootInfo](m, abi.BootAddr)
-	if got := string(m.mem[info.Params : info.Params+info.ParamsLen]); got != cfg.Params || info.NumDevices != 3 || info.Magic != abi.BootMagic {
-		t.Errorf("boot info %+v, parameters %q", info, got)
 	}
 }

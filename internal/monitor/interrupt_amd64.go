@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/guest"
 )
 
 // SAFETY: each structure whose address is passed is the one that the request or
@@ -20,7 +21,7 @@ const userFlags = 1<<0 | 1<<2 | 1<<4 | 1<<6 | 1<<7 | 1<<10 | 1<<11 | 1<<18 | 1<<
 // inject makes the guest continue at its handler. ok is false if it cannot take
 // an interrupt now.
 func (m *machine) inject(sig unix.Signal, code, arg uint64) (ok bool, err error) {
-	ctl := at[abi.Control](m.mem, abi.ControlAddr)
+	ctl := guest.At[abi.Control](m.mem, abi.ControlAddr)
 	var r kvmRegs
 	if err := ioctlPtr(m.cpu.fd, "KVM_GET_REGS", kvmGetRegs, unsafe.Pointer(&r)); err != nil {
 		return false, err
@@ -59,9 +60,9 @@ func interruptible(rip, rsp, busy uint64, masked [2]abi.Range) bool {
 
 // resumeGuest makes the guest continue as its handler says.
 func (m *machine) resumeGuest() error {
-	r := frameRegs(at[abi.Control](m.mem, abi.ControlAddr).Interrupt)
+	r := frameRegs(guest.At[abi.Control](m.mem, abi.ControlAddr).Interrupt)
 	if r.RIP >= abi.SystemAddr && r.RIP < abi.SystemEnd || r.RIP>>47 != 0 {
-		return &guestError{fmt.Sprintf("it resumed at %#x after an interrupt", r.RIP)}
+		return &guest.Error{What: fmt.Sprintf("it resumed at %#x after an interrupt", r.RIP)}
 	}
 	return m.cpu.setRegs(&r)
 }
@@ -129,8 +130,8 @@ func newRunTimer() (runTimer, error) {
 	return runTimer{id, true}, nil
 }
 
-// set makes the timer go off every d from now, never if d is zero.
-func (t runTimer) set(d time.Duration) error {
+// Set makes the timer go off every d from now, never if d is zero.
+func (t runTimer) Set(d time.Duration) error {
 	ts := unix.NsecToTimespec(int64(d))
 	spec := [2]unix.Timespec{ts, ts} // struct itimerspec: interval, value
 	_, _, errno := unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
@@ -146,8 +147,8 @@ func (t runTimer) close() {
 	}
 }
 
-// runningTime is how long the calling thread has run.
-func runningTime() time.Duration {
+// Now is how long the calling thread has run.
+func (runTimer) Now() time.Duration {
 	var ts unix.Timespec
 	unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &ts)
 	return time.Duration(ts.Nano())

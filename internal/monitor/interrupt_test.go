@@ -2,10 +2,7 @@ package monitor
 
 import (
 	"testing"
-	"time"
 	"unsafe"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
 )
@@ -60,37 +57,5 @@ func TestFrameRegs(t *testing.T) {
 	}
 	if f := frameRegs(abi.TrapFrame{}).RFlags; f != rflagsFixed|rflagsIF {
 		t.Errorf("flags %#x", f)
-	}
-}
-
-func TestInterruptsLook(t *testing.T) {
-	x := interrupts{stall: time.Second, period: 10 * time.Millisecond, next: 10 * time.Millisecond}
-	steps := []struct {
-		now  time.Duration
-		loop uint64
-		want uint64
-	}{
-		{5 * time.Millisecond, 1, 0},
-		{10 * time.Millisecond, 1, bit(sigProfile)},
-		{15 * time.Millisecond, 2, 0},
-		{900 * time.Millisecond, 2, bit(sigProfile)},                  // one, however many were missed
-		{909 * time.Millisecond, 2, 0},                                // and the next one a period later
-		{1015 * time.Millisecond, 2, bit(sigProfile) | bit(sigStall)}, // a second after the loop was reached
-		{1016 * time.Millisecond, 2, 0},                               // once
-		{1017 * time.Millisecond, 3, 0},                               // reached
-		{2020 * time.Millisecond, 3, bit(sigProfile) | bit(sigStall)}, // and not again
-	}
-	for i, s := range steps {
-		x.look(s.now, s.loop)
-		if x.waiting != s.want {
-			t.Errorf("step %d: waiting %#x, want %#x", i, x.waiting, s.want)
-		}
-		x.waiting = 0
-	}
-	x.posted.Store(bit(unix.SIGQUIT))
-	x.waiting = bit(sigProfile) | bit(sigStall)
-	x.look(2020*time.Millisecond, 4)
-	if sig, code, _ := x.first(); sig != unix.SIGQUIT || code != codeUser || x.waiting&bit(sigStall) != 0 {
-		t.Errorf("first is %v with code %d of %#x", sig, code, x.waiting)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/ring0"
 )
 
@@ -21,7 +22,7 @@ type pageTable struct {
 // with fine bytes of it in 4 KiB pages, takes at the most.
 func tablePages(size, fine uint64) uint64 {
 	const gib = 1 << 30
-	return 1 + 1 + (size+gib-1)/gib + 1 + fine/hugePage + 3
+	return 1 + 1 + (size+gib-1)/gib + 1 + fine/guest.HugePage + 3
 }
 
 func newPageTable(mem []byte, base, pages uint64) *pageTable {
@@ -58,8 +59,8 @@ func (t *pageTable) entry(va uint64, level int) ([]byte, error) {
 func (t *pageTable) mapRange(va, end, rights uint64) error {
 	for va < end {
 		level, size, large := 0, uint64(abi.PageSize), uint64(0)
-		if va%hugePage == 0 && end-va >= hugePage {
-			level, size, large = 1, hugePage, ring0.PTELarge
+		if va%guest.HugePage == 0 && end-va >= guest.HugePage {
+			level, size, large = 1, guest.HugePage, ring0.PTELarge
 		}
 		e, err := t.entry(va, level)
 		if err != nil {

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/ring0"
 )
 
@@ -152,7 +153,7 @@ func (c *vcpu) enter() (exit, error) {
 	case exitMMIO:
 		addr, n, write := le.Uint64(c.run[32:]), le.Uint32(c.run[48:]), c.run[52]
 		if addr < abi.DoorbellAddr || addr >= abi.DoorbellAddr+abi.PageSize || write == 0 || n != 8 {
-			return e, &guestError{fmt.Sprintf("access of %d bytes to address %#x, where there is no memory", n, addr)}
+			return e, &guest.Error{What: fmt.Sprintf("access of %d bytes to address %#x, where there is no memory", n, addr)}
 		}
 		e.bell, e.value = addr-abi.DoorbellAddr, le.Uint64(c.run[40:])
 	case exitIntr:
@@ -177,7 +178,7 @@ func (c *vcpu) unexpected(reason uint32) error {
 	case exitInternalError:
 		what = fmt.Sprintf("the hypervisor could not emulate an instruction (suberror %d)", nativeEndian.Uint32(c.run[32:]))
 	}
-	return &guestError{fmt.Sprintf("%s at rip %#x, rsp %#x", what, r.RIP, r.RSP)}
+	return &guest.Error{What: fmt.Sprintf("%s at rip %#x, rsp %#x", what, r.RIP, r.RSP)}
 }
 
 // interrupt makes the next or current enter return, any thread's, until

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,12 +37,20 @@ var ErrCanceled = errors.New("the guest was stopped")
 // grace is how long QEMU may take to end after the guest has told its exit code.
 const grace = 3 * time.Second
 
+// startTime is how long QEMU may take to open its console, if nothing comes from
+// it before.
+const startTime = 10 * time.Second
+
 // A guest is a QEMU that runs.
 type guest struct {
 	cfg     *Config
 	cmd     *exec.Cmd
-	console *net.UnixConn // standard input and output
+	dir     string // where QEMU finds its console when it starts
+	dirOnce sync.Once
+	input   *os.File // the guest's standard input, as a pipe
 	control *net.UnixConn
+	spools  []*spool
+	held    atomic.Int32   // how many spools have too much waiting
 	outputs sync.WaitGroup // copies of what the guest writes
 	last    tail           // of what QEMU itself says
 
@@ -68,6 +77,8 @@ func Run(ctx context.Context, cfg Config) (int, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	g := &guest{cfg: &cfg, told: make(chan struct{})}
+	defer g.removeDir()
+	defer time.AfterFunc(startTime, g.removeDir).Stop()
 	if err := g.start(); err != nil {
 		return 0, err
 	}
@@ -78,8 +89,11 @@ func Run(ctx context.Context, cfg Config) (int, error) {
 	close(done)
 	watcher.Wait()
 	<-g.told
+	for _, s := range g.spools {
+		s.end()
+	}
 	g.outputs.Wait()
-	g.console.Close()
+	g.input.Close()
 	g.control.Close()
 	return g.result(ctx, err)
 }
@@ -112,21 +126,24 @@ func (g *guest) result(ctx context.Context, wait error) (int, error) {
 
 // start connects a QEMU to sockets and starts it.
 func (g *guest) start() error {
-	var err error
 	files := &inherited{}
 	defer files.close()
 	e := ends{tap: "fd=%d"}
-	if g.console, err = files.socket(&e.console); err != nil {
+	console, input, dir, err := files.console(&e.console)
+	g.dir = dir
+	if err != nil {
 		return err
 	}
-	var errs, serial *net.UnixConn
-	for _, s := range []struct {
-		to      **net.UnixConn
-		backend *string
-	}{{&errs, &e.errors}, {&serial, &e.serial}, {&g.control, &e.control}} {
-		if *s.to, err = files.socket(s.backend); err != nil {
+	g.input, g.spools = input, []*spool{console}
+	for _, backend := range []*string{&e.errors, &e.serial} {
+		s, err := files.spool(backend)
+		if err != nil {
 			return err
 		}
+		g.spools = append(g.spools, s)
+	}
+	if g.control, err = files.socket(&e.control); err != nil {
+		return err
 	}
 	if g.cfg.Tap != nil {
 		e.tap = fmt.Sprintf("fd=%d", files.add(g.cfg.Tap))
@@ -139,9 +156,13 @@ func (g *guest) start() error {
 	if err := g.cmd.Start(); err != nil {
 		return fmt.Errorf("start QEMU: %w", err)
 	}
-	g.copyOut(g.cfg.Stdout, g.console)
-	g.copyOut(g.cfg.Stderr, errs)
-	g.copyOut(g.cfg.Stderr, serial)
+	for i, s := range g.spools {
+		to := g.cfg.Stderr
+		if i == 0 {
+			to = g.cfg.Stdout
+		}
+		g.outputs.Go(func() { s.copyTo(to, g.hold, g.removeDir) })
+	}
 	go g.copyIn()
 	go func() {
 		defer close(g.told)
@@ -150,23 +171,34 @@ func (g *guest) start() error {
 	return nil
 }
 
-// copyOut copies what the guest writes until QEMU has ended.
-func (g *guest) copyOut(to io.Writer, from *net.UnixConn) {
-	g.outputs.Go(func() {
-		defer from.Close()
-		io.Copy(to, from)
+// removeDir removes what QEMU needs to start only.
+func (g *guest) removeDir() {
+	g.dirOnce.Do(func() {
+		if g.dir != "" {
+			os.RemoveAll(g.dir)
+		}
 	})
+}
+
+// hold stops QEMU while too much of what the guest wrote waits.
+func (g *guest) hold(more bool) {
+	if more {
+		g.held.Add(1)
+		g.cmd.Process.Signal(unix.SIGSTOP)
+	} else if g.held.Add(-1) == 0 {
+		g.cmd.Process.Signal(unix.SIGCONT)
+	}
 }
 
 // copyIn gives the guest standard input and, when it has taken all of it, tells
 // the end. It is left behind if it waits for input when the guest ends.
 func (g *guest) copyIn() {
 	if g.cfg.Stdin != nil {
-		if _, err := io.Copy(g.console, g.cfg.Stdin); errors.Is(err, net.ErrClosed) || errors.Is(err, unix.EPIPE) {
+		if _, err := io.Copy(g.input, g.cfg.Stdin); errors.Is(err, os.ErrClosed) || errors.Is(err, unix.EPIPE) {
 			return // the guest has ended
 		}
 	}
-	if drained(g.console) {
+	if drained(g.input) {
 		g.control.Write([]byte{endOfInput})
 	}
 }

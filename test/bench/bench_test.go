@@ -168,7 +168,7 @@ func TestBench(t *testing.T) {
 	xtest.NeedCommand(t, "ping", "iputils-ping")
 	xtest.NeedCommand(t, "wrk", "wrk")
 	xtest.NeedCommand(t, "taskset", "util-linux")
-	b, err := newBench(t.Context(), effort{starts: 1, rounds: 1, load: time.Second, idle: 200 * time.Millisecond, pings: 4, rebuild: 1})
+	b, err := newBench(t.Context(), effort{starts: 1, rounds: 1, load: time.Second, idle: 200 * time.Millisecond, pings: 4, rebuild: 1}, "hvt")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -202,7 +202,7 @@ func (b *bench) published(p program, port string, args ...string) (vm, plain sid
 		return vm, plain, err
 	}
 	vmAddr, plainAddr := fmt.Sprintf("127.0.0.1:%d", vmPort), fmt.Sprintf("127.0.0.1:%d", plainPort)
-	guest := append([]string{b.tailor, "run", "-v", "-p", vmAddr + ":" + port, p.image}, args...)
+	guest := append([]string{b.tailor, "run", "-t", b.target, "-v", "-p", vmAddr + ":" + port, p.image}, args...)
 	vm = side{"", serverPlace(""), append(guest, ":"+port), vmAddr, ""}
 	host := append([]string{p.plain}, args...)
 	plain = side{"", serverPlace(""), append(host, plainAddr), plainAddr, ""}

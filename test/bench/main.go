@@ -75,6 +75,7 @@ var groups = []struct {
 func main() {
 	quick := flag.Bool("short", false, "measure less often and less long")
 	markdown := flag.Bool("markdown", false, "print the table only, without Go benchmark lines")
+	target := flag.String("target", "hvt", "what images run on: hvt or spt")
 	only := flag.String("run", "", "measure the groups that match `REGEXP`: "+groupNames())
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -83,7 +84,7 @@ func main() {
 	if *quick {
 		e = short
 	}
-	if err := run(ctx, e, *only, *markdown); err != nil {
+	if err := run(ctx, e, *target, *only, *markdown); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -98,12 +99,12 @@ func groupNames() string {
 	return strings.Join(names, " ")
 }
 
-func run(ctx context.Context, e effort, only string, markdown bool) error {
+func run(ctx context.Context, e effort, target, only string, markdown bool) error {
 	choice, err := regexp.Compile(only)
 	if err != nil {
 		return err
 	}
-	b, err := newBench(ctx, e)
+	b, err := newBench(ctx, e, target)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func run(ctx context.Context, e effort, only string, markdown bool) error {
 }
 
 // newBench builds what is measured and makes the network for it.
-func newBench(ctx context.Context, e effort) (_ *bench, err error) {
+func newBench(ctx context.Context, e effort, target string) (_ *bench, err error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("not root, which network namespaces need; try: sudo go run ./test/bench")
 	}
@@ -131,6 +132,7 @@ func newBench(ctx context.Context, e effort) (_ *bench, err error) {
 		}
 	}
 	b := &bench{effort: e}
+	b.target = target
 	if err := b.programs.build(ctx); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -92,18 +93,33 @@ func (p *proc) ended() error {
 	}
 }
 
-// cpuTime returns the processor time that the process has used, all threads,
-// ended ones too, in user and kernel mode and as a virtual machine: what utime
-// and stime of /proc/PID/stat count, in nanoseconds instead of ticks of 10 ms.
-func (p *proc) cpuTime() (time.Duration, error) {
-	// A process's clock by its number, see clock_getcpuclockid(3) and
-	// CPUCLOCK_SCHED in Linux's include/linux/posix-timers_types.h.
-	const sched = 2
-	var ts unix.Timespec
-	if err := unix.ClockGettime(int32(^p.cmd.Process.Pid<<3|sched), &ts); err != nil {
-		return 0, fmt.Errorf("processor time of %v: %w", p.cmd.Args, err)
+// cpuTime returns the processor time that the process and its children have used,
+// all threads, ended ones too, in user and kernel mode and as a virtual machine:
+// what utime and stime of /proc/PID/stat count, in nanoseconds instead of ticks of
+// 10 ms.
+func (p *proc) cpuTime() (sum time.Duration, err error) {
+	pid := p.cmd.Process.Pid
+	pids := []int{pid}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		text, _ := os.ReadFile(list)
+		for _, word := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				pids = append(pids, child)
+			}
+		}
 	}
-	return time.Duration(ts.Nano()), nil
+	for _, pid := range pids {
+		// A process's clock by its number, see clock_getcpuclockid(3) and
+		// CPUCLOCK_SCHED in Linux's include/linux/posix-timers_types.h.
+		const sched = 2
+		var ts unix.Timespec
+		if err := unix.ClockGettime(int32(^pid<<3|sched), &ts); err != nil {
+			return 0, fmt.Errorf("processor time of %v: %w", p.cmd.Args, err)
+		}
+		sum += time.Duration(ts.Nano())
+	}
+	return sum, nil
 }
 
 // memory returns a line of /proc/PID/status in MiB, such as VmHWM.

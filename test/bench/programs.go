@@ -12,6 +12,7 @@ import (
 type programs struct {
 	dir    string
 	tailor string
+	target string // of images
 	hello  program
 	site   program
 	peer   program
@@ -73,5 +74,5 @@ func (p *programs) remove() {
 
 // onTap returns the command line of an image on the tap.
 func (b *bench) onTap(image string, args ...string) []string {
-	return append([]string{b.tailor, "run", "-v", "--net", "tap:" + b.net.tap, "--ip", tapGuest + "/24", image}, args...)
+	return append([]string{b.tailor, "run", "-t", b.target, "-v", "--net", "tap:" + b.net.tap, "--ip", tapGuest + "/24", image}, args...)
 }

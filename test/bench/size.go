@@ -80,7 +80,7 @@ func smallest(low, high int, works func(int) (bool, error)) (int, error) {
 }
 
 func (b *bench) helloWorks(ctx context.Context, mib int) (bool, error) {
-	out, err := output(ctx, anywhere, b.tailor, "run", "-m", fmt.Sprintf("%dM", mib), b.hello.image)
+	out, err := output(ctx, anywhere, b.tailor, "run", "-t", b.target, "-m", fmt.Sprintf("%dM", mib), b.hello.image)
 	return err == nil && strings.HasPrefix(out, "Hello"), ctx.Err()
 }
 
@@ -88,7 +88,7 @@ func (b *bench) helloWorks(ctx context.Context, mib int) (bool, error) {
 // with so much memory, and is there afterwards.
 func (b *bench) siteWorks(ctx context.Context, mib int) (bool, error) {
 	args := b.onTap(b.site.image)
-	args = append([]string{args[0], "run", "-m", fmt.Sprintf("%dM", mib)}, args[2:]...)
+	args = append([]string{args[0], "run", "-t", b.target, "-m", fmt.Sprintf("%dM", mib)}, args[4:]...)
 	p, err := start(ctx, serverPlace(b.net.client), args...)
 	if err != nil {
 		return false, err

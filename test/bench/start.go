@@ -20,7 +20,7 @@ func (b *bench) measureStart(ctx context.Context) error {
 	set := b.add(measure{name: "Setup", what: "of which setting up the virtual machine", unit: "ms"})
 	var exits []float64
 	for range b.starts {
-		vm, stderr, err := firstLine(ctx, b.tailor, "run", "-v", b.hello.image)
+		vm, stderr, err := firstLine(ctx, b.tailor, "run", "-t", b.target, "-v", b.hello.image)
 		if err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (b *bench) measureAnswer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		vm, err := firstAnswer(ctx, port, b.tailor, "run", "-p", fmt.Sprintf("127.0.0.1:%d:80", port), b.site.image)
+		vm, err := firstAnswer(ctx, port, b.tailor, "run", "-t", b.target, "-p", fmt.Sprintf("127.0.0.1:%d:80", port), b.site.image)
 		if err != nil {
 			return err
 		}

@@ -160,7 +160,7 @@ func TestBadImages(t *testing.T) {
 	}
 	for _, v := range []struct{ name, says, old, new string }{
 		{"other architecture", "arm64", `"arch":"amd64"`, `"arch":"arm64"`},
-		{"other target", "target spt", `"target":"hvt"`, `"target":"spt"`},
+		{"other target", "target xen", `"target":"hvt"`, `"target":"xen"`},
 		{"other contract", "version 9 of the guest interface", `"abi":1`, `"abi":9`},
 		{"unknown device", "gpu", `"type":"net"`, `"type":"gpu"`},
 		{"broken note", "note", `"target":"hvt"`, `"target"="hvt"`},

@@ -8,24 +8,26 @@ import (
 	"time"
 )
 
-// Go's own reports of errors, with Go's own exit codes.
+// guestFailures are commands of the guest program with Go's own reports of errors and
+// Go's own exit codes.
+var guestFailures = []struct {
+	args   []string
+	code   int
+	stderr []string
+}{
+	{[]string{"exit", "0"}, 0, nil},
+	{[]string{"exit", "3"}, 3, nil},
+	{[]string{"exit", "255"}, 255, nil},
+	{[]string{"panic"}, 2, []string{"panic: boo", "goroutine 1 [running]:", "main.init"}},
+	{[]string{"overflow"}, 2, []string{"stack overflow", "goroutine stack exceeds", "main.recurse"}},
+	{[]string{"wild"}, 2, []string{"fatal error: fault", "addr=0x5000000123", "goroutine 1"}},
+	{[]string{"throw"}, 2, []string{"fatal error: sync: unlock of unlocked mutex", "goroutine 1"}},
+	{[]string{"deadlock"}, 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [select (no cases)]"}},
+	{[]string{"oom"}, 2, []string{"out of memory", "-m "}},
+}
+
 func TestFailures(t *testing.T) {
-	tests := []struct {
-		args   []string
-		code   int
-		stderr []string
-	}{
-		{[]string{"exit", "0"}, 0, nil},
-		{[]string{"exit", "3"}, 3, nil},
-		{[]string{"exit", "255"}, 255, nil},
-		{[]string{"panic"}, 2, []string{"panic: boo", "goroutine 1 [running]:", "main.init"}},
-		{[]string{"overflow"}, 2, []string{"stack overflow", "goroutine stack exceeds", "main.recurse"}},
-		{[]string{"wild"}, 2, []string{"fatal error: fault", "addr=0x5000000123", "goroutine 1"}},
-		{[]string{"throw"}, 2, []string{"fatal error: sync: unlock of unlocked mutex", "goroutine 1"}},
-		{[]string{"deadlock"}, 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [select (no cases)]"}},
-		{[]string{"oom"}, 2, []string{"out of memory", "-m "}},
-	}
-	for _, tt := range tests {
+	for _, tt := range guestFailures {
 		t.Run(strings.Join(tt.args, "-"), func(t *testing.T) {
 			guest(t, tt.args...).want(t, tt.code, nil, tt.stderr)
 		})
@@ -43,12 +45,14 @@ func TestRecover(t *testing.T) {
 	guest(t, "vectors").want(t, 0, []string{"249750\n"}, nil)
 }
 
-// What a guest that has gone wrong must not be able to do.
+// guestAttacks are what a guest that has gone wrong must not be able to do.
+var guestAttacks = []string{
+	"poke-text", "poke-rodata", "poke-null", "poke-system", "poke-stubs", "poke-bootinfo",
+	"poke-clock", "poke-guard", "poke-high", "exec-data",
+}
+
 func TestAttacks(t *testing.T) {
-	for _, name := range []string{
-		"poke-text", "poke-rodata", "poke-null", "poke-system", "poke-stubs", "poke-bootinfo",
-		"poke-clock", "poke-guard", "poke-high", "exec-data",
-	} {
+	for _, name := range guestAttacks {
 		t.Run(name, func(t *testing.T) {
 			r := guest(t, name)
 			r.want(t, 2, nil, []string{"goroutine 1"})

@@ -118,7 +118,7 @@ func TestQEMUBad(t *testing.T) {
 	run(t, "run", "-t", "hvt", img, "nothing").want(t, 125, nil, []string{"was built for target virtio", "hint: run it with -t qemu"})
 	run(t, "run", img, "exit", "3").want(t, 3, nil, []string{"target qemu: the image was built for it"})
 	run(t, onQEMU(t, "pc", img, "args", strings.Repeat("x", 4096))...).want(t, 125, nil, []string{"at most 4095", "hint: use --machine microvm"})
-	run(t, onQEMU(t, "microvm", "-m", "3M", img, "nothing")...).want(t, 125, nil, nil)
+	run(t, onQEMU(t, "microvm", "-m", "1M", img, "nothing")...).want(t, 125, nil, []string{"1M of memory are too few", "hint: give it more, for example -m "})
 }
 
 // TestQEMUNetwork: a published port, and a tap.

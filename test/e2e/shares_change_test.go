@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	guestcfg "github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
@@ -33,7 +34,7 @@ func TestShareWrite(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/old", "to be moved")
 	mustWrite(t, dir+"/gone/x/y", "to be removed")
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadWrite)}}
 	r := v.run(t, "write:/w/a:hello", "cat:/w/a", "append:/w/a:,b,c", "mkdir:/w/d/e", "mv:/w/old:/w/d/e/new",
 		"cat:/w/d/e/new", "cat:/w/old", "ln:/w/a:/w/b", "stat:/w/a", "symlink:/w/s:d/e/new", "cat:/w/s", "readlink:/w/s",
 		"rm:/w/gone", "chmod:/w/a", "truncate:/w/a", "cat:/w/b", "temp:/w", "fill:/w/d2", "mkdir:/w/d2", "fill:/w/d2",
@@ -67,7 +68,7 @@ func TestShareEscapes(t *testing.T) {
 	if l, err := net.Listen("unix", dir+"/socket"); err == nil {
 		defer l.Close()
 	}
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadWrite)}}
 	r := v.run(t, "cat:/w/passwd", "cat:/w/up", "cat:/w/magic", "cat:/w/updir/secret", "cat:/w/abs", "cat:/w/../secret",
 		"ls:/w/updir/w", "cat:/w/fifo", "cat:/w/socket", "stat:/w/fifo", "write:/w/up:x", "readlink:/w/abs",
 		"symlink:/w/own:../secret", "cat:/w/own", "mv:/w/updir:/w/a2", "cat:/w/a2/secret", "rm:/w/updir/secret")
@@ -92,7 +93,7 @@ func TestShareNamed(t *testing.T) {
 	mustWrite(t, dir+"/old.out", "old")
 	mustWrite(t, dir+"/other", "other")
 	mustWrite(t, dir+"/sub/x", "x")
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.Named, "old.out", "new.out", "sub/prof")}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.Named, "old.out", "new.out", "sub/prof")}}
 	r := v.run(t, "write:/w/old.out:1", "write:/w/new.out:2", "write:/w/sub/prof:3", "write:/w/other:4", "write:/w/fresh:5",
 		"append:/w/other:6", "rm:/w/other", "mkdir:/w/dir", "symlink:/w/l:x", "ln:/w/new.out:/w/l", "mv:/w/new.out:/w/l",
 		"mv:/w/other:/w/new.out", "truncate:/w/other", "chmod:/w/other", "cat:/w/other", "rm:/w/old.out", "ls:/w")
@@ -113,7 +114,7 @@ func TestShareOverlay(t *testing.T) {
 	mustWrite(t, dir+"/sub/b", "second")
 	s := share(dir, "/w", hostfs.ReadOnly)
 	s.Overlay = true
-	v := &vm{shares: []monitor.Share{s}}
+	v := &vm{shares: []guestcfg.Share{s}}
 	r := v.run(t, "cat:/w/a", "append:/w/a:,more", "cat:/w/a", "write:/w/sub/c:third", "rm:/w/sub/b", "ls:/w/sub",
 		"mv:/w/sub:/w/moved", "ls:/w", "cat:/w/moved/c", "truncate:/w/a", "cat:/w/a", "temp:/w", "chmod:/w/moved/c", "walk:/w")
 	wantLines(t, r, "cat /w/a: first", "append /w/a: at 10", "cat /w/a: first,more", "write /w/sub/c: ok", "rm /w/sub/b: ok",
@@ -139,7 +140,7 @@ func TestShareManyFiles(t *testing.T) {
 		}
 		bytes += i % 4
 	}
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadOnly)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadOnly)}}
 	r := v.run(t, "walk:/w")
 	wantLines(t, r, fmt.Sprintf("walk /w: %d files, 1 directories, %d bytes", files, bytes))
 	if v.stats.Notifies > files/10 {
@@ -161,7 +162,7 @@ func TestShareLargeFile(t *testing.T) {
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadOnly)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadOnly)}}
 	r := v.run(t, "sum:/w/large", "time:/w/large")
 	wantLines(t, r, fmt.Sprintf("sum /w/large: %d %x", size, h.Sum(nil)), "time /w/large: ok")
 	t.Logf("%d notifications\n%s", v.stats.Notifies, r.stderr)
@@ -171,7 +172,7 @@ func TestShareParallel(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/f", strings.Repeat("parallel ", 100_000))
 	mustWrite(t, dir+"/small", strings.Repeat("small ", 500))
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite), share(dir, "/v", hostfs.ReadOnly)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadWrite), share(dir, "/v", hostfs.ReadOnly)}}
 	r := v.run(t, "parallel:/w/f", "parallel:/v/f", "opens:/v/small")
 	wantLines(t, r, "parallel /w/f: ok", "parallel /v/f: ok", "opens /v/small: ok")
 	t.Log(r.stderr)
@@ -181,7 +182,7 @@ func TestShareParallel(t *testing.T) {
 func TestShareHostChanges(t *testing.T) {
 	dir := t.TempDir() + "/shared"
 	mustWrite(t, dir+"/sub/a", "first")
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadWrite)}}
 	wait := v.start(context.Background(), t, "cat:/w/sub/a", "wait:/w/ready", "cat:/w/sub/a", "ls:/w/sub",
 		"wait:/w/sub:gone", "cat:/w/sub/a", "ls:/w/sub", "ls:/w", "write:/w/x:y", "append:/w/sub/z:y")
 	v.stdout.Await("waiting for ready")
@@ -208,7 +209,7 @@ func TestShareStop(t *testing.T) {
 	mustWrite(t, dir+"/f", strings.Repeat("x", 1<<20))
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	v := &vm{shares: []monitor.Share{share(dir, "/w", hostfs.ReadWrite)}}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/w", hostfs.ReadWrite)}}
 	many := []string{"wait:/w/f"}
 	for range 2000 {
 		many = append(many, "parallel:/w/f")
@@ -229,7 +230,7 @@ func TestShareStop(t *testing.T) {
 func TestShareErrno(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/d/x", "")
-	v := &vm{shares: []monitor.Share{share("/proc/self", "/p", hostfs.ReadOnly), share(dir, "/w", hostfs.ReadWrite)}}
+	v := &vm{shares: []guestcfg.Share{share("/proc/self", "/p", hostfs.ReadOnly), share(dir, "/w", hostfs.ReadWrite)}}
 	long := strings.Repeat("long", 70)
 	r := v.run(t, "cat:/p/mem", "cat:/p/exe", "write:/w/d:x", "cat:/w/d/x/y", "cat:/w/"+long, "mv:/w/d:/w/d/e", "ln:/w/d:/w/e")
 	if strings.Contains(r.stdout, "ELF") || !strings.HasPrefix(r.stdout, "cat /p/mem: error: input/output error\ncat /p/exe: error: no such file") {
@@ -245,7 +246,7 @@ func TestShareErrno(t *testing.T) {
 func TestShareErrors(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/file", "")
-	for want, s := range map[string]monitor.Share{
+	for want, s := range map[string]guestcfg.Share{
 		"no such file or directory":          share(dir+"/none", "/w", hostfs.ReadOnly),
 		"not a directory":                    share(dir+"/file", "/w", hostfs.ReadOnly),
 		"is no absolute path":                share(dir, "w", hostfs.ReadOnly),
@@ -253,7 +254,7 @@ func TestShareErrors(t *testing.T) {
 		"needs a share that is read-only":    {Share: hostfs.Share{Dir: dir, Mode: hostfs.ReadWrite}, Path: "/w", Overlay: true},
 		"\"/w/../x\" is no absolute path to": share(dir, "/w/../x", hostfs.ReadOnly),
 	} {
-		v := &vm{shares: []monitor.Share{s}}
+		v := &vm{shares: []guestcfg.Share{s}}
 		if r := v.start(context.Background(), t, "ls:/")(); r.code != 125 || !strings.Contains(r.stderr, want) {
 			t.Errorf("code %d, %q; want %q", r.code, r.stderr, want)
 		}
@@ -277,9 +278,9 @@ func TestShareUnseen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer img.Close()
-	_, err = monitor.Run(context.Background(), monitor.Config{
+	_, err = monitor.Run(context.Background(), guestcfg.Config{
 		Image: img, Args: []string{"guest"}, Memory: 64 << 20, Stdout: io.Discard, Stderr: io.Discard,
-		Shares: []monitor.Share{share(t.TempDir(), "/w", hostfs.ReadOnly)},
+		Shares: []guestcfg.Share{share(t.TempDir(), "/w", hostfs.ReadOnly)},
 	})
 	if err == nil || !strings.Contains(err.Error(), "not built to see folders") {
 		t.Errorf("error %v", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/build"
+	guestcfg "github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
@@ -45,11 +46,11 @@ var sharesImage = sync.OnceValues(func() (string, error) {
 
 // A vm is a run of the shares' guest under the monitor, in this process.
 type vm struct {
-	shares []monitor.Share
+	shares []guestcfg.Share
 	memory uint64 // 0: 64 MiB
 	params string // boot parameters
 	stdout *vmtest.Output
-	stats  monitor.Stats
+	stats  guestcfg.Stats
 }
 
 // start runs the guest, and returns a function that waits for its end.
@@ -72,7 +73,7 @@ func (v *vm) start(ctx context.Context, t testing.TB, args ...string) (wait func
 	done := make(chan result, 1)
 	go func() {
 		defer img.Close()
-		code, err := monitor.Run(ctx, monitor.Config{
+		code, err := monitor.Run(ctx, guestcfg.Config{
 			Image: img, Args: append([]string{"fsguest"}, args...), Memory: v.memory, Params: v.params,
 			Stdout: out, Stderr: errOut, Shares: v.shares, Stats: &v.stats,
 		})
@@ -136,16 +137,16 @@ func mustWrite(t testing.TB, path, text string) {
 	}
 }
 
-func share(dir, path string, mode hostfs.Mode, names ...string) monitor.Share {
-	return monitor.Share{Share: hostfs.Share{Dir: dir, Mode: mode, Names: names}, Path: path}
+func share(dir, path string, mode hostfs.Mode, names ...string) guestcfg.Share {
+	return guestcfg.Share{Share: hostfs.Share{Dir: dir, Mode: mode, Names: names}, Path: path}
 }
 
 func TestShareRead(t *testing.T) {
 	dir := t.TempDir()
 	mustWrite(t, dir+"/a.txt", "hello")
 	mustWrite(t, dir+"/sub/deep/b.txt", "there")
-	v := &vm{shares: []monitor.Share{share(dir, "/mnt/with space,100%", hostfs.ReadOnly)},
-		params: "cwd=" + monitor.EscapeParam("/mnt/with space,100%/sub")}
+	v := &vm{shares: []guestcfg.Share{share(dir, "/mnt/with space,100%", hostfs.ReadOnly)},
+		params: "cwd=" + guestcfg.EscapeParam("/mnt/with space,100%/sub")}
 	r := v.run(t, "ls:/mnt/with space,100%", "cat:/mnt/with space,100%/a.txt", "cat:/mnt/with space,100%/sub/deep/b.txt",
 		"cat:/mnt/with space,100%/none", "cat:/mnt/with space,100%/sub", "stat:/mnt/with space,100%/a.txt",
 		"write:/mnt/with space,100%/a.txt:x", "write:/mnt/with space,100%/new:x", "rm:/mnt/with space,100%/a.txt", "walk:/mnt/with space,100%", "cat:deep/b.txt")

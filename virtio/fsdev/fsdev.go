@@ -2,18 +2,8 @@
 // 5.11) whose features and queues the starter has set up already. It carries
 // requests and replies of the FUSE protocol, and does not look into them.
 //
-// The device is not trusted. What it says is checked by package queue (which
-// buffers, how many bytes); after a lie the device is broken for good: every
-// call, also of those that wait, fails with the error, and its queues are never
-// touched again. A device that never answers makes its callers wait for ever,
-// as a hung disk does.
-//
-// # Goroutines
-//
-// A device that answers while it is being notified, as Tailor's monitor does for
-// most requests, is waited for by nobody: the caller finds the reply in the ring
-// when the doorbell returns. Only when it does not, a goroutine of the driver's
-// waits for the ring, and wakes the callers whose replies have come.
+// See package request for how callers wait and what a device that lies brings
+// about.
 package fsdev
 
 import (
@@ -22,6 +12,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/virtio/queue"
+	"github.com/tailor-os/tailor/virtio/request"
 )
 
 // Config says how a device reaches the world.
@@ -41,7 +32,6 @@ var (
 	ErrQueues   = errors.New("fsdev: file system device lacks a priority or a request queue")
 	ErrVersion  = errors.New("fsdev: file system device without VIRTIO_F_VERSION_1 is not supported")
 	ErrEventIdx = errors.New("fsdev: file system device without VIRTIO_F_EVENT_IDX is not supported")
-	ErrSize     = errors.New("fsdev: file system device has queues of fewer than 4 entries")
 )
 
 // parts is how many buffers a request has at the most: header and contents, out
@@ -52,9 +42,8 @@ const parts = 4
 // concurrently.
 type Device struct {
 	tag      string
-	waiter   queue.Waiter
-	requests line
-	priority line
+	requests request.Line
+	priority request.Line
 }
 
 // New takes over a device. It touches the rings only in the calls.
@@ -69,12 +58,12 @@ func New(d *abi.Device, c Config) (*Device, error) {
 	case d.Features&abi.FEventIdx == 0:
 		return nil, ErrEventIdx
 	}
-	dev := &Device{tag: tagOf(d.Config[:abi.FSTagLen]), waiter: c.Waiter}
+	dev := &Device{tag: tagOf(d.Config[:abi.FSTagLen])}
 	qc := queue.Config{Origin: c.Origin, Notify: c.Notify}
-	if err := dev.priority.init(&d.Queues[abi.FSQueueHiPrio], qc, c.Waiter); err != nil {
+	if err := dev.priority.Init(&d.Queues[abi.FSQueueHiPrio], qc, c.Waiter, parts); err != nil {
 		return nil, err
 	}
-	return dev, dev.requests.init(&d.Queues[abi.FSQueueRequest], qc, c.Waiter)
+	return dev, dev.requests.Init(&d.Queues[abi.FSQueueRequest], qc, c.Waiter, parts)
 }
 
 func tagOf(b []byte) string {
@@ -94,16 +83,16 @@ func (d *Device) Tag() string { return d.tag }
 // length of the reply in bytes. Empty buffers are left out; none may be on a
 // goroutine's stack. After an error the buffers of in must not be used for
 // anything else: the device may write to them yet.
-func (d *Device) Call(out, in [2][]byte) (int, error) { return d.requests.call(out, in) }
+func (d *Device) Call(out, in [2][]byte) (int, error) { return d.requests.Call(out[:], in[:]) }
 
 // Cast leaves a request for the device, and done is called when its reply is in
 // the buffer in, or not at all when the device breaks; it must not call the
 // device. The device is not
 // notified before the next Call, unless the queue is full.
 func (d *Device) Cast(out, in []byte, done func()) error {
-	return d.requests.cast(out, in, done)
+	return d.requests.Cast([][]byte{out}, [][]byte{in}, done)
 }
 
 // Forget sends a request that has no reply by the priority queue, and notifies
 // the device. The buffer is the device's from then on.
-func (d *Device) Forget(out []byte) error { return d.priority.forget(out) }
+func (d *Device) Forget(out []byte) error { return d.priority.Forget(out) }

@@ -11,6 +11,7 @@ import (
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/virtio"
 	"github.com/tailor-os/tailor/virtio/queue"
+	"github.com/tailor-os/tailor/virtio/request"
 )
 
 // A device that answers in the doorbell keeps nobody waiting.
@@ -22,7 +23,7 @@ func TestAnswerInBell(t *testing.T) {
 			t.Fatalf("%d, %v", v, err)
 		}
 	}
-	if r.dev.requests.pumping {
+	if r.waits > 0 {
 		t.Error("a goroutine waits for the ring")
 	}
 	if r.bells != 100 {
@@ -85,8 +86,8 @@ func TestConcurrent(t *testing.T) {
 	}
 	stop.Store(true)
 	<-done
-	if n := len(r.dev.requests.free); n != 16 {
-		t.Errorf("%d slots are free", n)
+	if n := r.dev.requests.Outstanding(); n != 0 {
+		t.Errorf("%d slots are not free", n)
 	}
 }
 
@@ -134,9 +135,7 @@ func TestBroken(t *testing.T) {
 				go func() { _, err := r.call(1); errs <- err }()
 			}
 			for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
-				r.dev.requests.mu.Lock()
-				n := r.dev.requests.waiting
-				r.dev.requests.mu.Unlock()
+				n := r.dev.requests.Waiting()
 				if n == 3 {
 					break
 				}
@@ -176,11 +175,11 @@ func (r *rig) setUsed(idx uint16, id, n uint32) {
 func TestRefused(t *testing.T) {
 	good := newRig(t, 8).desc
 	for want, change := range map[error]func(d *abi.Device){
-		ErrNotFS:    func(d *abi.Device) { d.Type = abi.DeviceNet },
-		ErrQueues:   func(d *abi.Device) { d.NumQueues = 1 },
-		ErrVersion:  func(d *abi.Device) { d.Features = abi.FEventIdx },
-		ErrEventIdx: func(d *abi.Device) { d.Features = abi.FVersion1 },
-		ErrSize:     func(d *abi.Device) { d.Queues[0].Size = 2 },
+		ErrNotFS:        func(d *abi.Device) { d.Type = abi.DeviceNet },
+		ErrQueues:       func(d *abi.Device) { d.NumQueues = 1 },
+		ErrVersion:      func(d *abi.Device) { d.Features = abi.FEventIdx },
+		ErrEventIdx:     func(d *abi.Device) { d.Features = abi.FVersion1 },
+		request.ErrSize: func(d *abi.Device) { d.Queues[0].Size = 2 },
 	} {
 		d := good
 		change(&d)

@@ -27,6 +27,7 @@ type rig struct {
 	dev    *Device
 	queues [2]*virtq.Queue
 	bells  int
+	waits  int
 	bell   func(q int) // called by the doorbell
 	stuck  func()      // called instead of waiting, if not nil
 
@@ -70,6 +71,7 @@ func newRig(t testing.TB, size uint32) *rig {
 func (r *rig) Wait(w *queue.Waitable) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.waits++
 	for !w.Arm() {
 		if r.stuck != nil {
 			r.stuck()

@@ -15,6 +15,7 @@ import (
 	"github.com/tailor-os/tailor/virtio"
 	"github.com/tailor-os/tailor/virtio/netdev"
 	"github.com/tailor-os/tailor/virtio/queue"
+	"github.com/tailor-os/tailor/virtio/virtiotest"
 )
 
 // AllFeatures is what a starter offers at best.
@@ -113,8 +114,8 @@ func New(o Options) (*Cable, error) {
 }
 
 func (c *Cable) addEnd(i int) error {
-	rq, m1 := newQueue(c.opts.QueueSize, abi.NetQueueRX)
-	tq, m2 := newQueue(c.opts.QueueSize, abi.NetQueueTX)
+	rq, m1 := virtiotest.NewQueue(c.opts.QueueSize, abi.NetQueueRX)
+	tq, m2 := virtiotest.NewQueue(c.opts.QueueSize, abi.NetQueueTX)
 	c.mem = append(c.mem, m1, m2)
 	d := abi.Device{Type: abi.DeviceNet, NumQueues: 2, Features: c.opts.Features}
 	d.Queues[abi.NetQueueRX], d.Queues[abi.NetQueueTX] = rq, tq
@@ -124,7 +125,7 @@ func (c *Cable) addEnd(i int) error {
 	e.waker.cond = sync.NewCond(&e.waker.mu)
 	c.ends[i] = e
 	c.Broken[i] = make(chan error, 1)
-	mem := memory()
+	mem := virtiotest.Memory()
 	var err error
 	if e.rx, err = virtq.New(mem, &rq, virtq.In, "rx"); err != nil {
 		return err
@@ -133,7 +134,7 @@ func (c *Cable) addEnd(i int) error {
 		return err
 	}
 	c.Device[i], err = netdev.New(&d, netdev.Config{
-		Origin: originPointer(),
+		Origin: virtiotest.Origin(),
 		Notify: e.notify,
 		Waiter: &e.waker,
 		Broken: func(err error) { c.fail(err); c.Broken[i] <- err },

@@ -8,6 +8,7 @@ import (
 	"github.com/tailor-os/tailor/internal/virtq"
 	"github.com/tailor-os/tailor/virtio"
 	"github.com/tailor-os/tailor/virtio/netdev"
+	"github.com/tailor-os/tailor/virtio/virtiotest"
 )
 
 // SAFETY: the slices and addresses made in this file are of mem, which q keeps.
@@ -32,11 +33,11 @@ func NewRaw(size uint32, features uint64, c netdev.Config) (*Raw, error) {
 	d := abi.Device{Type: abi.DeviceNet, NumQueues: 2, Features: features}
 	for i := range r.Queue {
 		q := &r.Queue[i]
-		q.d, q.mem = newQueue(size, uint32(i))
-		q.rest = memory()
+		q.d, q.mem = virtiotest.NewQueue(size, uint32(i))
+		q.rest = virtiotest.Memory()
 		d.Queues[i] = q.d
 	}
-	c.Origin = originPointer()
+	c.Origin = virtiotest.Origin()
 	c.Notify = func(uint32) {}
 	var err error
 	r.Device, err = netdev.New(&d, c)
@@ -51,7 +52,7 @@ func (q *RawQueue) Bytes() []byte {
 
 // at turns an address in the rings into an index into mem.
 func (q *RawQueue) at(gpa uint64) int {
-	return int(gpa + origin - uint64(uintptr(unsafe.Pointer(&q.mem[0]))))
+	return int(gpa + virtiotest.Start - uint64(uintptr(unsafe.Pointer(&q.mem[0]))))
 }
 
 func (q *RawQueue) part(gpa uint64) []byte { return q.Bytes()[gpa-q.d.Desc:] }

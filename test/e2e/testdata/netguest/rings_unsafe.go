@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -110,7 +111,18 @@ func (r *ring) one(d descriptor) {
 	r.offer(0)
 }
 
-func ringBell(register, value uint64) { *at[uint64](abi.DoorbellAddr + register) = value }
+// ringBell rings the doorbell, or what a process has in its place: then it sleeps,
+// which rings it, until the monitor has looked.
+func ringBell(register, value uint64) {
+	if at[abi.BootInfo](abi.BootAddr).Flags&abi.BootProcess == 0 {
+		*at[uint64](abi.DoorbellAddr + register) = value
+		return
+	}
+	p := &at[abi.Control](abi.ControlAddr).Process
+	atomic.OrUint64(&p.Bells, 1<<(value%62))
+	atomic.StoreUint32(&p.IdleBell, 1)
+	time.Sleep(100 * time.Millisecond)
+}
 
 var buffer [4096]byte
 

@@ -1,4 +1,4 @@
-package monitor
+package guest
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"github.com/tailor-os/tailor/internal/hostfs"
 )
 
-// layoutDevices decides which devices the guest has and where their queues are.
-func layoutDevices(cfg *Config) ([]abi.Device, error) {
+// Layout decides which devices the guest has and where their queues are.
+func Layout(cfg *Config) ([]abi.Device, error) {
 	specs := []devices.Spec{devices.ConsoleSpec()}
 	if n := cfg.Net; n != nil {
 		specs = append(specs, devices.NetSpec("net", n.MAC, n.MTU, devices.Offloads))
@@ -23,8 +23,8 @@ func layoutDevices(cfg *Config) ([]abi.Device, error) {
 	return devices.Layout(abi.RingAddr, abi.RingEnd, specs...)
 }
 
-// attachDevices puts the back ends behind the devices of the table.
-func attachDevices(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.Server) error {
+// Attach puts the back ends behind the devices of the table.
+func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.Server) error {
 	for i := range table {
 		var err error
 		switch d := &table[i]; d.Type {
@@ -53,8 +53,8 @@ func shareTag(i int) string { return "share" + strconv.Itoa(i) }
 // maxShares bounds the shares of one guest, whose event loop waits for 64 queues.
 const maxShares = 24
 
-// openShares opens the folders that the guest is to see.
-func openShares(list []Share) (open []*hostfs.Server, err error) {
+// OpenShares opens the folders that the guest is to see.
+func OpenShares(list []Share) (open []*hostfs.Server, err error) {
 	if len(list) > maxShares {
 		return nil, fmt.Errorf("%d shares are too many (at most %d)", len(list), maxShares)
 	}
@@ -69,7 +69,7 @@ func openShares(list []Share) (open []*hostfs.Server, err error) {
 			server, err = hostfs.New(s.Share)
 		}
 		if err != nil {
-			closeShares(open)
+			CloseShares(open)
 			return nil, err
 		}
 		open = append(open, server)
@@ -77,7 +77,8 @@ func openShares(list []Share) (open []*hostfs.Server, err error) {
 	return open, nil
 }
 
-func closeShares(open []*hostfs.Server) {
+// CloseShares closes what OpenShares has opened.
+func CloseShares(open []*hostfs.Server) {
 	for _, s := range open {
 		s.Close()
 	}

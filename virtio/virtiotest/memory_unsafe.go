@@ -1,4 +1,7 @@
-package netdevtest
+// Package virtiotest lets tests have a driver and the device side of its queues in
+// one process: all of the process's memory is the guest's, since the buffers of
+// drivers lie on the Go heap, as they do in a guest.
+package virtiotest
 
 import (
 	"unsafe"
@@ -8,19 +11,17 @@ import (
 	"github.com/tailor-os/tailor/virtio"
 )
 
-// origin stands for guest-physical address 0: the lowest address that is no nil
-// dereference. The whole process is the guest's memory, since the driver's
-// buffers lie on the Go heap, as they do in a guest.
-const (
-	origin   = 4096
-	heapSize = 1<<47 - origin
-)
+// Start stands for guest-physical address 0: the lowest address that is no nil
+// dereference.
+const Start = 4096
 
-// memory returns the process's memory as the device side sees it.
-func memory() *virtq.Memory {
+const heapSize = 1<<47 - Start
+
+// Memory returns the process's memory as the device side sees it.
+func Memory() *virtq.Memory {
 	// SAFETY: the slice is only ever cut down to buffers which the driver's
 	// queue holds. It is put together by hand because it spans allocations.
-	ram := *(*[]byte)(unsafe.Pointer(&struct{ addr, len, cap uintptr }{origin, heapSize, heapSize}))
+	ram := *(*[]byte)(unsafe.Pointer(&struct{ addr, len, cap uintptr }{Start, heapSize, heapSize}))
 	m, err := virtq.NewMemory(ram, virtq.Range{Start: 0, End: heapSize, Writable: true})
 	if err != nil {
 		panic(err)
@@ -28,20 +29,20 @@ func memory() *virtq.Memory {
 	return m
 }
 
-// originPointer is origin for queue.Config.
-func originPointer() unsafe.Pointer {
-	addr := uintptr(origin)
+// Origin is Start for queue.Config.
+func Origin() unsafe.Pointer {
+	addr := uintptr(Start)
 	// SAFETY: it is only ever subtracted from and added to.
 	return *(*unsafe.Pointer)(unsafe.Pointer(&addr))
 }
 
-// newQueue lays out the rings of a queue on the heap; the second result keeps
+// NewQueue lays out the rings of a queue on the heap; the second result keeps
 // them there.
-func newQueue(size, notify uint32) (abi.Queue, []uint64) {
+func NewQueue(size, notify uint32) (abi.Queue, []uint64) {
 	n := virtio.DescBytes(size) + virtio.AvailBytes(size) + virtio.UsedBytes(size) + 32
 	mem := make([]uint64, n/8+2)
 	// SAFETY: heap memory does not move; the caller keeps it.
-	at := uint64(uintptr(unsafe.Pointer(&mem[0]))) - origin
+	at := uint64(uintptr(unsafe.Pointer(&mem[0]))) - Start
 	at = (at + virtio.DescAlign - 1) &^ (virtio.DescAlign - 1)
 	q := abi.Queue{Desc: at, Size: size, Notify: notify}
 	q.Avail = q.Desc + virtio.DescBytes(size)

@@ -1,0 +1,49 @@
+package spt
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Interrupting a guest that computes, by signals. Its handler puts one off where
+// it needs the stack that was interrupted, so that it is sent again until taken.
+
+// interrupt delivers what there is to deliver, if somebody said so.
+func (p *process) interrupt() error {
+	if !p.look.Swap(false) {
+		return nil
+	}
+	p.ints.Look(atomic.LoadUint64(&p.control.LoopCount))
+	again, err := p.ints.Deliver(p.inject)
+	if again > 0 {
+		time.AfterFunc(again, p.super.Nudge)
+	}
+	return err
+}
+
+// inject sends the guest a signal, and reports whether it was taken: that is
+// seen the next time.
+func (p *process) inject(sig unix.Signal, code, arg uint64) (taken bool, err error) {
+	f := &p.control.Interrupt
+	if atomic.LoadUint64(&p.control.Process.SignalEntry) == 0 {
+		return false, nil
+	}
+	if sig == unix.SIGPROF && (&sleeper{&p.control.Process}).Asleep() {
+		return true, nil // it has gone idle since
+	}
+	if p.injected != 0 && atomic.LoadUint64(&f.Busy) == 0 {
+		done := p.injected == sig
+		if p.injected = 0; done {
+			return true, nil
+		}
+	}
+	if p.injected == 0 {
+		f.Vector, f.Error, f.CR2 = uint64(sig), code, arg
+		atomic.StoreUint64(&f.Busy, 1)
+		p.injected = sig
+	}
+	unix.PidfdSendSignal(p.child.pidfd, p.injected, nil, 0)
+	return false, nil
+}

@@ -1,0 +1,283 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tailor-os/tailor/internal/vmtest"
+)
+
+// The target spt: the same images as processes.
+
+// startOn starts a command of the guest program on a target.
+func startOn(t testing.TB, target string, stdin io.Reader, args ...string) *proc {
+	t.Helper()
+	return start(t, stdin, append([]string{"run", "-t", target, buildImage(t, "hvt", guestPkg)}, args...)...)
+}
+
+func guestOn(t testing.TB, target string, args ...string) result {
+	t.Helper()
+	return startOn(t, target, nil, args...).wait()
+}
+
+// What a program does of its own fault is reported as in a virtual machine.
+func TestProcessFailures(t *testing.T) {
+	for _, tt := range guestFailures {
+		t.Run(strings.Join(tt.args, "-"), func(t *testing.T) {
+			guestOn(t, "spt", tt.args...).want(t, tt.code, nil, tt.stderr)
+		})
+	}
+	guestOn(t, "spt", "recover").want(t, 0, []string{"nil: runtime error: invalid memory address", "div: runtime error: integer divide by zero\n", "done\n"}, nil)
+	guestOn(t, "spt", "vectors").want(t, 0, []string{"249750\n"}, nil)
+	r := guestOn(t, "spt", "time")
+	if r.code != 0 || strings.Contains(r.stdout, "FAIL") {
+		t.Errorf("exit code %d\n%s", r.code, r.stdout)
+	}
+}
+
+func TestProcessAttacks(t *testing.T) {
+	for _, name := range guestAttacks {
+		t.Run(name, func(t *testing.T) {
+			r := guestOn(t, "spt", name)
+			r.want(t, 2, nil, []string{"goroutine 1"})
+			if strings.Contains(r.stdout, "SURVIVED") {
+				t.Error("the access was not stopped")
+			}
+		})
+	}
+}
+
+// A system call by an instruction of the program's own: those that
+// golang.org/x/sys makes are answered, any other ends the program by name.
+func TestProcessRawCalls(t *testing.T) {
+	img := buildImage(t, "hvt", "./testdata/rawcalls")
+	const xsys = "x/sys 1 0 0 0 0\n"
+	run(t, "run", "-t", "spt", img, strconv.Itoa(syscall.SYS_GETPID)).want(t, 0, []string{"result 1\n", xsys}, nil)
+	for num, name := range map[int]string{
+		syscall.SYS_OPENAT: "openat(0xffffffffffffff9c, ", syscall.SYS_EXECVE: "execve(", syscall.SYS_SOCKET: "socket(",
+		syscall.SYS_PTRACE: "ptrace(", syscall.SYS_MPROTECT: "mprotect(", 0x40000000 + syscall.SYS_WRITE: "write of x32 programs(",
+		5000: "number 5000(",
+	} {
+		r := run(t, "run", "-t", "spt", img, strconv.Itoa(num))
+		r.want(t, 128+int(syscall.SIGSYS), nil, []string{"tailor: error: the guest was stopped: it made the system call " + name, "tailor: hint: "})
+		if strings.Contains(r.stdout, "result") {
+			t.Errorf("%s returned:\n%s", name, r.stdout)
+		}
+	}
+}
+
+// website starts the website as a process and returns its address.
+func website(t *testing.T, args ...string) (*proc, string) {
+	t.Helper()
+	addr := vmtest.FreePort(t, "tcp")
+	p := start(t, nil, append([]string{"run", "-t", "spt", "-p", addr + ":80"}, append(args, buildImage(t, "hvt", "../../examples/website"))...)...)
+	if !p.errOut.Await("listening on") {
+		t.Fatalf("no server\n%s", p.errOut)
+	}
+	return p, "http://" + addr + "/"
+}
+
+func getPage(t *testing.T, url string) {
+	t.Helper()
+	r, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	if body, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 || len(body) == 0 {
+		t.Errorf("status %d, %d bytes, %v", r.StatusCode, len(body), err)
+	}
+}
+
+// The guest's process as the host sees it: no rights, no files but its bell, no
+// environment; and it goes with the tool.
+func TestProcessConfined(t *testing.T) {
+	p, url := website(t)
+	getPage(t, url)
+	child := childOf(t, p.cmd.Process.Pid)
+	status := readProc(t, child, "status")
+	for _, want := range []string{"Seccomp:\t2\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "Threads:\t1\n"} {
+		if !strings.Contains(status, want) {
+			t.Errorf("no %q in its status:\n%s", want, status)
+		}
+	}
+	if env := readProc(t, child, "environ"); env != "" {
+		t.Errorf("environment %q", env)
+	}
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", child))
+	if err != nil || len(fds) != 1 || fds[0].Name() != "0" {
+		t.Errorf("file descriptors %v, %v", fds, err)
+	}
+	for line := range strings.Lines(readProc(t, child, "maps")) {
+		if f := strings.Fields(line); strings.Contains(f[1], "w") && strings.Contains(f[1], "x") || strings.Contains(line, "[stack]") || strings.Contains(line, "[vdso]") {
+			t.Errorf("mapping %s", line)
+		}
+	}
+	for _, ns := range []string{"user", "mnt", "net", "ipc", "uts"} {
+		a, _ := os.Readlink(fmt.Sprintf("/proc/%d/ns/%s", child, ns))
+		if b, _ := os.Readlink("/proc/self/ns/" + ns); a == b {
+			t.Errorf("it shares the %s namespace %s", ns, a)
+		}
+	}
+	p.signal(syscall.SIGKILL)
+	p.wait()
+	gone(t, child)
+}
+
+func readProc(t *testing.T, pid int, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// childOf returns the one child of a process.
+func childOf(t *testing.T, pid int) int {
+	t.Helper()
+	children := childrenOf(t, pid)
+	if len(children) != 1 {
+		t.Fatalf("children %v", children)
+	}
+	return children[0]
+}
+
+// childrenOf returns the processes whose parent is pid.
+func childrenOf(t *testing.T, pid int) (list []int) {
+	t.Helper()
+	dirs, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range dirs {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			continue // it has ended
+		}
+		f := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
+		if child, _ := strconv.Atoi(filepath.Base(filepath.Dir(name))); string(f[1]) == strconv.Itoa(pid) {
+			list = append(list, child)
+		}
+	}
+	return list
+}
+
+// gone waits until a process is no more.
+func gone(t *testing.T, pid int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if err := syscall.Kill(pid, 0); err == syscall.ESRCH {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("process %d is still there: %s", pid, readProc(t, pid, "status"))
+		}
+	}
+}
+
+func TestProcessSignals(t *testing.T) {
+	t.Run("graceful", func(t *testing.T) {
+		p, url := website(t)
+		getPage(t, url)
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 0, nil, []string{"shutting down"})
+	})
+	t.Run("caught", func(t *testing.T) {
+		p := startOn(t, "spt", nil, "signals")
+		p.expect("ready")
+		p.signal(syscall.SIGINT)
+		p.wait().want(t, 7, []string{"got interrupt"}, nil)
+	})
+	t.Run("not caught while computing", func(t *testing.T) {
+		p := startOn(t, "spt", nil, "spin")
+		p.expect("ready")
+		p.signal(syscall.SIGINT)
+		p.wait().want(t, 128+2, nil, nil)
+	})
+	t.Run("second", func(t *testing.T) {
+		p := startOn(t, "spt", nil, "ignore-signals")
+		p.expect("ready")
+		p.signal(syscall.SIGTERM)
+		p.expect("ignored terminated")
+		p.signal(syscall.SIGTERM)
+		p.wait().want(t, 128+15, nil, nil)
+	})
+	t.Run("quit while computing", func(t *testing.T) {
+		p := startOn(t, "spt", nil, "spin")
+		p.expect("ready")
+		p.signal(syscall.SIGQUIT)
+		p.wait().want(t, 2, nil, []string{"SIGQUIT: quit", "goroutine 1"})
+	})
+}
+
+// Fifty, one after the other, leave nothing behind.
+func TestProcessFifty(t *testing.T) {
+	img := buildImage(t, "hvt", "../../examples/hello")
+	for range 50 {
+		run(t, "run", "-t", "spt", img).want(t, 0, []string{"Hello"}, nil)
+	}
+	if list := childrenOf(t, os.Getpid()); len(list) > 0 {
+		t.Errorf("processes are left: %v", list)
+	}
+	// Nor are there any that lost their parent.
+	name := filepath.Base(img)
+	for _, pid := range childrenOf(t, 1) {
+		if comm, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); strings.HasPrefix(name, strings.TrimSpace(string(comm))) && len(comm) > 4 {
+			t.Errorf("process %d is left: %s", pid, comm)
+		}
+	}
+}
+
+// An image that was built for one of the two runs on the other.
+func TestProcessSameImage(t *testing.T) {
+	img := buildImage(t, "spt", "../../examples/hello")
+	for _, target := range []string{"spt", "hvt"} {
+		run(t, "run", "-t", target, img).want(t, 0, []string{"Hello"}, nil)
+	}
+	run(t, "run", img).want(t, 0, []string{"Hello"}, []string{"target spt: the image was built for it"})
+	a, err := os.ReadFile(img)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(buildImage(t, "hvt", "../../examples/hello"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(bytes.Replace(a, []byte(`"target":"spt"`), []byte(`"target":"hvt"`), 1), b) {
+		t.Error("the two images differ in more than their target")
+	}
+}
+
+// A process that breaks its virtqueues is stopped as a virtual machine is, and
+// one that rings for nothing is not served.
+func TestProcessHostileRings(t *testing.T) {
+	img := buildImage(t, "hvt", netGuestPkg)
+	for _, q := range []struct{ dir, device, queue, called string }{
+		{"out", "console", "1", "virtqueue console output 1: "},
+		{"in", "net", "0", "virtqueue net receive: "},
+		{"out", "net", "1", "virtqueue net transmit: "},
+	} {
+		for _, attack := range []string{"index-far", "head-max", "loop-two", "zero-length", "addr-system", "len-max"} {
+			r := run(t, "run", "-t", "spt", "-e", "DIR="+q.dir, img, "ring", attack, q.device, q.queue)
+			stopped(t, r, "the guest was stopped: "+q.called)
+		}
+	}
+	stopped(t, run(t, "run", "-t", "spt", img, "bell", "no-queue"), "the guest was stopped: ", "does not exist")
+}
+
+// Little memory, and too little.
+func TestProcessMemory(t *testing.T) {
+	img := buildImage(t, "hvt", "../../examples/hello")
+	run(t, "run", "-t", "spt", "-m", "8M", img).want(t, 0, []string{"Hello"}, nil)
+	run(t, "run", "-t", "spt", "-m", "1M", img).want(t, 125, nil, []string{"too few for this image", "hint: "})
+}
