@@ -25,7 +25,10 @@ func helpVerb() *verb {
 	}
 }
 
-func runHelp(_ context.Context, a *app, args []string) (int, error) {
+func runHelp(ctx context.Context, a *app, args []string) (int, error) {
+	if len(args) > 1 && args[0] == "volume" {
+		return a.volume(ctx, append([]string{"help"}, args[1:]...))
+	}
 	if len(args) > 1 {
 		return 0, hint.Errorf("name one verb, such as: tailor help run", "too many arguments: %s", strings.Join(args, " "))
 	}
@@ -46,7 +49,8 @@ func runHelp(_ context.Context, a *app, args []string) (int, error) {
 const exitCodes = `Exit codes:
   N    run: the program's own
   2    run: the program ended with a Go panic or fatal error, as usual
-  1    doctor: no target works on this machine; test: tests failed
+  1    doctor: no target works on this machine; test: tests failed;
+       volume check: the volume is damaged
   125  tailor failed: wrong usage, the build, the virtual machine
   130  tailor was interrupted before the program started
 `

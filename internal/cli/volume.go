@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// A Volume is what a guest is to find at a path: --volume NAME=SOURCE:/PATH.
+type Volume struct {
+	Name     string // of the device
+	Source   string // a file, block device or folder of the host
+	Path     string // in the guest, absolute
+	ReadOnly bool
+}
+
+// String writes v the way [ParseVolume] reads it.
+func (v Volume) String() string {
+	s := v.Name + "=" + v.Source + ":" + v.Path
+	if v.ReadOnly {
+		s += ":ro"
+	}
+	return s
+}
+
+const volumeHint = "write NAME=FILE:/PATH, such as data=data.img:/data, or conf=conf.img:/etc/app:ro"
+
+// maxVolumeName is the length of the serial number by which a guest finds a
+// block device, in bytes (virtio 1.2, section 5.2.6).
+const maxVolumeName = 20
+
+// ParseVolume reads NAME=SOURCE:/PATH[:ro|:rw].
+func ParseVolume(s string) (v Volume, err error) {
+	name, rest, ok := strings.Cut(s, "=")
+	if !ok {
+		return v, hint.Errorf(volumeHint, "not a volume")
+	}
+	if err := volumeName(name); err != nil {
+		return v, err
+	}
+	if trimmed, ok := strings.CutSuffix(rest, ":ro"); ok {
+		v.ReadOnly, rest = true, trimmed
+	} else {
+		rest = strings.TrimSuffix(rest, ":rw")
+	}
+	i := strings.LastIndex(rest, ":/")
+	switch {
+	case i < 0 && strings.Contains(rest, ":"):
+		return v, hint.Errorf(volumeHint, "%q is not an absolute path in the guest", rest[strings.LastIndex(rest, ":")+1:])
+	case i < 0:
+		return v, hint.Errorf("write "+name+"="+rest+":/PATH", "where it is to be in the guest is missing")
+	case i == 0:
+		return v, hint.Errorf(volumeHint, "the file of the volume is missing")
+	}
+	v.Name, v.Source, v.Path = name, rest[:i], path.Clean(rest[i+1:])
+	if v.Path == "/" {
+		return v, hint.Errorf("choose a folder, such as /data", "the root itself cannot be a volume")
+	}
+	if strings.ContainsFunc(v.Path, func(r rune) bool { return r < ' ' || r == 0x7F }) {
+		return v, errors.New("the path in the guest has control characters")
+	}
+	return v, nil
+}
+
+// volumeName checks what a device is called.
+func volumeName(name string) error {
+	bad := strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
+	})
+	switch {
+	case name == "":
+		return hint.Errorf(volumeHint, "the volume has no name")
+	case bad || name[0] == '-' || name[0] == '.':
+		return fmt.Errorf("%q cannot be the name of a volume: letters, digits, and inside - . _", name)
+	case len(name) > maxVolumeName:
+		return fmt.Errorf("%q is longer than %d bytes", name, maxVolumeName)
+	}
+	return nil
+}
+
+// A Secret is a file that a guest is to find at /run/secrets/NAME.
+type Secret struct{ Name, File string }
+
+// ParseSecret reads NAME=FILE.
+func ParseSecret(s string) (Secret, error) {
+	name, file, ok := strings.Cut(s, "=")
+	switch {
+	case !ok || file == "":
+		return Secret{}, hint.Errorf("write NAME=FILE, such as tls.key=./server.key", "the file of the secret is missing")
+	case name == "" || name == "." || name == ".." || len(name) > 255 || strings.ContainsAny(name, "/\x00"):
+		return Secret{}, fmt.Errorf("%q cannot be the name of a file", name)
+	}
+	return Secret{name, file}, nil
+}

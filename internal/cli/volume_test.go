@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+func TestParseVolume(t *testing.T) {
+	for s, want := range map[string]Volume{
+		"data=data.img:/data":        {Name: "data", Source: "data.img", Path: "/data"},
+		"conf=conf.img:/etc/app:ro":  {Name: "conf", Source: "conf.img", Path: "/etc/app", ReadOnly: true},
+		"src=./dir:/src:rw":          {Name: "src", Source: "./dir", Path: "/src"},
+		"d=/dev/sdb:/a//b/":          {Name: "d", Source: "/dev/sdb", Path: "/a/b"},
+		"d=a:b=c:/x":                 {Name: "d", Source: "a:b=c", Path: "/x"},
+		"a.b-c_9=x:/../y":            {Name: "a.b-c_9", Source: "x", Path: "/y"},
+		"twentybytestwentybyte=x:/y": {},
+		"d=x:/ro":                    {Name: "d", Source: "x", Path: "/ro"},
+	} {
+		got, err := ParseVolume(s)
+		if want.Name == "" {
+			if err == nil {
+				t.Errorf("ParseVolume(%q) = %v", s, got)
+			}
+			continue
+		}
+		if err != nil || got != want {
+			t.Errorf("ParseVolume(%q) = %+v, %v, want %+v", s, got, err, want)
+		}
+	}
+	for s, want := range map[string]string{
+		"": "not a volume", "data.img:/data": "not a volume", "=x:/y": "no name", "a/b=x:/y": "cannot be the name", "-a=x:/y": "cannot be the name",
+		"d=data.img": "is missing", "d=data.img:data": "not an absolute path", "d=:/x": "file of the volume is missing",
+		"d=x:/": "the root itself", "d=x:/a/..": "the root itself", "d=x:/a\nb": "control characters",
+	} {
+		if got, err := ParseVolume(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseVolume(%q) = %+v, %v, want %s", s, got, err, want)
+		}
+	}
+	if _, err := ParseVolume("d=data.img"); hint.Of(err) != "write d=data.img:/PATH" {
+		t.Errorf("hint %q", hint.Of(err))
+	}
+}
+
+func FuzzParseVolume(f *testing.F) {
+	f.Add("conf=conf.img:/etc/app:ro")
+	f.Add("d=a:/b:/c")
+	f.Fuzz(func(t *testing.T, s string) {
+		v, err := ParseVolume(s)
+		if err != nil {
+			return
+		}
+		if again, err := ParseVolume(v.String()); err != nil || again != v {
+			t.Fatalf("%q: %+v, then %+v, %v", s, v, again, err)
+		}
+	})
+}
+
+func TestParseSecret(t *testing.T) {
+	if got, err := ParseSecret("tls.key=/a=b"); err != nil || got != (Secret{"tls.key", "/a=b"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, s := range []string{"", "x", "x=", "=f", "a/b=f", "..=f", ".=f", strings.Repeat("x", 256) + "=f"} {
+		if got, err := ParseSecret(s); err == nil {
+			t.Errorf("ParseSecret(%q) = %+v", s, got)
+		}
+	}
+}

@@ -1,0 +1,214 @@
+// Package volfile opens files and block devices of the host as block devices for
+// guests and for the tool.
+//
+// A volume is locked while it is open, with flock(2): exclusively for writing,
+// shared for reading. So one that a guest writes to cannot be attached twice, or
+// changed by the tool beneath it. The lock is gone when the process is, however
+// it ends.
+//
+// Files are read and written through the host's page cache, not with O_DIRECT:
+// docs/volumes.md has the figures. What was flushed is on the disk in any case
+// (fdatasync).
+package volfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/block"
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// sectorSize is that of files, in bytes.
+const sectorSize = 512
+
+// A File is an open volume. It implements block.Device, so several goroutines
+// may use it at once, but not during and after Close.
+type File struct {
+	f        *os.File
+	size     int64
+	sector   int
+	readOnly bool
+}
+
+// Open opens and locks the volume in a file or block device. The error says what
+// is wrong with it, and for one that is in use by whom.
+func Open(path string, readOnly bool) (*File, error) {
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Errorf("make one with: tailor volume create "+path+" --size 256M", "there is no volume %s", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	flags := os.O_RDWR
+	if readOnly {
+		flags = os.O_RDONLY
+	}
+	device := st.Mode()&(fs.ModeDevice|fs.ModeCharDevice) == fs.ModeDevice
+	switch {
+	case st.IsDir():
+		return nil, hint.Errorf("pack it with: tailor volume pack FILE "+path, "%s is a folder, not a volume", path)
+	case !device && !st.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is neither a file nor a block device", path)
+	case device && !readOnly:
+		flags |= os.O_EXCL // refused while it is mounted
+	}
+	f, err := os.OpenFile(path, flags, 0)
+	if errors.Is(err, unix.EBUSY) {
+		return nil, hint.Errorf("unmount it, or attach it read-only", "%s is in use by this system: it is mounted, or part of another device", path)
+	}
+	if errors.Is(err, fs.ErrPermission) && !readOnly {
+		return nil, hint.Errorf("attach it read-only, or change its permissions", "%s cannot be written to: %w", path, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := &File{f: f, sector: sectorSize, readOnly: readOnly}
+	if err := v.prepare(device); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return v, nil
+}
+
+// Create makes a file of size bytes, whole sectors, of which nothing is
+// allocated yet, and opens it for writing. It fails if path is there already.
+func Create(path string, size int64) (*File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, hint.Errorf("choose another name, or remove it first", "%s is there already", path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	v := &File{f: f, sector: sectorSize}
+	if err = f.Truncate(size); err == nil {
+		err = v.prepare(false)
+	}
+	if err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	return v, nil
+}
+
+// prepare locks the file and finds out its size.
+func (v *File) prepare(device bool) error {
+	if err := v.lock(); err != nil {
+		return err
+	}
+	size, err := v.f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if device {
+		if v.sector, err = unix.IoctlGetInt(int(v.f.Fd()), unix.BLKSSZGET); err != nil {
+			return fmt.Errorf("%s: size of a sector: %w", v.f.Name(), err)
+		}
+	}
+	v.size = size
+	switch {
+	case size == 0:
+		return hint.Errorf("make a volume with: tailor volume create FILE --size 256M, or tailor volume pack FILE FOLDER", "%s is empty, not a volume", v.f.Name())
+	case size%int64(v.sector) != 0:
+		return hint.Errorf("if nothing is missing at its end: truncate -s %"+fmt.Sprint(v.sector)+" "+v.f.Name(),
+			"%s has %d bytes, which is not a number of whole sectors of %d", v.f.Name(), size, v.sector)
+	}
+	return nil
+}
+
+// Name returns the path that the volume was opened with.
+func (v *File) Name() string { return v.f.Name() }
+
+// Close unlocks the volume. What was not flushed may be lost in a power cut.
+func (v *File) Close() error { return v.f.Close() }
+
+// Size implements block.Device.
+func (v *File) Size() int64 { return v.size }
+
+// SectorSize implements block.Device.
+func (v *File) SectorSize() int { return v.sector }
+
+// ReadOnly implements block.Device.
+func (v *File) ReadOnly() bool { return v.readOnly }
+
+// change returns why n bytes at off may not be changed.
+func (v *File) change(off, n int64) error {
+	if v.readOnly {
+		return block.ErrReadOnly
+	}
+	return block.Check(v, off, n)
+}
+
+// failed returns err of a request; for the end of a file that someone else has
+// made shorter too.
+func (v *File) failed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = errors.New("the file was cut short while it was in use")
+	}
+	return fmt.Errorf("%w: %s: %w", block.ErrIO, v.f.Name(), err)
+}
+
+// ReadAt implements block.Device.
+func (v *File) ReadAt(p []byte, off int64) error {
+	if err := block.Check(v, off, int64(len(p))); err != nil {
+		return err
+	}
+	if n, err := v.f.ReadAt(p, off); err != nil && n < len(p) {
+		return v.failed(err)
+	}
+	return nil
+}
+
+// WriteAt implements block.Device.
+func (v *File) WriteAt(p []byte, off int64) error {
+	if err := v.change(off, int64(len(p))); err != nil {
+		return err
+	}
+	if _, err := v.f.WriteAt(p, off); err != nil {
+		return v.failed(err)
+	}
+	return nil
+}
+
+// Flush implements block.Device.
+func (v *File) Flush() error {
+	if err := v.change(0, 0); err != nil {
+		return err
+	}
+	if err := retry(func(fd int) error { return unix.Fdatasync(fd) }, v.f); err != nil {
+		return v.failed(err)
+	}
+	return nil
+}
+
+// Discard implements block.Device: the file gives the space back to the host
+// where its file system can, and has zeros there.
+func (v *File) Discard(off, n int64) error {
+	if err := v.change(off, n); err != nil || n == 0 {
+		return err
+	}
+	err := retry(func(fd int) error {
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+	}, v.f)
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
+		return v.failed(err)
+	}
+	return nil
+}
+
+// retry makes a system call again that a signal has interrupted.
+func retry(call func(fd int) error, f *os.File) error {
+	for {
+		if err := call(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}

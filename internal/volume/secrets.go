@@ -1,0 +1,136 @@
+package volume
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tailor-os/tailor/block"
+	"github.com/tailor-os/tailor/internal/hint"
+)
+
+// Folders of the tar that secrets travel in: what the program finds in
+// /run/secrets, and the keys of encrypted volumes, which it does not see.
+const (
+	SecretsDir = "secrets"
+	KeysDir    = "keys"
+)
+
+// Bounds of secrets, in bytes.
+const (
+	maxSecret  = 1 << 20
+	maxSecrets = 16 << 20
+)
+
+// Secrets is a read-only volume that exists in memory alone: a tar of files that
+// are to be neither in an argument list, nor in an image, nor on a disk. It is a
+// block.Device; Wipe ends its use.
+type Secrets struct{ data []byte }
+
+// NewSecrets reads files of the host: secrets and keys by the names that they are
+// to have.
+func NewSecrets(secrets, keys map[string]string) (*Secrets, error) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, part := range []struct {
+		dir   string
+		files map[string]string
+	}{{SecretsDir, secrets}, {KeysDir, keys}} {
+		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: part.dir + "/", Mode: 0o500}); err != nil {
+			return nil, err
+		}
+		for _, name := range slices.Sorted(maps.Keys(part.files)) {
+			if err := addSecret(w, part.dir+"/"+name, part.files[name]); err != nil {
+				return nil, err
+			}
+		}
+		if b.Len() > maxSecrets {
+			return nil, fmt.Errorf("the secrets have more than %d bytes together", maxSecrets)
+		}
+	}
+	if err := w.Close(); err != nil {
+		return nil, err
+	}
+	return &Secrets{b.Bytes()}, nil
+}
+
+func addSecret(w *tar.Writer, name, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return fmt.Errorf("secret: %w", err)
+	} else if st.IsDir() {
+		return hint.Errorf("give the files in it one by one", "secret: %s is a folder", file)
+	}
+	// It may be a pipe: --secret key=<(pass show key).
+	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
+	if err != nil {
+		return fmt.Errorf("secret: %w", err)
+	}
+	if len(data) > maxSecret {
+		return fmt.Errorf("secret: %s has more than %d bytes", file, maxSecret)
+	}
+	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o400, Size: int64(len(data)), Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	clear(data)
+	return err
+}
+
+// Wipe overwrites the secrets, as far as they are in memory of s.
+func (s *Secrets) Wipe() { clear(s.data) }
+
+// Memfd returns the volume as a file that is nowhere on a disk and that nobody can
+// change, for a hypervisor that is another process.
+func (s *Secrets) Memfd() (*os.File, error) {
+	fd, err := unix.MemfdCreate("secrets", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return nil, fmt.Errorf("memory for secrets: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "secrets")
+	if _, err = f.Write(s.data); err == nil {
+		_, err = unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_SEAL)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("memory for secrets: %w", err)
+	}
+	return f, nil
+}
+
+// Size implements block.Device.
+func (s *Secrets) Size() int64 { return int64(len(s.data)) }
+
+// SectorSize implements block.Device.
+func (s *Secrets) SectorSize() int { return 512 }
+
+// ReadOnly implements block.Device.
+func (s *Secrets) ReadOnly() bool { return true }
+
+// ReadAt implements block.Device.
+func (s *Secrets) ReadAt(p []byte, off int64) error {
+	if err := block.Check(s, off, int64(len(p))); err != nil {
+		return err
+	}
+	copy(p, s.data[off:])
+	return nil
+}
+
+// WriteAt implements block.Device.
+func (s *Secrets) WriteAt([]byte, int64) error { return block.ErrReadOnly }
+
+// Flush implements block.Device.
+func (s *Secrets) Flush() error { return block.ErrReadOnly }
+
+// Discard implements block.Device.
+func (s *Secrets) Discard(int64, int64) error { return block.ErrReadOnly }

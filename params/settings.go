@@ -1,0 +1,121 @@
+package params
+
+// MaxSettings is how large a settings file may be, in bytes.
+const MaxSettings = 64 << 10
+
+// early lists the parameters that must be known before a file can be read, and
+// so cannot be in one.
+var early = [...]string{"virtio_mmio.device", "control", "mount", "empty", "verbose"}
+
+// Settings reads a settings file: the words of a command line on any number of
+// lines. A word that begins with # begins a comment, which ends with the line.
+// The error names the line. What the words mean is for [Check].
+func Settings(text string) (Line, error) {
+	if len(text) > MaxSettings {
+		return Line{}, Error("settings: longer than 65536 bytes")
+	}
+	var l Line
+	args := false
+	for rest := text; ; {
+		raw, after := paramCut(rest)
+		at := len(text) - len(after) - len(raw)
+		switch {
+		case raw == "":
+			return l, nil
+		case raw[0] == '#':
+			rest = afterLine(text[at:])
+			continue
+		case raw == "--" && !args:
+			args = true
+		default:
+			if err := l.addSetting(raw, args); err != nil {
+				return Line{}, Error("settings, line " + digits(lineOf(text, at)) + ": " + err.Error())
+			}
+		}
+		rest = after
+	}
+}
+
+// addSetting adds a word.
+func (l *Line) addSetting(raw string, args bool) error {
+	word, ok := unquote(raw)
+	if !ok {
+		return Error("the quote is not closed")
+	}
+	name, value := cut(word)
+	switch {
+	case args:
+		l.Args = append(l.Args, word)
+		return nil
+	case name == "env" && isVariable(value):
+		l.Env = append(l.Env, value)
+		return nil
+	}
+	for _, s := range early {
+		if s == name {
+			return Error(name + " can be a boot parameter only")
+		}
+	}
+	if err := check(word); err != nil {
+		return err
+	}
+	l.System = append(l.System, word)
+	return nil
+}
+
+// afterLine returns what comes after the first line of s.
+func afterLine(s string) string {
+	for i := range len(s) {
+		if s[i] == '\n' {
+			return s[i:]
+		}
+	}
+	return ""
+}
+
+// lineOf returns the number of the line that byte at is in.
+func lineOf(text string, at int) int {
+	n := 1
+	for i := range at {
+		if text[i] == '\n' {
+			n++
+		}
+	}
+	return n
+}
+
+func digits(n int) string {
+	if n < 10 {
+		return string(rune('0' + n))
+	}
+	return digits(n/10) + string(rune('0'+n%10))
+}
+
+// Over returns l with what base has and l does not: of a system parameter or a
+// variable that both have, l's values count and none of base's. Arguments are
+// base's and then l's, so that of a flag given in both, l's comes last and
+// counts. Neither l nor base is changed.
+func (l Line) Over(base Line) Line {
+	return Line{
+		System: over(l.System, base.System),
+		Env:    over(l.Env, base.Env),
+		Args:   append(append([]string(nil), base.Args...), l.Args...),
+	}
+}
+
+// over returns the words of base whose names are not among those of top, and
+// then those of top.
+func over(top, base []string) (words []string) {
+	for _, word := range base {
+		name, _ := cut(word)
+		found := false
+		for _, t := range top {
+			n, _ := cut(t)
+			found = found || n == name
+		}
+		if !found {
+			words = append(words, word)
+		}
+	}
+	return append(words, top...)
+}
