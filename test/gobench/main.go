@@ -46,6 +46,7 @@ type config struct {
 	benchtime string
 	markdown  bool
 	only      *regexp.Regexp
+	dir       string // for what is built
 	tool      string // the tailor command
 }
 
@@ -84,6 +85,7 @@ func run(ctx context.Context, c config) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	c.dir = dir
 	if c.tool, err = buildTool(ctx, dir); err != nil {
 		return err
 	}
