@@ -460,6 +460,11 @@ var ModuleEdits = []Edit{
 		Why: "See above.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv4/icmp.go",
+		Old:  "\t\tif defaultHandlerHandled || localAddressTemporary {\n", New: "\t\tif defaultHandlerHandled || localAddressTemporary && !e.nic.IsLoopback() {\n",
+		Why: "What the stack sends to its own address on eth0 takes the way over the loopback interface, where the address counts as picked up. It is answered all the same.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv6/ipv6.go",
 		Old:  "\treturn e.forwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
 		Why: "See above.",
