@@ -444,6 +444,11 @@ var ModuleEdits = []Edit{
 		Why:  "There is no packet filter, and no way to set one up.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/stack/neighbor_cache.go",
+		Old:  "make(map[tcpip.Address]*neighborEntry, NeighborCacheSize)", New: "make(map[tcpip.Address]*neighborEntry)",
+		Why: "Room for 512 neighbours at once is 40 KB, twice, that each collection looks through.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/tcpip/stack/iptables.go",
 		Old:  "pkt *PacketBuffer) bool {\n\tswitch pkt.NetworkProtocolNumber {\n",
 		New:  "pkt *PacketBuffer) bool {\n\tif true {\n\t\treturn true\n\t}\n\tswitch pkt.NetworkProtocolNumber {\n",
