@@ -245,10 +245,7 @@ func tailorQuietCommit(gp *g, _ unsafe.Pointer) bool {
 	return true
 }
 
-// tailorRunnable reports whether a goroutine can run. (Inlined, it would take
-// another page of the smallest image.)
-//
-//go:noinline
+// tailorRunnable reports whether a goroutine can run.
 func tailorRunnable() bool {
 	return !runqempty(getg().m.p.ptr()) || !sched.runq.empty()
 }

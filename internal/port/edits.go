@@ -276,6 +276,12 @@ var Edits = []Edit{
 		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
 	},
 
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif mp.spinning || 2*sched.nmspinning.Load() < gomaxprocs-sched.npidle.Load() {\n", New: "\tif false {\n",
+		Why: "There is one processor, with no other to steal work from.",
+	},
+
 	// Code between two blocking operations is atomic: an allocation never blocks.
 	{
 		File: "runtime/mgc.go",
