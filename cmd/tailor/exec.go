@@ -50,7 +50,7 @@ the results of tests.`,
 		flags: []cli.Flag{
 			cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest (default 1G; only what is used\nis taken)", cli.ParseSize),
 			cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host) or none", cli.ParseNet),
-			cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "print a line for each system call (docs/syscalls.md);\nnot with a binary of tailor test", parseTrace),
+			cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "print a line for each system call, see\ndocs/syscalls.md; not with a binary of tailor test", parseTrace),
 			cli.BoolFlag(&o.verbose, "verbose", 'v', "say what the guest asks for and has not"),
 		},
 		examples: `  go test -exec "tailor exec" ./...
