@@ -28,6 +28,7 @@ func makeRoot() {
 	}
 	fs.root.subdir("usr").subdir("bin")
 	fs.root.subdir("tmp").attr.Mode |= 0o1777
+	fs.root.subdir("var").subdir("tmp").attr.Mode |= 0o1777
 	makeDevices(fs.root.subdir("dev"))
 }
 
@@ -76,6 +77,9 @@ func fillRoot(p Params) {
 	self.Unlink("exe", false)
 	self.Create("exe", &Attr{Mode: ModeLink | 0o777}, exe)
 	self.write("cmdline", commandLine())
+	for _, t := range textFiles {
+		fs.addText(t)
+	}
 }
 
 // commandLine returns the arguments as /proc/self/cmdline has them.

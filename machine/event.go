@@ -298,10 +298,22 @@ func tailorPoll() {
 		q.gp = 0
 		ready(gp, 0, true)
 	}
+	if tailorIdled || ctl.LoopCount%1024 == 0 {
+		// As sysmon does where there is one: has nothing been collected for long?
+		tailorIdled = false
+		t := gcTrigger{kind: gcTriggerTime, now: tailorMono()}
+		if t.test() && forcegc.idle.Load() {
+			forcegc.idle.Store(false)
+			ready(forcegc.g, 0, false)
+		}
+	}
 	if tailorBells != 0 {
 		tailorRing()
 	}
 }
+
+// tailorIdled is set by netpoll for tailorPoll: the vCPU may have been idle long.
+var tailorIdled bool
 
 // tailorPending reports whether tailorPoll would find something.
 func tailorPending() bool {
@@ -324,10 +336,13 @@ func netpoll(delay int64) (gList, int32) {
 		return gList{}, 0
 	}
 	begin := tailorMono()
-	deadline := ^uintptr(0)
+	// As sysmon does, it looks twice in a period whether to collect.
+	limit := forcegcperiod / 2
 	if delay > 0 {
-		deadline = uintptr(begin + delay)
+		limit = min(limit, delay)
 	}
+	tailorIdled = true
+	deadline := uintptr(begin + limit)
 	if tailorBells == 0 && tailorSpinning(begin, deadline) {
 		return gList{}, 0
 	}

@@ -38,7 +38,11 @@ const (
 	ethernetName             = "eth0"
 )
 
-func init() { libos.RegisterNetwork(registered{}) }
+func init() {
+	libos.RegisterNetwork(registered{})
+	libos.AddText("/proc/net/igmp", func() []byte { return ofDefault((*Stack).igmp) })
+	libos.AddText("/proc/net/igmp6", func() []byte { return ofDefault((*Stack).igmp6) })
+}
 
 // registered is the [libos.Network] of the image: the default stack, made late.
 type registered struct{}
@@ -73,6 +77,7 @@ type Stack struct {
 	tcpMax  int         // bytes of one direction's buffer, at the most
 	down    atomic.Bool // the device broke
 	orphans orphans
+	joined  joined
 
 	mu     sync.Mutex
 	link   *link // nil without a network card

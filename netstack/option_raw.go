@@ -123,7 +123,11 @@ func (s *socket) membership(join bool, parse membershipParser, value []byte) lib
 	}
 	if join {
 		o := tcpip.AddMembershipOption(m)
-		return s.errno(s.ep.SetSockOpt(&o))
+		e := s.errno(s.ep.SetSockOpt(&o))
+		if e == 0 {
+			s.st.noteGroup(m.MulticastAddr)
+		}
+		return e
 	}
 	o := tcpip.RemoveMembershipOption(m)
 	return s.errno(s.ep.SetSockOpt(&o))

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -155,11 +156,11 @@ func ping(t *testing.T, s *Stack, to string) {
 	}
 }
 
-// TestPing leaves out the stack's own address on eth0: the stack answers no
-// echo request that it looped back itself.
+// TestPing leaves out the stack's own IPv4 address on eth0, which is answered
+// with an edit of internal/port (TestOwn in test/e2e).
 func TestPing(t *testing.T) {
 	_, s2, _ := newPair(t, netdevtest.Options{})
-	for _, to := range []string{host1, host1v6, "127.0.0.1", "::1"} {
+	for _, to := range []string{host1, host1v6, "127.0.0.1", "::1", "fd09::2"} {
 		ping(t, s2, to)
 	}
 }
@@ -204,6 +205,9 @@ func TestMulticast(t *testing.T) {
 	if e := a.s.SetOption(solIP, ipAddMembership, mreqn); e != libos.EADDRINUSE {
 		t.Errorf("join again: errno %d", e)
 	}
+	if got, want := string(s1.igmp()), "2\teth0 : 2      V3\n\t\t\t\t010000E0     1 0:00000000\t\t0\n\t\t\t\tFB0000E0     1 "; !strings.Contains(got, want) {
+		t.Errorf("igmp has no %q:\n%s", want, got)
+	}
 	b, err := s2.listenPacket(host2 + ":0")
 	if err != nil {
 		t.Fatal(err)
@@ -224,6 +228,9 @@ func TestMulticast(t *testing.T) {
 	if e := a.s.SetOption(solIP, ipDropMembership, mreqn); e != libos.EADDRNOTAVAIL {
 		t.Errorf("leave again: errno %d", e)
 	}
+	if got := string(s1.igmp()); strings.Contains(got, "FB0000E0") {
+		t.Errorf("igmp still has the group:\n%s", got)
+	}
 }
 
 func TestMulticast6(t *testing.T) {
@@ -237,6 +244,15 @@ func TestMulticast6(t *testing.T) {
 	mreq := append(group[:], byte(ethernetNIC), 0, 0, 0)
 	if e := a.s.SetOption(solIPv6, ipv6AddMembership, mreq); e != 0 {
 		t.Fatalf("join: errno %d", e)
+	}
+	for _, want := range []string{
+		"1\tlo\tFF020000000000000000000000000001     1 ",
+		"2\teth0\tFF0200000000000000000000000000FB     1 ",
+		"2\teth0\tFF0200000000000000000001FF",
+	} {
+		if got := string(s1.igmp6()); !strings.Contains(got, want) {
+			t.Errorf("igmp6 has no %q:\n%s", want, got)
+		}
 	}
 	b, err := s2.listenPacket("[::]:0")
 	if err != nil {

@@ -29,6 +29,7 @@ const testMemory = 1 << 30
 type execOptions struct {
 	memory  uint64 // bytes, 0 if not given
 	net     cli.Net
+	trace   string
 	verbose bool
 }
 
@@ -49,6 +50,7 @@ the results of tests.`,
 		flags: []cli.Flag{
 			cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest (default 1G; only what is used\nis taken)", cli.ParseSize),
 			cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host) or none", cli.ParseNet),
+			cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "print a line for each system call, see\ndocs/syscalls.md; not with a binary of tailor test", parseTrace),
 			cli.BoolFlag(&o.verbose, "verbose", 'v', "say what the guest asks for and has not"),
 		},
 		examples: `  go test -exec "tailor exec" ./...
@@ -80,14 +82,14 @@ func (a *app) exec(ctx context.Context, o execOptions, d testDir, args []string)
 		return 0, err
 	}
 	binary := abs(a.dir, args[0])
-	img, drop, err := a.openBinary(ctx, binary, &facts)
+	img, drop, err := a.openBinary(ctx, binary, o.trace, &facts)
 	if err != nil {
 		return 0, err
 	}
 	defer drop()
 	c := vmConfig{
 		Image: img, Path: args[0], Memory: o.memory, Env: guestEnv(os.Environ(), facts.Env),
-		Verbose: o.verbose, Net: o.net, Log: a.msg,
+		Verbose: o.verbose, Net: o.net, Log: a.msg, Trace: o.trace,
 	}
 	if c.Memory == 0 {
 		c.Memory = testMemory
@@ -157,10 +159,14 @@ func realRoot(dir string, goroot []string) string {
 }
 
 // openBinary opens the image that the binary is, or that is built of the same.
-// drop closes and removes what was made.
-func (a *app) openBinary(ctx context.Context, binary string, facts *testFacts) (img *image.Image, drop func(), err error) {
+// drop closes and removes what was made. trace is what it is to be able to trace.
+func (a *app) openBinary(ctx context.Context, binary, trace string, facts *testFacts) (img *image.Image, drop func(), err error) {
 	img, err = image.OpenTest(binary)
 	if err == nil {
+		if trace != "" {
+			img.Close()
+			return nil, nil, hint.Errorf(`run the test with: go test -exec "tailor exec --trace syscalls"`, "%s has no tracer: tailor test has built it", binary)
+		}
 		if len(facts.GOROOT) == 0 {
 			a.findFacts(ctx, facts)
 		}
@@ -173,7 +179,7 @@ func (a *app) openBinary(ctx context.Context, binary string, facts *testFacts) (
 	if err != nil {
 		return nil, nil, err
 	}
-	img, err = a.rebuild(ctx, binary, dir, facts)
+	img, err = a.rebuild(ctx, binary, dir, trace, facts)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, nil, err
@@ -194,7 +200,7 @@ func (a *app) findFacts(ctx context.Context, facts *testFacts) {
 }
 
 // rebuild builds as an image, in dir, what the binary was built from.
-func (a *app) rebuild(ctx context.Context, binary, dir string, facts *testFacts) (*image.Image, error) {
+func (a *app) rebuild(ctx context.Context, binary, dir, trace string, facts *testFacts) (*image.Image, error) {
 	parent, err := build.FindParent(os.Getppid())
 	if err != nil {
 		return nil, hint.With(err, "run tests with: tailor test, programs with: tailor run")
@@ -207,6 +213,7 @@ func (a *app) rebuild(ctx context.Context, binary, dir string, facts *testFacts)
 	if err != nil {
 		return nil, err
 	}
+	cfg.TraceCalls = trace != ""
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	r, err := build.Rebuild(ctx, cfg, parent, binary, dir)

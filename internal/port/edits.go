@@ -276,6 +276,12 @@ var Edits = []Edit{
 		Why:  "Devices and signals are looked at whenever the scheduler looks for work.",
 	},
 
+	{
+		File: "runtime/proc.go",
+		Old:  "\tif mp.spinning || 2*sched.nmspinning.Load() < gomaxprocs-sched.npidle.Load() {\n", New: "\tif false {\n",
+		Why: "There is one processor, with no other to steal work from.",
+	},
+
 	// Code between two blocking operations is atomic: an allocation never blocks.
 	{
 		File: "runtime/mgc.go",
@@ -444,6 +450,11 @@ var ModuleEdits = []Edit{
 		Why:  "There is no packet filter, and no way to set one up.",
 	},
 	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/stack/neighbor_cache.go",
+		Old:  "make(map[tcpip.Address]*neighborEntry, NeighborCacheSize)", New: "make(map[tcpip.Address]*neighborEntry)",
+		Why: "Room for 512 neighbours at once is 40 KB, twice, that each collection looks through.",
+	},
+	{
 		File: "gvisor.dev/gvisor/pkg/tcpip/stack/iptables.go",
 		Old:  "pkt *PacketBuffer) bool {\n\tswitch pkt.NetworkProtocolNumber {\n",
 		New:  "pkt *PacketBuffer) bool {\n\tif true {\n\t\treturn true\n\t}\n\tswitch pkt.NetworkProtocolNumber {\n",
@@ -458,6 +469,11 @@ var ModuleEdits = []Edit{
 		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv4/ipv4.go",
 		Old:  "\treturn e.multicastForwarding.Load() == forwardingEnabled\n", New: "\treturn false\n",
 		Why: "See above.",
+	},
+	{
+		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv4/icmp.go",
+		Old:  "\t\tif defaultHandlerHandled || localAddressTemporary {\n", New: "\t\tif defaultHandlerHandled || localAddressTemporary && !e.nic.IsLoopback() {\n",
+		Why: "What the stack sends to its own address on eth0 takes the way over the loopback interface, where the address counts as picked up. It is answered all the same.",
 	},
 	{
 		File: "gvisor.dev/gvisor/pkg/tcpip/network/ipv6/ipv6.go",

@@ -110,6 +110,10 @@ func TestGoTestOutputs(t *testing.T) {
 	// The binary that -o names is an image that exec starts.
 	r := start(t, nil, "exec", filepath.Join(out, "sum.test"), "-test.run=Short", "-test.v")
 	r.wait().expect(t, 0, `--- PASS: TestShort`)
+	r = start(t, nil, "exec", "--trace", "syscalls", filepath.Join(out, "sum.test"))
+	if r := r.wait(); r.code != 125 || !strings.Contains(r.stderr, `go test -exec "tailor exec --trace syscalls"`) {
+		t.Errorf("exec --trace of a binary without the tracer: %d\n%s", r.code, r.stderr)
+	}
 }
 
 // Go's own mechanism: the binary is an ordinary one, which exec builds anew.
@@ -122,6 +126,11 @@ func TestGoTestExec(t *testing.T) {
 	s.exec(t, "go", "test", "-C", "testdata/tested", exec, "-run", "Fail", "./ends").wait().
 		expect(t, 1, `--- FAIL: TestFail`)
 	s.exec(t, "go", "test", "-C", "testdata/tested", exec, "-v", "./cmd").wait().expect(t, 0, `--- PASS: TestAnswer`)
+	traced := s.exec(t, "go", "test", "-C", "testdata/tested", exec+" --trace syscalls", "-v", "-run", "Sum", "./sum").wait()
+	traced.expect(t, 0, `--- PASS: TestSum`)
+	if !strings.Contains(traced.stdout+traced.stderr, ` openat(AT_FDCWD, "testdata/want", O_RDONLY`) {
+		t.Errorf("no trace:\n%s\n%s", traced.stdout, traced.stderr)
+	}
 	r := s.exec(t, "go", "run", exec, "./testdata/guest", "exit", "3").wait()
 	if r.code != 1 || !strings.Contains(r.stderr, "exit status 3") {
 		t.Errorf("go run -exec: %d\n%s\n%s", r.code, r.stdout, r.stderr)

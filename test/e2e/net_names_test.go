@@ -39,6 +39,14 @@ func TestInterfaces(t *testing.T) {
 	})
 }
 
+// TestOwn: the guest's own addresses answer, and its groups are known.
+func TestOwn(t *testing.T) {
+	userRoad(t).run(t, []string{
+		"lo listens to [224.0.0.1 ff02::1", "127.0.0.1 answers\n::1 answers\n",
+		"eth0 listens to [224.0.0.1 ff02::1", "10.0.2.15 answers\n", "fd74:6169:6c6f:72::15 answers\n",
+	}, "own")
+}
+
 // TestHosts: names that need no server.
 func TestHosts(t *testing.T) {
 	r := userRoad(t)

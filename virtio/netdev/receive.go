@@ -61,7 +61,6 @@ func (r *receiver) init(q *queue.Queue, d *Device) {
 		// Section 5.1.6.3.1 asks for room for a full frame, whatever the MTU.
 		r.size = max(d.mtu, DefaultMTU) + ethernetHeader + 4 + virtio.NetHdrLen
 	}
-	r.bufs = make([]*buffer.View, 0, r.max)
 	r.first = min(first, r.max)
 }
 

@@ -22,8 +22,8 @@ const (
 type transmitter struct {
 	mu      sync.Mutex
 	q       *queue.Queue
-	flight  []Packet // by token: what the device reads
-	tokens  []uint32 // free ones
+	flight  []Packet // by token: what the device reads; as far as ever needed
+	tokens  []uint32 // free ones, the next to use last
 	parts   [][]byte // scratch
 	limit   int      // parts of one packet
 	waiting []Packet // for room, oldest first
@@ -34,10 +34,9 @@ type transmitter struct {
 func (t *transmitter) init(q *queue.Queue) {
 	t.q = q
 	t.limit = min(maxParts, q.Size())
-	t.flight = make([]Packet, q.Size())
 	t.tokens = make([]uint32, q.Size())
 	for i := range t.tokens {
-		t.tokens[i] = uint32(i)
+		t.tokens[i] = uint32(len(t.tokens) - 1 - i)
 	}
 	t.parts = make([][]byte, 0, t.limit)
 	t.wake = make(chan struct{}, 1)
@@ -117,6 +116,9 @@ func (t *transmitter) post(p Packet) (bool, error) {
 		return false, err
 	}
 	t.tokens = t.tokens[:len(t.tokens)-1]
+	if int(token) == len(t.flight) { // the others were in use before
+		t.flight = append(t.flight, nil)
+	}
 	t.flight[token] = hold
 	return true, nil
 }

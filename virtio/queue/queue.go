@@ -42,12 +42,6 @@ type descriptor struct{ addr, meta uint64 }
 // usedElem is struct virtq_used_elem, virtio 1.2 section 2.7.8.
 type usedElem struct{ id, len uint32 }
 
-// slot is the driver's own record of one descriptor.
-type slot struct {
-	hold unsafe.Pointer // keeps the buffer alive, and off the stack, while the device has it
-	next uint16         // next descriptor of the chain or of the free list
-}
-
 // chain is the driver's own record of a chain, kept at its head's index.
 type chain struct {
 	token    uint32
@@ -71,7 +65,12 @@ type Queue struct {
 	mask      uint16
 	noEvents  bool
 
-	slots     []slot
+	// By descriptor: what keeps its buffer alive, and off the stack, while the
+	// device has it, as far as there ever was one, so that the collector does not
+	// look through a large ring that is hardly used; and the next descriptor of
+	// the chain or of the free list.
+	holds     []unsafe.Pointer
+	nexts     []uint16
 	chains    []chain
 	freeHead  uint16
 	free      int
@@ -109,15 +108,15 @@ func New(d *abi.Queue, c Config) (*Queue, error) {
 		bell:   c.Notify,
 		notify: d.Notify,
 		mask:   uint16(d.Size - 1),
-		slots:  make([]slot, d.Size),
+		nexts:  make([]uint16, d.Size),
 		chains: make([]chain, d.Size),
 		free:   int(d.Size),
 
 		noEvents: c.NoEventIdx,
 	}
 	q.place(d, c.Origin)
-	for i := range q.slots {
-		q.slots[i].next = uint16(i) + 1
+	for i := range q.nexts {
+		q.nexts[i] = uint16(i) + 1
 	}
 	return q, nil
 }
@@ -219,21 +218,32 @@ func (q *Queue) link(bufs [][]byte, flags uint64, left int) (last uint16) {
 			continue
 		}
 		last = q.freeHead
-		s := &q.slots[last]
-		// SAFETY: only the address of the buffer's first byte is taken; hold
+		next := q.nexts[last]
+		if int(last) >= len(q.holds) {
+			q.more()
+		}
+		// SAFETY: only the address of the buffer's first byte is taken; holds
 		// keeps it valid as long as the device may use it.
-		s.hold = unsafe.Pointer(unsafe.SliceData(b))
+		q.holds[last] = unsafe.Pointer(unsafe.SliceData(b))
 		f := flags
 		if left--; left > 0 {
 			f |= virtio.DescNext
 		}
 		q.desc[last] = descriptor{
-			addr: q.address(s.hold),
-			meta: uint64(len(b)) | f<<32 | uint64(s.next)<<48,
+			addr: q.address(q.holds[last]),
+			meta: uint64(len(b)) | f<<32 | uint64(next)<<48,
 		}
-		q.freeHead = s.next
+		q.freeHead = next
 	}
 	return last
+}
+
+// more makes holds larger. Descriptors that were used before are used first, and
+// the others in order, so that one step is always enough.
+func (q *Queue) more() {
+	grown := make([]unsafe.Pointer, min(max(2*len(q.holds), 16), len(q.nexts)))
+	copy(grown, q.holds)
+	q.holds = grown
 }
 
 // address returns the guest-physical address of memory: the one place where
@@ -319,10 +329,10 @@ func (q *Queue) reapOne(c *Completion) error {
 func (q *Queue) release(head uint16, ch *chain) {
 	i := head
 	for range ch.count {
-		q.slots[i].hold = nil
-		i = q.slots[i].next
+		q.holds[i] = nil
+		i = q.nexts[i]
 	}
-	q.slots[ch.last].next = q.freeHead
+	q.nexts[ch.last] = q.freeHead
 	q.freeHead = head
 	q.free += int(ch.count)
 	ch.count = 0
