@@ -24,6 +24,18 @@ func tailor_sleep(ns int64) { timeSleep(ns) }
 //go:linkname tailor_args
 func tailor_args() []string { return argslice }
 
+//go:linkname tailor_envs
+func tailor_envs() []string { return envs }
+
+// tailor_setArgs and tailor_setEnvs change the arguments and the environment,
+// before package os has looked at them.
+//
+//go:linkname tailor_setArgs
+func tailor_setArgs(args []string) { argslice = args }
+
+//go:linkname tailor_setEnvs
+func tailor_setEnvs(list []string) { envs = list }
+
 //go:linkname tailor_exit
 func tailor_exit(code int) { exit(int32(code)) }
 

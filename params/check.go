@@ -26,6 +26,7 @@ var known = [...]Param{
 	{"virtio_mmio.device", "SIZE@ADDRESS:IRQ[:ID]", isDevice},
 	{"control", "com2", func(v string) bool { return v == "com2" }},
 	{"mount", "TAG:PATH:KIND", some},
+	{"volume", "NAME:PATH:KIND", isVolume},
 	{"empty", "PATH", some},
 	{"cwd", "PATH", some},
 	{"exe", "PATH", some},
@@ -80,6 +81,11 @@ func isIgnored(name string) bool {
 		}
 	}
 	return false
+}
+
+func isVolume(v string) bool {
+	_, _, kind, ok := ParseMount(v)
+	return ok && (kind == "ro" || kind == "rw")
 }
 
 func some(v string) bool { return v != "" }

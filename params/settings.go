@@ -5,7 +5,7 @@ const MaxSettings = 64 << 10
 
 // early lists the parameters that must be known before a file can be read, and
 // so cannot be in one.
-var early = [...]string{"virtio_mmio.device", "control", "mount", "empty", "verbose"}
+var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "empty", "verbose"}
 
 // Settings reads a settings file: the words of a command line on any number of
 // lines. A word that begins with # begins a comment, which ends with the line.

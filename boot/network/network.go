@@ -35,9 +35,7 @@ func irqRegister(used *uint32, event *uint16) int
 func irqWait(n int, seen uint16, foreground bool)
 
 func init() {
-	info := bootInfo()
-	params := unsafe.String((*byte)(unsafe.Pointer(uintptr(info.Params))), int(info.ParamsLen))
-	if err := start(params); err != nil {
+	if err := start(string(libos.BootParams())); err != nil {
 		println("tailor: network:", err.Error())
 	}
 }

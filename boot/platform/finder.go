@@ -129,6 +129,9 @@ func (f *Finder) wants(name string, typ uint32) *use {
 	switch {
 	case u == nil:
 		f.m.Note(name + " is of virtio type " + strconv.Itoa(int(typ)) + ", for which there is no driver")
+	case u.most == 0:
+		f.m.Note(name + " is a block device, and the image mounts no volumes")
+		return nil
 	case f.have[typ] >= u.most:
 		f.m.Note(name + " is not used: there already is one of virtio type " + strconv.Itoa(int(typ)))
 		return nil
@@ -151,7 +154,9 @@ func (f *Finder) use(name string, t transport.Transport, u *use) {
 		f.m.SetBell(f.queues, r.Bells[i])
 		f.queues++
 	}
-	copy(d.Name[:len(d.Name)-1], name)
+	if d.Type != abi.DeviceBlock { // which says what it is called itself
+		copy(d.Name[:len(d.Name)-1], name)
+	}
 	f.m.Add(d)
 	f.have[d.Type]++
 }

@@ -12,6 +12,14 @@ type use struct {
 	wants transport.Wants
 }
 
+// blockDevices is how many block devices are taken into use.
+var blockDevices = func() int {
+	if volumes {
+		return 12
+	}
+	return 0
+}()
+
 // The uses. The first console is standard input and output, a second one
 // standard error; each has one port, two queues (virtio 1.2 section 5.3.2).
 var uses = [...]use{
@@ -25,6 +33,15 @@ var uses = [...]use{
 		},
 	}},
 	{typ: abi.DeviceConsole, most: 2, wants: transport.Wants{Features: eventIdx, Queues: 2, MaxSize: 64}},
+	{typ: abi.DeviceBlock, most: blockDevices, wants: transport.Wants{
+		Features: blockFeatures, Queues: 1, MaxSize: 256,
+		Config: []transport.Field{
+			{Offset: abi.BlkConfigCapacity, Width: 2}, {Offset: abi.BlkConfigCapacity + 2, Width: 2},
+			{Offset: abi.BlkConfigCapacity + 4, Width: 2}, {Offset: abi.BlkConfigCapacity + 6, Width: 2},
+			{Offset: abi.BlkConfigSizeMax, Width: 2, Feature: abi.BlkFSizeMax}, {Offset: abi.BlkConfigSizeMax + 2, Width: 2, Feature: abi.BlkFSizeMax},
+			{Offset: abi.BlkConfigBlkSize, Width: 2, Feature: abi.BlkFBlkSize}, {Offset: abi.BlkConfigBlkSize + 2, Width: 2, Feature: abi.BlkFBlkSize},
+		},
+	}},
 	{typ: abi.DeviceRNG, most: 1, wants: transport.Wants{Features: eventIdx, Queues: 1, MaxSize: 8}},
 }
 
@@ -35,6 +52,11 @@ func useOf(typ uint32) *use {
 		}
 	}
 	return nil
+}
+
+// blockFeatures are those that package blkdev knows.
+func blockFeatures(offered uint64) uint64 {
+	return offered & (abi.FEventIdx | abi.BlkFSizeMax | abi.BlkFRO | abi.BlkFBlkSize | abi.BlkFFlush | abi.BlkFDiscard)
 }
 
 func eventIdx(offered uint64) uint64 { return offered & abi.FEventIdx }

@@ -21,6 +21,7 @@ type buildOptions struct {
 	tags    string
 	ldflags string
 	files   []string // SRC:DST
+	needs   []string // names of volumes
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
@@ -49,6 +50,7 @@ func buildVerb() *verb {
 		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
+	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout; repeatable", cli.ParseVolumeName))
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
@@ -116,7 +118,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, TraceCalls: o.trace != "",
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, TraceCalls: o.trace != "",
 		Format: o.format, Params: o.params,
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}

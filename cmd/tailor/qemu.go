@@ -11,10 +11,12 @@ import (
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/tap"
+	"github.com/tailor-os/tailor/internal/volfile"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -84,7 +86,7 @@ func (c *vmConfig) qemuTap(attach bool) (*qemu.Net, addresses, *tap.Device, erro
 
 // qemuMachine lays out the machine. path is the image's.
 func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addresses, control bool) qemu.Machine {
-	words := []string{c.params(wire{addrs: addrs}), c.Params}
+	words := []string{c.params(wire{addrs: addrs}), c.Params, strings.TrimSpace(guest.VolumeParams(c.Volumes))}
 	if control {
 		words = append(words, "control=com2")
 	}
@@ -129,6 +131,11 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		need = (need + 1<<20 - 1) >> 20 << 20
 		return 0, hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
+	drives, err := c.qemuDrives()
+	if err != nil {
+		return 0, err
+	}
+	defer closeDrives(drives)
 	signals, stop := forwardSignals()
 	defer stop()
 	card, addrs, dev, err := c.qemuNet(true)
@@ -139,6 +146,7 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		Path: path, Machine: c.qemuMachine(c.Path, machine, card, addrs, true),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
 	}
+	cfg.Machine.Drives = drives
 	if dev != nil {
 		defer dev.Close()
 		fd, err := unix.FcntlInt(uintptr(dev.FD()), unix.F_DUPFD_CLOEXEC, 0)
@@ -157,6 +165,35 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))))
 	}
 	return qemu.Run(ctx, cfg)
+}
+
+// qemuDrives are the block devices that are behind the guest's volumes.
+func (c *vmConfig) qemuDrives() (drives []qemu.Drive, err error) {
+	if len(c.Shares) > 0 {
+		return nil, hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
+	}
+	if err := guest.CheckVolumes(c.Image.Note, c.Volumes); err != nil {
+		return nil, err
+	}
+	for _, v := range c.Volumes {
+		d := qemu.Drive{Name: v.Name, ReadOnly: v.ReadOnly}
+		if f, ok := v.Disk.(*volfile.File); ok {
+			d.Path = f.Name()
+		} else if d.File, err = c.Secrets.Memfd(); err != nil {
+			closeDrives(drives)
+			return nil, err
+		}
+		drives = append(drives, d)
+	}
+	return drives, nil
+}
+
+func closeDrives(drives []qemu.Drive) {
+	for _, d := range drives {
+		if d.File != nil {
+			d.File.Close()
+		}
+	}
 }
 
 // describeQEMU returns the command that runs the image by hand.

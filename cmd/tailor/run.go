@@ -38,6 +38,8 @@ type runOptions struct {
 	machine  string   // of QEMU, "" if not given
 	stall    time.Duration
 
+	volumeOptions
+
 	addrs addresses // ip, gateways and dns by family
 }
 
@@ -54,7 +56,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
-	}, o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
+	}, mountFlags(&o.volumeOptions), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -184,6 +186,9 @@ func (a *app) checkUnix(o runOptions) error {
 		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
 			"a plain process (target unix) has the host's own network")
 	}
+	if err := o.volumeOptions.checkUnix(); err != nil {
+		return err
+	}
 	if len(o.params) > 0 {
 		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
 	}
@@ -241,6 +246,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	if err != nil {
 		return 0, err
 	}
+	o.configure(&cfg)
 	bctx, stop := untilInterrupt(ctx)
 	plan, result, err := a.planAndBuild(bctx, cfg, o.dryRun)
 	stop() // from here on signals are the program's
@@ -338,10 +344,17 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	case o.dryRun:
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
-	case o.target == targetQEMU:
-		return startQEMU(ctx, c, machine)
 	case o.target == build.Unix:
 		return 0, execute(path, args, o.env)
+	}
+	got, err := o.open()
+	if err != nil {
+		return 0, err
+	}
+	defer got.close()
+	c.Shares, c.Volumes, c.Secrets = got.shares, got.volumes, got.secrets
+	if o.target == targetQEMU {
+		return startQEMU(ctx, c, machine)
 	}
 	return startVM(ctx, c)
 }
@@ -367,7 +380,7 @@ func (o *runOptions) describe(path string, args []string) string {
 	for _, p := range o.publish {
 		s += ", port " + p.String()
 	}
-	return s
+	return s + o.volumeOptions.describe()
 }
 
 // execute replaces this process by the program: its signals, its terminal and

@@ -21,6 +21,7 @@ import (
 	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
+	"github.com/tailor-os/tailor/internal/volume"
 )
 
 // defaultMemory is the guest's memory in bytes without -m. The host gives only
@@ -41,7 +42,9 @@ type vmConfig struct {
 	Publish []cli.Publish
 	Addrs   addresses // given by the user
 	Shares  []guest.Share
-	Params  string // further boot parameters
+	Volumes []guest.Volume
+	Secrets *volume.Secrets // one of Volumes; nil for none
+	Params  string          // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
 }
@@ -78,7 +81,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	var stats guest.Stats
 	cfg := guest.Config{
 		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
-		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Verbose: c.Verbose,
+		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Volumes: c.Volumes, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
 	}

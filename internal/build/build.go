@@ -60,6 +60,11 @@ type Config struct {
 	// Params is the command line of a disk, which no hypervisor gives one.
 	Params string
 
+	// Volumes makes an image that mounts the volumes that it is started with; Needs
+	// are the names of those without which it is not to start.
+	Volumes bool
+	Needs   []string
+
 	// Files are the files and folders that go into the image.
 	Files []archive.Mapping
 
@@ -71,6 +76,9 @@ type Config struct {
 	// Trace, if not nil, is told of each command or action before it is done.
 	Trace func(line string)
 }
+
+// volumes reports whether the image is to see any.
+func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 }
 
 // A Result is what was built. Its JSON form is documented in docs/cli.md and
 // only ever grows.

@@ -247,5 +247,8 @@ func (p *Plan) note() image.Note {
 	for _, d := range p.Devices {
 		n.Devices = append(n.Devices, image.Device{Type: d})
 	}
+	for _, name := range p.cfg.Needs {
+		n.Devices = append(n.Devices, image.Device{Type: "block", Name: name})
+	}
 	return n
 }

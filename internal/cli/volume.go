@@ -65,6 +65,9 @@ func ParseVolume(s string) (v Volume, err error) {
 	return v, nil
 }
 
+// ParseVolumeName reads the name of a volume.
+func ParseVolumeName(s string) (string, error) { return s, volumeName(s) }
+
 // volumeName checks what a device is called.
 func volumeName(name string) error {
 	bad := strings.ContainsFunc(name, func(r rune) bool {

@@ -32,7 +32,7 @@ func WriteBootInfo(m *Memory, cfg *Config, devices []abi.Device, memEnd, imageEn
 	table := uint64(abi.BootAddr) + uint64(unsafe.Sizeof(abi.BootInfo{}))
 	table = (table + 63) &^ 63
 	params := table + uint64(len(devices))*uint64(unsafe.Sizeof(abi.Device{}))
-	words := cfg.Params + shareParams(cfg.Shares)
+	words := cfg.Params + shareParams(cfg.Shares) + VolumeParams(cfg.Volumes)
 	if params+uint64(len(words)) > abi.BootEnd {
 		return fmt.Errorf("boot parameters of %d bytes do not fit (at most %d)", len(words), abi.BootEnd-params)
 	}

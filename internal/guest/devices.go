@@ -20,11 +20,15 @@ func Layout(cfg *Config) ([]abi.Device, error) {
 	for i := range cfg.Shares {
 		specs = append(specs, devices.FSSpec(shareTag(i)))
 	}
+	for _, v := range cfg.Volumes {
+		specs = append(specs, devices.BlkSpec(v.Name, v.Disk))
+	}
 	return devices.Layout(abi.RingAddr, abi.RingEnd, specs...)
 }
 
 // Attach puts the back ends behind the devices of the table.
 func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.Server) error {
+	volumes := cfg.Volumes
 	for i := range table {
 		var err error
 		switch d := &table[i]; d.Type {
@@ -39,6 +43,9 @@ func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.
 		case abi.DeviceFS:
 			err = bus.AddFS(d, shares[0])
 			shares = shares[1:]
+		case abi.DeviceBlock:
+			err = bus.AddBlk(d, volumes[0].Disk)
+			volumes = volumes[1:]
 		}
 		if err != nil {
 			return err
@@ -97,6 +104,21 @@ func shareParams(list []Share) string {
 			kind = "ro"
 		}
 		fmt.Fprintf(&b, " mount=%s:%s:%s", shareTag(i), EscapeParam(s.Path), kind)
+	}
+	return b.String()
+}
+
+// VolumeParams tells the guest where to mount volumes: volume=NAME:PATH:KIND.
+func VolumeParams(list []Volume) string {
+	var b strings.Builder
+	for _, v := range list {
+		kind := "rw"
+		if v.ReadOnly {
+			kind = "ro"
+		}
+		if v.Path != "" {
+			fmt.Fprintf(&b, " volume=%s:%s:%s", v.Name, EscapeParam(v.Path), kind)
+		}
 	}
 	return b.String()
 }

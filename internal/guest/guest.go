@@ -8,6 +8,7 @@ package guest
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/devices"
+	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/virtq"
@@ -38,6 +40,10 @@ type Config struct {
 	// Shares are the host folders that the guest sees, and there are no others.
 	// The image must have the "fs" device in its note.
 	Shares []Share
+
+	// Volumes are the block devices of the guest. The image must have the "block"
+	// device in its note.
+	Volumes []Volume
 
 	// Signals are handed to the guest, if it catches them; a second one ends
 	// it at once, as does the first if it does not. It may be nil.
@@ -69,6 +75,14 @@ type Share struct {
 	Overlay bool
 }
 
+// A Volume is a block device, and where the guest mounts what is on it.
+type Volume struct {
+	Name     string // of the device, at most 20 bytes
+	Disk     devices.Disk
+	Path     string // in the guest, absolute; "" if it is not mounted
+	ReadOnly bool
+}
+
 // Stats is what Run has seen.
 type Stats struct {
 	Exits       uint64        // VM exits, or wake-ups of the monitor by a process
@@ -97,7 +111,7 @@ func (cfg *Config) Finish(ctl *abi.Control) {
 // would not look at.
 func Check(cfg *Config) error {
 	n := cfg.Image.Note
-	return cmp.Or(image.CheckTarget(n, "hvt", "spt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs"), checkShares(cfg))
+	return cmp.Or(image.CheckTarget(n, "hvt", "spt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs", "block"), checkShares(cfg), CheckVolumes(n, cfg.Volumes))
 }
 
 // checkShares refuses shares that the image would not look at.
@@ -105,6 +119,35 @@ func checkShares(cfg *Config) error {
 	sees := slices.ContainsFunc(cfg.Image.Note.Devices, func(d image.Device) bool { return d.Type == "fs" })
 	if len(cfg.Shares) > 0 && !sees {
 		return errors.New("the image was not built to see folders of the host")
+	}
+	return nil
+}
+
+// CheckVolumes refuses volumes that the image would not look at, and to start it
+// without those that it needs.
+func CheckVolumes(n image.Note, list []Volume) error {
+	sees := false
+	for _, d := range n.Devices {
+		if d.Type != "block" {
+			continue
+		}
+		sees = true
+		if d.Name != "" && !slices.ContainsFunc(list, func(v Volume) bool { return v.Name == d.Name }) {
+			return hint.Errorf("give it: --volume "+d.Name+"=FILE:/PATH", "the image needs a volume %q", d.Name)
+		}
+	}
+	if len(list) > 0 && !sees {
+		return hint.Errorf("build it with --needs NAME, or run the package", "the image was not built to see volumes")
+	}
+	for i, v := range list {
+		for _, w := range list[:i] {
+			if v.Name == w.Name {
+				return fmt.Errorf("two volumes have the name %q", v.Name)
+			}
+			if v.Path != "" && v.Path == w.Path {
+				return fmt.Errorf("two volumes are to be at %s", v.Path)
+			}
+		}
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ var docs = []doc{
 	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},
 	{name: "virtio_mmio.device", meaning: "where a virtio-mmio device is: as Linux reads it, appended by QEMU microvm and Firecracker", example: "4K@0xd0001000:5", own: true},
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
+	{name: "volume", meaning: "a volume to mount: name of its block device, path as %XX, ro or rw", example: "data:/data:rw", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
 	{name: "empty", meaning: "a folder of a share that is to look empty, path as %XX", example: "/usr/local/go/bin", own: true},
 	{name: "cwd", meaning: "the working directory, path as %XX", example: "/src/pkg", own: true},

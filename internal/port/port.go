@@ -75,6 +75,8 @@ type Config struct {
 	// Shares links what mounts the host's folders that the starter offers, into
 	// a program that imports os.
 	Shares bool
+	// Volumes links what mounts volumes.
+	Volumes bool
 	// Trace links the tracer of system calls.
 	Trace bool
 	// Files links what mounts the files that the image carries.
@@ -145,7 +147,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -253,6 +255,13 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		}
 		roots = append(roots, root)
 	}
+	if cfg.Volumes {
+		root, err := d.link("boot/volumes", "syscall")
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
 	if cfg.Files {
 		// What makes system calls sees them, and so does what comes after it.
 		root, err := d.link("boot/files", "syscall")
@@ -274,6 +283,11 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	if cfg.Complete {
 		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Volumes && cfg.Virtio {
+		if err := d.enable("boot/platform/volumes.go", Prefix+"boot/platform/volumes.go", "volumes"); err != nil {
 			return nil, err
 		}
 	}

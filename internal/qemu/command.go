@@ -3,6 +3,7 @@ package qemu
 import (
 	"fmt"
 	"net/netip"
+	"os"
 	"strconv"
 	"strings"
 )
@@ -25,6 +26,14 @@ type Net struct {
 	Forwards []Forward
 }
 
+// A Drive is a block device.
+type Drive struct {
+	Name     string   // its serial number, at most 20 bytes
+	Path     string   // of the file behind it
+	File     *os.File // instead of Path: QEMU is started with it
+	ReadOnly bool
+}
+
 // A Machine is what a guest runs on.
 type Machine struct {
 	Type    string // one of Machines
@@ -33,6 +42,7 @@ type Machine struct {
 	CmdLine string // as package params writes it
 	Memory  uint64 // bytes, rounded up to MiB
 	Net     *Net   // nil for none
+	Drives  []Drive
 }
 
 // ends are where the character devices of a guest and its tap lead, as QEMU
@@ -81,7 +91,20 @@ func (m *Machine) args(e ends) []string {
 	if m.Net != nil {
 		a = append(a, "-netdev", m.Net.backend(e.tap), "-device", m.card())
 	}
+	for i := range m.Drives {
+		a = append(a, m.drive(i)...)
+	}
 	return a
+}
+
+// drive is a block device. Its file is tailor's to lock.
+func (m *Machine) drive(i int) []string {
+	d, id := &m.Drives[i], "drive"+strconv.Itoa(i)
+	backend := "if=none,format=raw,discard=unmap,file.locking=off,id=" + id + ",file=" + strings.ReplaceAll(d.Path, ",", ",,")
+	if d.ReadOnly {
+		backend += ",readonly=on"
+	}
+	return []string{"-drive", backend, "-device", m.virtio("virtio-blk", "drive="+id, "serial="+d.Name)}
 }
 
 // options are those of -machine. A microvm without ACPI says on the command line

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -148,7 +149,14 @@ func (g *guest) start() error {
 	if g.cfg.Tap != nil {
 		e.tap = fmt.Sprintf("fd=%d", files.add(g.cfg.Tap))
 	}
-	g.cmd = exec.Command(g.cfg.Path, g.cfg.Machine.args(e)...)
+	m := g.cfg.Machine
+	m.Drives = slices.Clone(m.Drives)
+	for i := range m.Drives {
+		if f := m.Drives[i].File; f != nil {
+			m.Drives[i].Path = files.path(f)
+		}
+	}
+	g.cmd = exec.Command(g.cfg.Path, m.args(e)...)
 	g.cmd.ExtraFiles = files.list
 	g.cmd.Stdout, g.cmd.Stderr = &g.last, &g.last
 	// A terminal's signals are for tailor to pass on.

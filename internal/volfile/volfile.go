@@ -167,6 +167,16 @@ func (v *File) ReadAt(p []byte, off int64) error {
 	return nil
 }
 
+// ReadNow is ReadAt if the host's page cache has all of it; false if it has not,
+// or cannot be asked (Linux 4.6).
+func (v *File) ReadNow(p []byte, off int64) bool {
+	if len(p) == 0 || block.Check(v, off, int64(len(p))) != nil {
+		return false
+	}
+	n, err := unix.Preadv2(int(v.f.Fd()), [][]byte{p}, off, unix.RWF_NOWAIT)
+	return err == nil && n == len(p)
+}
+
 // WriteAt implements block.Device.
 func (v *File) WriteAt(p []byte, off int64) error {
 	if err := v.change(off, int64(len(p))); err != nil {

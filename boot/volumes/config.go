@@ -1,0 +1,128 @@
+//go:build tailoros
+
+package volumes
+
+import (
+	"errors"
+	"strconv"
+	_ "unsafe" // for go:linkname
+
+	"github.com/tailor-os/tailor/boot/event"
+	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/libos/tarmount"
+	"github.com/tailor-os/tailor/params"
+)
+
+//go:linkname exit runtime.tailor_exit
+func exit(code int)
+
+//go:linkname runtimeArgs runtime.tailor_args
+func runtimeArgs() []string
+
+//go:linkname runtimeEnvs runtime.tailor_envs
+func runtimeEnvs() []string
+
+//go:linkname setArgs runtime.tailor_setArgs
+func setArgs(args []string)
+
+//go:linkname setEnvs runtime.tailor_setEnvs
+func setEnvs(envs []string)
+
+// settings takes over the settings file of a file system, if it has one. What was
+// given at boot counts more.
+func settings(fs libos.FileSystem) error {
+	text, ok, err := readFile(fs.Root(), settingsFile, params.MaxSettings)
+	if !ok || err != nil {
+		return err
+	}
+	base, err := params.Settings(string(text))
+	if err != nil {
+		return err
+	}
+	if err := params.Check(base.System); err != nil {
+		return err
+	}
+	given, err := params.Split(string(libos.BootParams()))
+	if err != nil {
+		return err
+	}
+	args := runtimeArgs()
+	given.Env, given.Args = runtimeEnvs(), args[1:]
+	all := given.Over(base)
+	setArgs(append(args[:1:1], all.Args...))
+	setEnvs(all.Env)
+	libos.Boot(libos.Params(params.Line{System: all.System}.String()))
+	return nil
+}
+
+// readFile returns the contents of a file of a directory, at most a number of
+// bytes. ok is false if there is none.
+func readFile(dir libos.Directory, name string, most int) (data []byte, ok bool, err error) {
+	n, errno := dir.Lookup(name)
+	if errno == libos.ENOENT {
+		return nil, false, nil
+	}
+	var f libos.File
+	if errno == 0 {
+		f, errno = n.Open(0)
+	}
+	file, isFile := f.(libos.SeekFile)
+	if errno == 0 && !isFile {
+		errno = libos.EINVAL
+	}
+	if errno != 0 {
+		return nil, false, failed(errno)
+	}
+	defer f.Close()
+	data = make([]byte, 0, 4096)
+	for {
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, errno := file.ReadAt(data[len(data):cap(data)], int64(len(data)))
+		if errno != 0 {
+			return nil, false, failed(errno)
+		}
+		if n == 0 {
+			return data, true, nil
+		}
+		if data = data[:len(data)+n]; len(data) > most {
+			return nil, false, errors.New("it is too large")
+		}
+	}
+}
+
+// failed is the error of a call of the library OS.
+func failed(errno libos.Errno) error { return errors.New("error " + strconv.Itoa(int(errno))) }
+
+// secrets shows the files of the device of that name.
+func secrets(devs *devices) error {
+	found := false
+	for _, n := range devs.names {
+		found = found || n == secretsName
+	}
+	if !found {
+		return nil
+	}
+	d, err := devs.find(secretsName, true)
+	if err != nil {
+		return err
+	}
+	fs, err := tarmount.Open(d, event.Fixed)
+	if err != nil {
+		return err
+	}
+	dir, errno := fs.Root().Lookup(secretsDir)
+	if errno != 0 {
+		return nil // keys of volumes alone
+	}
+	libos.UseFiles()
+	errno = libos.MakeDirectories(secretsPath)
+	if errno == 0 {
+		errno = libos.MountNode(secretsPath, fs, dir)
+	}
+	if errno != 0 {
+		return failed(errno)
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+//go:build tailoros
+
+package volumes
+
+import (
+	"errors"
+
+	"github.com/tailor-os/tailor/block"
+	"github.com/tailor-os/tailor/boot/event"
+	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/libos/tarmount"
+)
+
+// mount opens the file system on a device, whichever it is.
+func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
+	head := make([]byte, 4096)
+	if err := d.ReadAt(head[:min(int64(len(head)), d.Size())], 0); err != nil {
+		return nil, err
+	}
+	switch {
+	case head[1024+56] == 0x53 && head[1024+57] == 0xef: // the superblock's magic
+		return nil, errors.New("no ext4 yet")
+	case string(head[257:262]) == "ustar" || isOldTar(head):
+		if !readOnly {
+			return nil, errors.New("a tar can only be read: ask for it with KIND ro")
+		}
+		return tarmount.Open(d, event.Fixed)
+	case string(head[:4]) == "LUKS":
+		return nil, errors.New("it is encrypted, which this image cannot read")
+	}
+	return nil, errors.New("it holds no file system that is known here (ext4 or tar)")
+}
+
+// isOldTar reports whether the first block is a header of the tar of Unix V7:
+// its checksum, in octal, is the sum of its bytes with the checksum as spaces.
+func isOldTar(b []byte) bool {
+	sum, want := 0, 0
+	for i, c := range b[:512] {
+		switch {
+		case i < 148 || i >= 156:
+			sum += int(c)
+		default:
+			sum += ' '
+			if c >= '0' && c <= '7' {
+				want = want*8 + int(c-'0')
+			}
+		}
+	}
+	return b[0] != 0 && sum == want
+}

@@ -1,0 +1,150 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/guest"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/hostfs"
+	"github.com/tailor-os/tailor/internal/volfile"
+	"github.com/tailor-os/tailor/internal/volume"
+)
+
+// volumeOptions are the flags of run for what a guest keeps or is told beside its
+// image.
+type volumeOptions struct {
+	volumes []cli.Volume
+	secrets []cli.Secret
+}
+
+func mountFlags(o *volumeOptions) []cli.Flag {
+	return []cli.Flag{
+		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
+		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
+	}
+}
+
+// any reports whether the guest is to see volumes.
+func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets) > 0 }
+
+// configure makes build.Config see to it that the image can mount them.
+func (o *volumeOptions) configure(cfg *build.Config) {
+	for _, v := range o.volumes {
+		if isFolder(v.Source) {
+			cfg.Shares = true
+		} else {
+			cfg.Volumes = true
+		}
+	}
+	cfg.Volumes = cfg.Volumes || len(o.secrets) > 0
+}
+
+// checkUnix refuses what a plain process cannot have.
+func (o *volumeOptions) checkUnix() error {
+	if !o.any() {
+		return nil
+	}
+	return hint.Errorf("use -t hvt or -t spt, or give the program the paths of the host's files",
+		"--volume and --secret: a plain process (target unix) has the host's own files")
+}
+
+// A opened is what a guest has of the host's volumes. Its close ends that.
+type opened struct {
+	volumes []guest.Volume
+	shares  []guest.Share
+	secrets *volume.Secrets // nil for none
+	close   func()
+}
+
+// open opens, and locks, what the flags name.
+func (o *volumeOptions) open() (_ *opened, err error) {
+	got := &opened{}
+	var files []*volfile.File
+	got.close = func() {
+		for _, f := range files {
+			f.Close()
+		}
+		if got.secrets != nil {
+			got.secrets.Wipe()
+		}
+	}
+	defer func() {
+		if err != nil {
+			got.close()
+		}
+	}()
+	for _, v := range o.volumes {
+		if isFolder(v.Source) {
+			share, err := folder(v)
+			if err != nil {
+				return nil, err
+			}
+			got.shares = append(got.shares, share)
+			continue
+		}
+		f, err := volfile.Open(v.Source, v.ReadOnly)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
+	}
+	return got, o.openSecrets(got)
+}
+
+// secretsVolume is the name of the device that carries secrets.
+const secretsVolume = "secrets"
+
+func (o *volumeOptions) openSecrets(got *opened) error {
+	if len(o.secrets) == 0 {
+		return nil
+	}
+	files := map[string]string{}
+	for _, s := range o.secrets {
+		if files[s.Name] != "" {
+			return errors.New("--secret: two have the name " + s.Name)
+		}
+		files[s.Name] = s.File
+	}
+	var err error
+	if got.secrets, err = volume.NewSecrets(files, nil); err != nil {
+		return err
+	}
+	got.volumes = append(got.volumes, guest.Volume{Name: secretsVolume, Disk: got.secrets, ReadOnly: true})
+	return nil
+}
+
+// folder is a folder of the host as the guest sees it.
+func folder(v cli.Volume) (guest.Share, error) {
+	dir, err := filepath.Abs(v.Source)
+	if err != nil {
+		return guest.Share{}, err
+	}
+	mode := hostfs.ReadWrite
+	if v.ReadOnly {
+		mode = hostfs.ReadOnly
+	}
+	return guest.Share{Share: hostfs.Share{Dir: dir, Mode: mode}, Path: v.Path}, nil
+}
+
+func isFolder(path string) bool {
+	st, err := os.Stat(path)
+	return err == nil && st.IsDir()
+}
+
+// describe says what the guest would see.
+func (o *volumeOptions) describe() string {
+	var b strings.Builder
+	for _, v := range o.volumes {
+		b.WriteString(", volume " + v.String())
+	}
+	for _, s := range o.secrets {
+		b.WriteString(", secret " + s.Name)
+	}
+	return b.String()
+}
