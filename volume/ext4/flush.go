@@ -1,0 +1,239 @@
+package ext4
+
+import "slices"
+
+// flush writes the dirty pages of a file and stores its fields. Blocks are found
+// for those that have none; a block becomes part of the file only when its
+// contents are on the device. FS.mu is held, but let go of meanwhile.
+func (in *Inode) flush() error {
+	fs := in.fs
+	for in.flushes {
+		fs.cond.Wait()
+	}
+	if in.dirty == 0 && !in.unsaved || in.dead {
+		return nil
+	}
+	if err := fs.writable(); err != nil {
+		return err
+	}
+	in.flushes = true
+	size := in.size
+	err := in.flushPages()
+	if err == nil && (in.unsaved || in.stored < min(size, in.size)) {
+		err = in.saveFields(size)
+	}
+	in.flushes = false
+	fs.cond.Broadcast()
+	return err
+}
+
+// saveFields stores the fields of a file, of which all is written that was dirty
+// when it had a size.
+func (in *Inode) saveFields(size int64) error {
+	fs := in.fs
+	if err := fs.begin(); err != nil {
+		return err
+	}
+	in.touch()
+	in.stored = max(in.stored, min(size, in.size))
+	return fs.end(in.store())
+}
+
+// flushPages writes the pages that are dirty now.
+func (in *Inode) flushPages() error {
+	list := make([]uint32, 0, in.dirty)
+	for l, p := range in.pages {
+		if p.dirty {
+			list = append(list, l)
+		}
+	}
+	slices.Sort(list)
+	for len(list) > 0 {
+		n, err := in.flushSome(list)
+		if err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
+}
+
+// flushSome writes pages from the beginning of a list that go to blocks in a row,
+// and returns how many.
+func (in *Inode) flushSome(list []uint32) (int, error) {
+	fs := in.fs
+	l := list[0]
+	limit := min(len(list), fs.bounceSize>>fs.shift)
+	n := 1
+	for n < limit && list[n] == l+uint32(n) {
+		n++
+	}
+	e, err := in.lookup(l)
+	if err != nil {
+		return 0, err
+	}
+	n = min(n, int(e.n-(l-e.logical)))
+	if e.start != 0 {
+		blk := e.start + uint64(l-e.logical)
+		return n, in.writeRun(list[:n], extent{l, uint32(n), blk, e.unwritten}, false)
+	}
+	r, err := fs.find(in.goalFor(l), n)
+	if err != nil {
+		return 0, err
+	}
+	fs.hold(r)
+	err = in.writeRun(list[:r.n], extent{l, uint32(r.n), r.start, false}, true)
+	fs.release(r)
+	return r.n, err
+}
+
+// goalFor returns where block l of a file would best be: behind the block before.
+func (in *Inode) goalFor(l uint32) uint64 {
+	if l > 0 {
+		if e, err := in.lookup(l - 1); err == nil && e.start != 0 {
+			return e.start + uint64(l-e.logical)
+		}
+	}
+	return in.goal()
+}
+
+// writeRun writes pages to the blocks of e, and then makes e part of the file if
+// it is not yet. The pages are dirty again if that fails.
+func (in *Inode) writeRun(list []uint32, e extent, fresh bool) error {
+	fs := in.fs
+	b := fs.takeBounce()
+	pages := make([]*page, len(list))
+	for i, l := range list {
+		p := in.pages[l]
+		copy(b[i<<fs.shift:], p.data)
+		fs.clean(p)
+		p.writing = true
+		pages[i] = p
+	}
+	end := min(in.size, int64(e.end())<<fs.shift)
+	in.io++
+	fs.mu.Unlock()
+	err := fs.dev.WriteAt(b[:len(list)<<fs.shift], int64(e.start)<<fs.shift)
+	fs.mu.Lock()
+	in.io--
+	fs.giveBounce(b)
+	if err == nil && (fresh || e.unwritten || end > in.stored) {
+		err = in.attach(e, fresh, end)
+	}
+	for _, p := range pages {
+		p.writing = false
+		if err != nil {
+			fs.soil(p)
+		} else if fresh && p.delayed {
+			p.delayed = false
+			fs.delayed--
+		}
+	}
+	fs.cond.Broadcast()
+	return err
+}
+
+// attach makes blocks that were written part of the file, which has contents up to
+// end now.
+func (in *Inode) attach(e extent, fresh bool, end int64) error {
+	fs := in.fs
+	if err := fs.begin(); err != nil {
+		return err
+	}
+	in.touch()
+	var err error
+	switch {
+	case fresh:
+		r := run{e.start, int(e.n)}
+		in.sectors += uint64(e.n) * uint64(fs.bs/512)
+		if err = fs.use(r); err == nil {
+			err = in.insert(e)
+		}
+	case e.unwritten:
+		err = in.wrote(e.logical, e.n)
+	}
+	if err == nil {
+		in.stored = max(in.stored, min(end, in.size))
+		err = in.store()
+	}
+	return fs.end(err)
+}
+
+// quiet waits until no block of a file is being read or written, so that they can
+// be freed. The file must not be flushed meanwhile, which the caller sees to by
+// not letting go of FS.mu.
+func (in *Inode) quiet() {
+	for in.io > 0 || in.flushes {
+		in.fs.cond.Wait()
+	}
+}
+
+// Sync makes the contents and the attributes of a file durable, and with them the
+// names that lead to it as far as they were made before.
+func (in *Inode) Sync() error {
+	fs := in.fs
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.ro != "" {
+		return nil
+	}
+	if fs.failed != nil {
+		return EIO
+	}
+	if in.dead {
+		return nil
+	}
+	if err := in.flush(); err != nil {
+		return err
+	}
+	return fs.durable(in.tid)
+}
+
+// durable waits until transaction tid is durable, or, if it is, until what was
+// written to the device is.
+func (fs *FS) durable(tid uint32) error {
+	if int32(fs.journal.committed-tid) < 0 && (tid != fs.running.tid || !fs.running.empty()) {
+		return fs.commitTo(tid)
+	}
+	if fs.failed != nil {
+		return EIO
+	}
+	fs.mu.Unlock()
+	err := fs.dev.Flush()
+	fs.mu.Lock()
+	return err
+}
+
+// Sync makes everything durable.
+func (fs *FS) Sync() error {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.ro != "" {
+		return nil
+	}
+	return fs.sync()
+}
+
+func (fs *FS) sync() error {
+	if fs.failed != nil {
+		return EIO
+	}
+	var first error
+	list := fs.unsynced
+	fs.unsynced = nil
+	for _, in := range list {
+		in.noted = false
+	}
+	for _, in := range list {
+		if err := in.flush(); err != nil && first == nil {
+			first = err
+		}
+		if !in.dead && (in.dirty > 0 || in.unsaved) {
+			fs.note(in)
+		}
+	}
+	if first != nil {
+		return first
+	}
+	return fs.durable(fs.running.tid)
+}
