@@ -429,6 +429,7 @@ func TestModel(t *testing.T) {
 					}
 					w.compareAll()
 					closeFS(t, w.fs)
+					check(t, d)
 					fsck(t, d.Bytes())
 					w.fs = open(t, d, ext4.Options{ReadOnly: true})
 					w.compareAll()

@@ -87,6 +87,8 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 		g.descSize = int(u16(sb, sbDescSize))
 	}
 	switch {
+	case u32(sb, sbLogCluster) != log:
+		return damage(whereSuper, "clusters of several blocks are not supported")
 	case g.blocks > MaxSize>>g.shift || g.blocks > uint64(size)>>g.shift:
 		return damage(whereSuper, "says "+strconv.FormatUint(g.blocks, 10)+" blocks of "+strconv.Itoa(g.bs)+
 			" bytes, more than the device has: was it cut short?")
@@ -94,8 +96,6 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 		return damage(whereSuper, "first block "+hex(g.first)+" is not what it must be")
 	case g.perGroup == 0 || g.perGroup > uint32(8*g.bs) || g.perGroup%8 != 0:
 		return damage(whereSuper, "blocks of a group: "+hex(g.perGroup))
-	case u32(sb, sbLogCluster) != log:
-		return damage(whereSuper, "clusters of several blocks are not supported")
 	case g.inodeSize < oldInodeSize || g.inodeSize > g.bs || bits.OnesCount(uint(g.inodeSize)) != 1:
 		return damage(whereSuper, "bytes of an inode: "+strconv.Itoa(g.inodeSize))
 	case g.inodesPer == 0 || g.inodesPer > uint32(8*g.bs) || g.inodesPer%uint32(g.bs/g.inodeSize) != 0:
