@@ -20,7 +20,7 @@ type rule struct {
 	why        string
 }
 
-var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "params", "virtio/..."}
+var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "machine/...", "netstack/...", "params", "virtio/...", "volume/..."}
 
 var rules = []rule{
 	{packages: guest, only: guest,

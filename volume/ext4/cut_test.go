@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/exec"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/xtest"
 	"github.com/tailor-os/tailor/volume/cuttest"
 	"github.com/tailor-os/tailor/volume/ext4"
 )
@@ -391,4 +395,109 @@ func TestPowerCutTwo(t *testing.T) {
 		})
 	}
 	t.Logf("%d states", total)
+}
+
+// TestPowerCutMounting cuts the power while a volume is mounted after a power cut.
+func TestPowerCutMounting(t *testing.T) {
+	w := newWorker(t, 4<<20, 11, ext4.Options{CacheBytes: ext4.MinCache})
+	for range 100 {
+		w.step()
+	}
+	total, n := 0, 0
+	cuttest.Cuts(w.d, 11, 0, func(first *cuttest.State) {
+		if n++; n%9 != 0 {
+			return
+		}
+		d := cuttest.From(bytes.Clone(first.Bytes()))
+		d.Record()
+		fs, err := ext4.Open(d, ext4.Options{CacheBytes: ext4.MinCache})
+		if err != nil {
+			t.Fatal(err)
+		}
+		closeFS(t, fs)
+		total += cuttest.Cuts(d, 12, 1, func(s *cuttest.State) {
+			s.At, s.How = first.At, fmt.Sprint(first.How, ", then at event ", s.At, " of mounting, ", s.How)
+			if err := w.verify(s); err != nil {
+				t.Fatalf("cut at event %d, %s: %v", s.At, s.How, err)
+			}
+		})
+	})
+	t.Logf("%d states", total)
+}
+
+// TestPowerCutFragments cuts the power while files of thousands of pieces become
+// shorter or are removed, which takes several transactions.
+func TestPowerCutFragments(t *testing.T) {
+	w := newWorker(t, 16<<20, 13, ext4.Options{CacheBytes: 1 << 20})
+	root, _ := w.fs.Root()
+	dir, err := root.Lookup(w.dir)
+	w.must(err)
+	for _, name := range []string{"cut", "removed"} {
+		in, err := dir.Create(name, ext4.Attr{Mode: ext4.ModeReg | 0o600}, "")
+		w.must(err)
+		for i := range int64(3500) {
+			if _, err := in.WriteAt([]byte{7}, 2048*i); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.must(w.fs.Sync())
+	w.fs.SmallTransactions()
+	w.d.Record()
+	in, err := dir.Lookup("cut")
+	w.must(err)
+	w.must(in.Truncate(5000))
+	w.must(dir.Unlink("removed", false))
+	w.must(w.fs.Sync())
+	_, log := w.d.Log()
+	n := cuttest.Cuts(w.d, 13, 1, func(s *cuttest.State) {
+		if err := w.verify(s); err != nil {
+			t.Fatalf("cut at event %d, %s: %v", s.At, s.How, err)
+		}
+	})
+	t.Logf("%d states of %d events", n, len(log))
+}
+
+// A block that looks as if it were the journal's own is replayed as it was.
+func TestReplayEscaped(t *testing.T) {
+	d := newDisk(t, 4<<20)
+	fs := open(t, d, ext4.Options{})
+	root, _ := fs.Root()
+	target := "\xC0\x3B\x39\x98" + strings.Repeat("x", 200)
+	if _, err := root.Create("link", ext4.Attr{Mode: ext4.ModeLink | 0o777}, target); err != nil {
+		t.Fatal(err)
+	}
+	if err := fs.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	for _, ro := range []bool{true, false} { // and without a close before
+		fs = open(t, cuttest.From(bytes.Clone(d.Bytes())), ext4.Options{ReadOnly: ro})
+		root, _ = fs.Root()
+		in, err := root.Lookup("link")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := in.Readlink(); got != target || err != nil {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	debugfs(t, d.Bytes(), "logdump")
+	// Linux's own tools replay it, too.
+	name := image(t, d.Bytes())
+	if out, err := exec.Command(xtest.NeedCommand(t, "e2fsck", "e2fsprogs"), "-fy", name).CombinedOutput(); err != nil && err.(*exec.ExitError).ExitCode() > 1 {
+		t.Fatalf("e2fsck: %v: %s", err, out)
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs = open(t, cuttest.From(data), ext4.Options{})
+	root, _ = fs.Root()
+	in, err := root.Lookup("link")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := in.Readlink(); got != target || err != nil {
+		t.Errorf("after e2fsck: %q, %v", got, err)
+	}
 }

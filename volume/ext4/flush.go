@@ -224,6 +224,7 @@ func (fs *FS) sync() error {
 		return EIO
 	}
 	var first error
+	fs.told = false
 	// Others may be doing the same, so all stay listed until they are written.
 	for _, in := range slices.Clone(fs.unsynced) {
 		if err := in.flush(); err != nil && first == nil {
