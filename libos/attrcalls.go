@@ -323,7 +323,8 @@ func sysUtime(a args) (uintptr, Errno) {
 	return 0, p.setTimes(t)
 }
 
-// A Syncer is a file whose contents may not be on stable storage yet.
+// A Syncer is a file, a directory, or a file system, which may not be on stable
+// storage yet.
 type Syncer interface{ Sync() Errno }
 
 func sysFsync(a args) (uintptr, Errno) {
@@ -338,8 +339,21 @@ func sysFsync(a args) (uintptr, Errno) {
 	if s, ok := d.file.(Syncer); ok {
 		return 0, s.Sync()
 	}
+	if s, ok := d.at.node.(Syncer); ok { // a directory
+		return 0, s.Sync()
+	}
 	if d.at.node == nil {
 		return 0, EINVAL
+	}
+	return 0, 0
+}
+
+// sysSync makes all file systems durable; it cannot fail (sync(2)).
+func sysSync(args) (uintptr, Errno) {
+	for _, m := range files.list() {
+		if s, ok := m.fs.(Syncer); ok {
+			s.Sync()
+		}
 	}
 	return 0, 0
 }

@@ -70,6 +70,10 @@ var Hooks = HookSet{
 	Unsupported:  func(uintptr) {},
 }
 
+// AfterFunc calls f after ns nanoseconds, as [HookSet] says of it, unless stop is
+// called before.
+func AfterFunc(ns int64, f func()) (stop func()) { return afterFunc(ns, f) }
+
 // afterFunc is Hooks.AfterFunc, or what stands in for it.
 func afterFunc(ns int64, f func()) (stop func()) {
 	if Hooks.AfterFunc != nil {

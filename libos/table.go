@@ -61,7 +61,7 @@ var baseCalls = []listed{
 	{nr_fcntl, 0, sysFcntl},
 	{nr_fsync, 0, sysFsync},
 	{nr_fdatasync, 0, sysFsync},
-	{nr_sync, 0, nothing},
+	{nr_sync, 0, sysSync},
 
 	// Copying, which Go does itself when it is refused.
 	{nr_sendfile, ptr2, notSupported},

@@ -208,6 +208,13 @@ func parentPath(path string) string {
 	return "/"
 }
 
+// list returns the mounts.
+func (v *vfs) list() []*mount {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.mounts[:len(v.mounts):len(v.mounts)]
+}
+
 // root returns the root directory.
 func (v *vfs) root() place {
 	v.mu.RLock()

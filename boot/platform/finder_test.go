@@ -104,7 +104,7 @@ func TestFind(t *testing.T) {
 	}
 	if want := []string{
 		"virtio-mmio device at 0xfeb00600 is not used: there already is one of virtio type 3",
-		"virtio-mmio device at 0xfeb00800 is of virtio type 2, for which there is no driver",
+		"virtio-mmio device at 0xfeb00800 is a block device, and the image mounts no volumes",
 		"PCI device 00:03.0 is not used: there already is one of virtio type 1",
 	}; !slices.Equal(r.not, want) {
 		t.Errorf("noted %q, want %q", r.not, want)

@@ -18,6 +18,9 @@ type Disk struct {
 	record bool
 	base   []byte // the contents when recording began
 
+	// Yield, if it is set, is called before each request, when others may use
+	// the disk.
+	Yield func()
 	// Fail, if it is set, is asked before each request; what it returns is the
 	// request's error, and the request is not done. op is "read", "write",
 	// "flush" or "discard".
@@ -30,7 +33,6 @@ type Disk struct {
 type Event struct {
 	Off  int64
 	Data []byte
-	Mark int // set by [Disk.Mark] in an event of its own, else 0
 }
 
 // New returns a disk of size bytes with sectors of 512.
@@ -49,15 +51,15 @@ func (d *Disk) Record() {
 	d.base, d.log, d.record = append([]byte(nil), d.data...), nil, true
 }
 
-// Mark puts a mark into the log: that something was promised at this moment.
-func (d *Disk) Mark(n int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.log = append(d.log, Event{Mark: n})
-}
-
 // Log returns the contents when recording began and what was done since.
 func (d *Disk) Log() (base []byte, log []Event) { return d.base, d.log }
+
+// Events returns how many events the log has.
+func (d *Disk) Events() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.log)
+}
 
 // Size implements block.Device.
 func (d *Disk) Size() int64 { return int64(len(d.data)) }
@@ -78,8 +80,15 @@ func (d *Disk) ask(op string, off int64, n int) error {
 	return nil
 }
 
+func (d *Disk) yield() {
+	if d.Yield != nil {
+		d.Yield()
+	}
+}
+
 // ReadAt implements block.Device.
 func (d *Disk) ReadAt(p []byte, off int64) error {
+	d.yield()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ask("read", off, len(p)); err != nil {
@@ -93,6 +102,7 @@ func (d *Disk) ReadAt(p []byte, off int64) error {
 
 // WriteAt implements block.Device.
 func (d *Disk) WriteAt(p []byte, off int64) error {
+	d.yield()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ask("write", off, len(p)); err != nil {
@@ -109,6 +119,7 @@ func (d *Disk) WriteAt(p []byte, off int64) error {
 
 // Flush implements block.Device.
 func (d *Disk) Flush() error {
+	d.yield()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err := d.ask("flush", 0, 0); err != nil {

@@ -26,7 +26,7 @@ func (fs *FS) release(r run) {
 	g, at := fs.groupOf(r.start)
 	h := fs.held[g]
 	clearBits(h.bits, int(at), r.n)
-	if h.n -= r.n; h.n == 0 {
+	if h.n -= r.n; h.n == 0 && len(fs.held) > 16 {
 		delete(fs.held, g)
 	}
 }

@@ -42,6 +42,10 @@ type Options struct {
 	// Report is told of what no caller learns: why the file system became
 	// read-only, say. It must not call the file system.
 	Report func(text string)
+	// Changed is called when something was changed for the first time since Sync
+	// was last called: Sync should be called some seconds later. It must not
+	// block, nor call the file system.
+	Changed func()
 	// Discard tells the device of blocks that were freed.
 	Discard bool
 }

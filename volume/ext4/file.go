@@ -332,28 +332,42 @@ func (fs *FS) promise() (bool, error) {
 	return false, fs.commit()
 }
 
-// makeSpace writes pages if too many are dirty. It reports whether it waited.
+// makeSpace writes pages if too many are dirty, those first that became so first. It
+// reports whether it waited. An error of in's own pages is returned as it is.
 func (fs *FS) makeSpace(in *Inode) (bool, error) {
 	fs.pages.trim()
 	if fs.pages.dirty <= fs.pages.limit*3/4 {
 		return false, nil
 	}
-	victim := in
-	for _, o := range fs.unsynced {
-		if o.dirty > victim.dirty {
-			victim = o
+	for fs.pages.dirty > fs.pages.limit/2 && len(fs.unsynced) > 0 {
+		first := fs.unsynced[0]
+		switch {
+		case first.flushes:
+			fs.cond.Wait()
+			return true, nil
+		case first.dead || first.dirty == 0 && !first.unsaved:
+			first.noted = false
+			fs.unsynced = fs.unsynced[1:]
+			continue
 		}
+		if err := first.flush(); err != nil {
+			fs.rotate(first)
+			if first != in {
+				err = EIO
+			}
+			return true, err
+		}
+		fs.rotate(first)
 	}
-	if victim.flushes {
-		fs.cond.Wait()
-		return true, nil
-	}
-	err := victim.flush()
 	fs.pages.trim()
-	if err != nil && victim != in {
-		err = EIO
+	return true, nil
+}
+
+// rotate puts in last of those that have something to be written, if it is first.
+func (fs *FS) rotate(in *Inode) {
+	if len(fs.unsynced) > 0 && fs.unsynced[0] == in {
+		fs.unsynced = append(fs.unsynced[1:], in)
 	}
-	return true, err
 }
 
 // zeroTail clears what is behind the end of a file in its last block, before the

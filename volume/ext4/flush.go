@@ -192,7 +192,12 @@ func (in *Inode) Sync() error {
 // durable waits until transaction tid is durable, or, if it is, until what was
 // written to the device is.
 func (fs *FS) durable(tid uint32) error {
-	if int32(fs.journal.committed-tid) < 0 && (tid != fs.running.tid || !fs.running.empty()) {
+	if tid == fs.running.tid && fs.running.empty() {
+		// The one before may be under way; its flush may have been before our data.
+		if err := fs.commitTo(tid - 1); err != nil {
+			return err
+		}
+	} else if int32(fs.journal.committed-tid) < 0 {
 		return fs.commitTo(tid)
 	}
 	if fs.failed != nil {
@@ -219,19 +224,17 @@ func (fs *FS) sync() error {
 		return EIO
 	}
 	var first error
-	list := fs.unsynced
-	fs.unsynced = nil
-	for _, in := range list {
-		in.noted = false
-	}
-	for _, in := range list {
+	fs.told = false
+	// Others may be doing the same, so all stay listed until they are written.
+	for _, in := range slices.Clone(fs.unsynced) {
 		if err := in.flush(); err != nil && first == nil {
 			first = err
 		}
-		if !in.dead && (in.dirty > 0 || in.unsaved) {
-			fs.note(in)
-		}
 	}
+	fs.unsynced = slices.DeleteFunc(fs.unsynced, func(in *Inode) bool {
+		in.noted = !in.dead && (in.dirty > 0 || in.unsaved)
+		return !in.noted
+	})
 	if first != nil {
 		return first
 	}

@@ -14,6 +14,7 @@ type Inode struct {
 	opens int       // open files
 	dead  bool      // it was removed from the disk
 	index *dirIndex // of a directory, if it is made
+	hint  string    // the name of a directory in the one it is in, perhaps
 	tid   uint32    // the last transaction that changed it
 }
 
@@ -187,6 +188,9 @@ func (in *Inode) decode(raw []byte) error {
 	}
 	if f.stored < 0 || f.stored>>in.fs.shift > 1<<32 {
 		return damage(inodeName(in.ino), "its size is impossible")
+	}
+	if f.mode&ModeFmt == ModeDir && uint64(f.stored)>>in.fs.shift > in.fs.blocks {
+		return damage(inodeName(in.ino), "the directory is larger than the volume")
 	}
 	f.size = f.stored
 	f.sectors = uint64(u32(raw, inBlocksLo)) | uint64(u16(raw, inBlocksHi))<<32

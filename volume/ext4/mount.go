@@ -25,6 +25,7 @@ type FS struct {
 	journal journal
 	failed  error // why nothing can be written any more
 	closed  bool
+	told    bool // Options.Changed was called
 
 	freeBlocks, freeInodes uint64
 	held                   map[uint32]*heldBlocks // by group

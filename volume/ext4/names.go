@@ -58,7 +58,66 @@ func (in *Inode) find(name string) (place, *Inode, error) {
 	if err == nil && found.links == 0 {
 		err = damage(in.where(at.l), "leads to "+inodeName(at.e.ino)+", which is free")
 	}
+	if err == nil && isDir(found) {
+		found.hint = name
+	}
 	return at, found, err
+}
+
+// Parent returns the directory that a directory is in, and its name there: the root
+// and "" for the root, and no name if it was removed.
+func (in *Inode) Parent() (dir *Inode, name string, err error) {
+	fs := in.fs
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	switch {
+	case !isDir(in):
+		return nil, "", ENOTDIR
+	case in.ino == rootInode:
+		return in, "", nil
+	case in.dead:
+		dir, err = fs.inode(rootInode)
+		return dir, "", err
+	}
+	at, ok, err := in.findName("..")
+	if err == nil && !ok {
+		err = damage(in.where(0), `has no ".."`)
+	}
+	if err == nil {
+		dir, err = fs.inode(at.e.ino)
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	name, err = dir.nameOf(in)
+	return dir, name, err
+}
+
+// nameOf returns the name of a directory in another: the one it was last found by,
+// if that is still right, or it is searched for.
+func (in *Inode) nameOf(sub *Inode) (name string, err error) {
+	if sub.hint != "" {
+		if at, ok, err := in.findName(sub.hint); err == nil && ok && at.e.ino == sub.ino {
+			return sub.hint, nil
+		}
+	}
+	for l := range in.dirBlocks() {
+		b, err := in.dirBlock(l)
+		if err != nil {
+			return "", err
+		}
+		eachEntry(b.data, func(e dirent, _ int) bool {
+			if e.ino == sub.ino && string(e.name) != "." && string(e.name) != ".." {
+				name = string(e.name)
+			}
+			return name != ""
+		})
+		if name != "" {
+			break
+		}
+	}
+	sub.hint = name
+	return name, nil
 }
 
 // A DirEntry is one name of a directory.

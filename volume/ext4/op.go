@@ -127,7 +127,18 @@ func (fs *FS) end(err error) error {
 		fs.dying += uint64(r.n)
 	}
 	clear(o.inodes)
+	if len(o.saved) > 0 {
+		fs.changed()
+	}
 	return nil
+}
+
+// changed says that there is something to be made durable.
+func (fs *FS) changed() {
+	if !fs.told && fs.opts.Changed != nil {
+		fs.told = true
+		fs.opts.Changed()
+	}
 }
 
 // undo makes everything as it was before the operation.

@@ -94,7 +94,7 @@ func (in *Inode) remove() error {
 	}
 	mode := in.mode
 	in.size, in.stored, in.links, in.mode, in.flags = 0, 0, 0, 0, 0
-	in.dtime = max(uint32(fs.now()/1e9), 1)
+	in.dtime = max(uint32(fs.now()/1e9), fs.geometry.inodes+1) // less would be an orphan's next
 	clear(in.block[:])
 	err := in.store()
 	in.mode = mode // of a directory that somebody still has

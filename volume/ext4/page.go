@@ -114,6 +114,7 @@ func (fs *FS) clean(p *page) {
 
 // note remembers that something of an inode is to be written some time.
 func (fs *FS) note(in *Inode) {
+	fs.changed()
 	if !in.noted {
 		in.noted = true
 		fs.unsynced = append(fs.unsynced, in)

@@ -108,7 +108,7 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 		return damage(whereSuper, "number of inodes: "+hex(g.inodes))
 	}
 	g.groups = uint32(n)
-	if uint64(g.first)+1+uint64(g.gdtBlocks()) > g.blocks {
+	if base := uint64(1 + g.gdtBlocks() + g.reservedGDT); base >= uint64(g.perGroup) || uint64(g.first)+base > g.blocks {
 		return damage(whereSuper, "the group descriptors lie beyond the end")
 	}
 	return nil

@@ -1,0 +1,92 @@
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tailor-os/tailor/internal/vmtest"
+	"github.com/tailor-os/tailor/internal/xtest"
+)
+
+// confVolume packs a folder with a file and settings, and returns the volume.
+func confVolume(t *testing.T, settings string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "conf")
+	if err := os.MkdirAll(filepath.Join(dir, "sub"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"sub/hello.txt": "hello\n", "tailor.params": settings} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	img := dir + ".img"
+	run(t, "volume", "pack", img, dir).want(t, 0, nil, nil)
+	return img
+}
+
+// Where images see volumes.
+var volumeTargets = [][]string{{"-t", "hvt"}, {"-t", "spt"}, {"-t", "qemu"}, {"-t", "qemu", "--machine", "q35"}}
+
+// Settings come from a volume, boot parameters count more, and a secret is a file
+// that is nowhere else.
+func TestConfiguration(t *testing.T) {
+	conf := confVolume(t, "hostname=web-1\nenv=GREETING=\"hello, world\" env=BOTH=volume # a comment\n--\n-title volume\n")
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, []byte("s3cret"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, target := range volumeTargets {
+		t.Run(strings.Join(target, ""), func(t *testing.T) {
+			if target[1] == "qemu" {
+				xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
+			}
+			args := append([]string{"run"}, target...)
+			args = append(args, "-e", "BOTH=boot", "--volume", "conf="+conf+":/etc/app:ro", "--secret", "key="+key, "./testdata/volguest")
+			r := vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, append(args, "-x", "boot")...).Wait()
+			r.Want(t, 0, []string{
+				"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
+				"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
+			}, nil)
+			if strings.Contains(r.Stdout, "BOTH=volume") {
+				t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
+			}
+		})
+	}
+}
+
+func TestBadVolumes(t *testing.T) {
+	conf := confVolume(t, "hostname=web-1\n")
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	img := filepath.Join(dir, "needs.img")
+	run(t, "build", "--needs", "data", "-o", img, "./testdata/volguest").want(t, 0, nil, nil)
+	plain := buildImage(t, "hvt", guestPkg)
+	for name, tt := range map[string]struct {
+		args   []string
+		stderr string
+	}{
+		"no such file":   {[]string{"--volume", "c=" + dir + "/none:/c:ro", img}, "there is no volume"},
+		"without a need": {[]string{img}, `the image needs a volume "data"`},
+		"not for it":     {[]string{"--volume", "c=" + conf + ":/c:ro", plain}, "was not built to see volumes"},
+		"twice":          {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "data=" + conf + ":/d:ro", img}, "two volumes have the name"},
+		"a tar to write": {[]string{"--volume", "data=" + conf + ":/c", img}, "a tar can only be read"},
+		"nonsense":       {[]string{"--volume", "data=" + write("junk", strings.Repeat("junk", 4096)) + ":/c:ro", img}, "no file system that is known"},
+		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
+		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
+		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
+	} {
+		r := run(t, append([]string{"run"}, tt.args...)...)
+		if r.code != 125 || !strings.Contains(r.stderr, tt.stderr) {
+			t.Errorf("%s: exit code %d, stderr must have %q:\n%s", name, r.code, tt.stderr, r.stderr)
+		}
+	}
+}

@@ -1,0 +1,7 @@
+package ext4
+
+// CheckpointOften makes fs write metadata to its place after nearly each commit.
+func (fs *FS) CheckpointOften() { fs.maxWaiting = 3 }
+
+// SmallTransactions makes fs commit whenever a few blocks have changed.
+func (fs *FS) SmallTransactions() { fs.journal.maxTxn = opBlocks + 8 }
