@@ -8,6 +8,7 @@ import (
 	"github.com/tailor-os/tailor/block"
 	"github.com/tailor-os/tailor/boot/event"
 	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/libos/extfs"
 	"github.com/tailor-os/tailor/libos/tarmount"
 )
 
@@ -19,7 +20,7 @@ func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
 	}
 	switch {
 	case head[1024+56] == 0x53 && head[1024+57] == 0xef: // the superblock's magic
-		return nil, errors.New("no ext4 yet")
+		return extfs.Open(d, readOnly, report)
 	case string(head[257:262]) == "ustar" || isOldTar(head):
 		if !readOnly {
 			return nil, errors.New("a tar can only be read: ask for it with KIND ro")
@@ -30,6 +31,9 @@ func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
 	}
 	return nil, errors.New("it holds no file system that is known here (ext4 or tar)")
 }
+
+// report says what of a volume no system call can.
+func report(text string) { println("tailor: volume:", text) }
 
 // isOldTar reports whether the first block is a header of the tar of Unix V7:
 // its checksum, in octal, is the sum of its bytes with the checksum as spaces.

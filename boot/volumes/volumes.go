@@ -18,6 +18,7 @@ package volumes
 
 import (
 	"errors"
+	"internal/runtime/exithook"
 
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/params"
@@ -40,11 +41,17 @@ type volume struct {
 	fs         libos.FileSystem
 }
 
-// mounted are the file systems that have something to write when the program ends.
-var mounted []syncer
+// A closer is a file system that has something to write when the program ends.
+type closer interface{ Close() libos.Errno }
 
-// A syncer is a file system that holds back writes.
-type syncer interface{ Sync() error }
+// closeAtEnd closes a file system when the program has ended by itself.
+func closeAtEnd(name string, fs closer) {
+	exithook.Add(exithook.Hook{RunOnFailure: true, F: func() {
+		if errno := fs.Close(); errno != 0 {
+			println("tailor: volume", name, "could not be closed: error", int(errno))
+		}
+	}})
+}
 
 func init() {
 	devs := open()
@@ -116,8 +123,8 @@ func show(list []volume) error {
 		if errno != 0 {
 			return errors.New("volume " + v.name + " cannot be mounted at " + v.path + ": " + failed(errno).Error())
 		}
-		if s, ok := v.fs.(syncer); ok && !v.readOnly {
-			mounted = append(mounted, s)
+		if c, ok := v.fs.(closer); ok && !v.readOnly {
+			closeAtEnd(v.name, c)
 		}
 	}
 	return nil
