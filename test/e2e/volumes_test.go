@@ -50,7 +50,7 @@ func TestConfiguration(t *testing.T) {
 				"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
 				"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
 			}, nil)
-			if strings.Contains(r.Stdout, "BOTH=volume") {
+			if strings.Contains(r.Stdout, "\nBOTH=volume\n") {
 				t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
 			}
 		})

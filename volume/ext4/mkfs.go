@@ -49,7 +49,6 @@ type mkfs struct {
 	geometry
 	o       MkfsOptions
 	dev     block.Device
-	sb      []byte
 	gdt     []byte
 	root    uint64 // the block of the root directory; that of lost+found follows
 	jStart  uint64

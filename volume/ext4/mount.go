@@ -32,7 +32,6 @@ type FS struct {
 	dying                  uint64                 // blocks that were freed in transactions not committed yet
 	delayed                uint64                 // blocks for data that is not allocated yet
 	maxWaiting             int                    // blocks to be checkpointed, at the most
-	lastGroup              uint32                 // where a directory was made last
 	generation             uint32
 
 	inodes   inodeTable
