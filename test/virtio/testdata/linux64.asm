@@ -5,57 +5,7 @@
 ; for the first GiB, command line at 0x20000, RSDP at 0xe0000, and the memory
 ; behind the first MiB as the last entry of the map).
 
-IMAGE	equ 0x3000000
-MEMORY	equ 64 << 20
-SELF	equ 0x2000000
-
-org SELF
-bits 32
-elf:
-	db 0x7f, "ELF", 2, 1, 1
-	times 9 db 0
-	dw 2, 62
-	dd 1
-	dq start
-	dq phdr - elf
-	dq 0
-	dd 0
-	dw 64, 56, 2, 0, 0, 0
-phdr:
-	dd 1, 7
-	dq 0, SELF, SELF, end - elf, end - elf, 4096
-	dd 4, 4
-	dq note - elf, note, note, noteEnd - note, noteEnd - note, 4
-note:
-	dd 4, 8, 18
-	db "Xen", 0
-	dq start
-noteEnd:
-	dd 0xffffffff, 0, 0
-
-start:
-	cld
-	mov	esp, 0x1f00000
-	; The segments of the image.
-	mov	ebx, [IMAGE+32]		; e_phoff
-	add	ebx, IMAGE
-	movzx	ebp, word [IMAGE+56]	; e_phnum
-.segment:
-	cmp	dword [ebx], 1
-	jne	.next
-	mov	esi, [ebx+8]
-	add	esi, IMAGE
-	mov	edi, [ebx+24]
-	mov	ecx, [ebx+32]
-	rep movsb
-	mov	ecx, [ebx+40]
-	sub	ecx, [ebx+32]
-	xor	eax, eax
-	rep stosb
-.next:
-	add	ebx, 56
-	dec	ebp
-	jnz	.segment
+%include "loader.inc"
 
 	; Low memory is full of what must not be taken for zeros.
 	mov	edi, 0x500
