@@ -61,8 +61,9 @@ type opened struct {
 	close   func()
 }
 
-// open opens, and locks, what the flags name.
-func (o *volumeOptions) open() (_ *opened, err error) {
+// open opens, and locks, what the flags name. The first failure of each volume's
+// file goes to log.
+func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 	got := &opened{}
 	var files []*volfile.File
 	got.close = func() {
@@ -92,6 +93,7 @@ func (o *volumeOptions) open() (_ *opened, err error) {
 			return nil, err
 		}
 		files = append(files, f)
+		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
 		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)

@@ -347,7 +347,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	case o.target == build.Unix:
 		return 0, execute(path, args, o.env)
 	}
-	got, err := o.open()
+	got, err := o.open(a.msg)
 	if err != nil {
 		return 0, err
 	}
