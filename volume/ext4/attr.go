@@ -83,13 +83,23 @@ func (in *Inode) SetAttr(which int, a Attr) error {
 			return nil
 		}
 	}
+	if in.dead { // it is only shown still
+		in.set(which, a)
+		return nil
+	}
 	if err := fs.begin(); err != nil {
 		return err
 	}
-	if in.dead {
-		return fs.end(ENOENT)
-	}
 	in.touch()
+	in.set(which, a)
+	if in.dead {
+		return fs.end(nil)
+	}
+	return fs.end(in.store())
+}
+
+// set changes all but the size.
+func (in *Inode) set(which int, a Attr) {
 	if which&SetMode != 0 {
 		in.mode = in.mode&ModeFmt | a.Mode&modePerm
 	}
@@ -102,8 +112,7 @@ func (in *Inode) SetAttr(which int, a Attr) error {
 	if which&SetMtime != 0 {
 		in.mtime = a.Mtime
 	}
-	in.ctime = fs.now()
-	return fs.end(in.store())
+	in.ctime = in.fs.now()
 }
 
 // Truncate changes the size of a regular file, in bytes.

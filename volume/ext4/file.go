@@ -24,6 +24,8 @@ func (in *Inode) regular() error {
 		return EISDIR
 	case in.mode&ModeFmt != ModeReg:
 		return EINVAL
+	case in.dead:
+		return EBADF
 	case in.flags&flagStrange != 0:
 		return EOPNOTSUPP
 	}
@@ -223,11 +225,14 @@ func (in *Inode) writeAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, EINVAL
 	}
-	if off >= fs.maxFile() && len(p) > 0 {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if off >= fs.maxFile() {
 		return 0, EFBIG
 	}
 	p = p[:min(int64(len(p)), fs.maxFile()-off)]
-	if off > in.size && len(p) > 0 {
+	if off > in.size {
 		if err := in.zeroTail(); err != nil {
 			return 0, err
 		}
@@ -255,8 +260,6 @@ func (in *Inode) changeable() error {
 		return err
 	}
 	switch {
-	case in.dead:
-		return EBADF
 	case in.flags&flagImmutable != 0:
 		return EPERM
 	case in.flags&flagExtents == 0:

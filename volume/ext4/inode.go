@@ -14,6 +14,7 @@ type Inode struct {
 	opens int       // open files
 	dead  bool      // it was removed from the disk
 	index *dirIndex // of a directory, if it is made
+	was   *Inode    // the directory that a directory was in which was removed
 	hint  string    // the name of a directory in the one it is in, perhaps
 	tid   uint32    // the last transaction that changed it
 }

@@ -181,7 +181,8 @@ const (
 	ModeLink   = 0o120000
 	ModeSocket = 0o140000
 
-	modePerm = 0o7777
+	modePerm   = 0o7777
+	modeSetGID = 0o2000
 )
 
 // dirType returns the type of a file as directories have it (directory.rst).

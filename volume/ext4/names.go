@@ -65,7 +65,7 @@ func (in *Inode) find(name string) (place, *Inode, error) {
 }
 
 // Parent returns the directory that a directory is in, and its name there: the root
-// and "" for the root, and no name if it was removed.
+// and "" for the root; that where it was, and "", if it was removed.
 func (in *Inode) Parent() (dir *Inode, name string, err error) {
 	fs := in.fs
 	fs.mu.Lock()
@@ -75,19 +75,9 @@ func (in *Inode) Parent() (dir *Inode, name string, err error) {
 		return nil, "", ENOTDIR
 	case in.ino == rootInode:
 		return in, "", nil
-	case in.dead:
-		dir, err = fs.inode(rootInode)
+	}
+	if dir, err = in.above(); err != nil || in.dead {
 		return dir, "", err
-	}
-	at, ok, err := in.findName("..")
-	if err == nil && !ok {
-		err = damage(in.where(0), `has no ".."`)
-	}
-	if err == nil {
-		dir, err = fs.inode(at.e.ino)
-	}
-	if err != nil {
-		return nil, "", err
 	}
 	name, err = dir.nameOf(in)
 	return dir, name, err
@@ -191,6 +181,12 @@ func (in *Inode) create(name string, a Attr, target string) (*Inode, error) {
 	dir := a.Mode&ModeFmt == ModeDir
 	if dir && in.links >= MaxLinks {
 		return nil, EMLINK
+	}
+	if in.mode&modeSetGID != 0 { // whatever is made here is the group's, too
+		a.GID = in.gid
+		if dir {
+			a.Mode |= modeSetGID
+		}
 	}
 	made, err := in.fs.newInode(in, a.Mode&(ModeFmt|modePerm), a.UID, a.GID)
 	if err == nil {
@@ -386,7 +382,7 @@ func (in *Inode) dropLink(n *Inode) error {
 	n.touch()
 	n.ctime = in.fs.now()
 	if n.mode&ModeFmt == ModeDir {
-		n.links = 0
+		n.links, n.was = 0, in
 		if err := in.addLinks(-1); err != nil {
 			return err
 		}

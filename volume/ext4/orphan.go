@@ -92,12 +92,13 @@ func (in *Inode) remove() error {
 	if err := fs.freeInode(in.ino, in.mode&ModeFmt == ModeDir); err != nil {
 		return err
 	}
-	mode := in.mode
+	shown := in.fields // whoever still has it may look at its attributes
 	in.size, in.stored, in.links, in.mode, in.flags = 0, 0, 0, 0, 0
 	in.dtime = max(uint32(fs.now()/1e9), fs.geometry.inodes+1) // less would be an orphan's next
 	clear(in.block[:])
 	err := in.store()
-	in.mode = mode // of a directory that somebody still has
+	in.size, in.stored, in.mode = shown.size, shown.size, shown.mode
+	in.unsaved = false
 	return err
 }
 
