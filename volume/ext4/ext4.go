@@ -85,18 +85,25 @@ const (
 	EUCLEAN      Errno = 117 // damaged
 )
 
-var errnoText = map[Errno]string{
-	EPERM: "operation not permitted", ENOENT: "no such file or directory", EIO: "input/output error",
-	EBADF: "file is closed", EEXIST: "file exists", EXDEV: "another file system", ENOTDIR: "not a directory",
-	EISDIR: "is a directory", EINVAL: "invalid argument", EFBIG: "file too large", ENOSPC: "no space left on volume",
-	EROFS: "read-only file system", EMLINK: "too many links", ENAMETOOLONG: "name too long",
-	ENOTEMPTY: "directory not empty", EOPNOTSUPP: "not supported", EUCLEAN: "file system is damaged",
+// errnoText are the texts of errors; an array, since a map would be made at each
+// start of an image.
+var errnoText = [...]struct {
+	e    Errno
+	text string
+}{
+	{EPERM, "operation not permitted"}, {ENOENT, "no such file or directory"}, {EIO, "input/output error"},
+	{EBADF, "file is closed"}, {EEXIST, "file exists"}, {EXDEV, "another file system"}, {ENOTDIR, "not a directory"},
+	{EISDIR, "is a directory"}, {EINVAL, "invalid argument"}, {EFBIG, "file too large"}, {ENOSPC, "no space left on volume"},
+	{EROFS, "read-only file system"}, {EMLINK, "too many links"}, {ENAMETOOLONG, "name too long"},
+	{ENOTEMPTY, "directory not empty"}, {EOPNOTSUPP, "not supported"}, {EUCLEAN, "file system is damaged"},
 }
 
 // Error implements error.
 func (e Errno) Error() string {
-	if s := errnoText[e]; s != "" {
-		return s
+	for i := range errnoText {
+		if errnoText[i].e == e {
+			return errnoText[i].text
+		}
 	}
 	return "error " + strconv.Itoa(int(e))
 }
