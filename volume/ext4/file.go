@@ -9,7 +9,8 @@ type file struct {
 	noted   bool   // it is in FS.unsynced
 	unsaved bool   // fields were changed that are not in its block yet
 	ahead   uint32 // the block where reading in order would go on
-	window  uint32 // blocks to be read ahead
+	behind  uint32 // blocks to be read ahead
+	window  run    // blocks kept for the file to grow
 }
 
 const (
@@ -132,12 +133,12 @@ func (in *Inode) load(l uint32, blk uint64, n uint32) error {
 	fs := in.fs
 	switch {
 	case l == in.ahead && l != 0 || l == 0 && in.ahead == 0:
-		in.window = min(max(2*in.window, 4), uint32(min(maxAhead, fs.bounceSize, fs.pages.limit*fs.bs/4)>>fs.shift))
+		in.behind = min(max(2*in.behind, 4), uint32(min(maxAhead, fs.bounceSize, fs.pages.limit*fs.bs/4)>>fs.shift))
 	default:
-		in.window = 1
+		in.behind = 1
 	}
 	last := uint32((in.size + int64(fs.bs) - 1) >> fs.shift)
-	n = in.missing(l, min(n, max(in.window, 1), last-l))
+	n = in.missing(l, min(n, max(in.behind, 1), last-l))
 	in.ahead = l + n
 	var few [8]*page
 	pages := few[:0]
@@ -193,6 +194,22 @@ func (fs *FS) giveBounce(b []byte) {
 	if fs.bounce == nil {
 		fs.bounce = b[:fs.bounceSize]
 	}
+}
+
+// takeSome returns memory for n blocks: one is what random writing asks for.
+func (fs *FS) takeSome(n int) []byte {
+	if n == 1 {
+		return fs.cache.page(fs.bs)
+	}
+	return fs.takeBounce()
+}
+
+func (fs *FS) giveSome(b []byte) {
+	if len(b) == fs.bs {
+		fs.cache.recycle(b)
+		return
+	}
+	fs.giveBounce(b)
 }
 
 // maxFile is the size that a file can have, in bytes.

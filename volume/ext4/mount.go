@@ -36,6 +36,7 @@ type FS struct {
 
 	inodes   inodeTable
 	unsynced []*Inode // that have something to be written
+	windows  []*Inode // that have blocks kept for them, the oldest first
 	orphans  []*Inode // as listed on the disk, the first last
 
 	bounce     []byte // for large requests; nil while somebody has it
