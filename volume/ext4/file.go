@@ -359,35 +359,19 @@ func (fs *FS) makeSpace(in *Inode) (bool, error) {
 	if fs.pages.dirty <= fs.pages.limit*3/4 {
 		return false, nil
 	}
-	for fs.pages.dirty > fs.pages.limit/2 && len(fs.unsynced) > 0 {
-		first := fs.unsynced[0]
-		switch {
-		case first.flushes:
-			fs.cond.Wait()
-			return true, nil
-		case first.dead || first.dirty == 0 && !first.unsaved:
-			first.noted = false
-			fs.unsynced = fs.unsynced[1:]
-			continue
+	list, dirty := fs.unsynced, fs.pages.dirty
+	for i, o := range list {
+		if dirty -= o.dirty; dirty <= fs.pages.limit/2 {
+			list = list[:i+1]
+			break
 		}
-		if err := first.flush(); err != nil {
-			fs.rotate(first)
-			if first != in {
-				err = EIO
-			}
-			return true, err
-		}
-		fs.rotate(first)
 	}
+	who, err := fs.flushAll(list)
 	fs.pages.trim()
-	return true, nil
-}
-
-// rotate puts in last of those that have something to be written, if it is first.
-func (fs *FS) rotate(in *Inode) {
-	if len(fs.unsynced) > 0 && fs.unsynced[0] == in {
-		fs.unsynced = append(fs.unsynced[1:], in)
+	if err != nil && who != in {
+		err = EIO
 	}
+	return true, err
 }
 
 // zeroTail clears what is behind the end of a file in its last block, before the

@@ -266,20 +266,43 @@ func (fs *FS) sync() error {
 	if fs.failed != nil {
 		return EIO
 	}
-	var first error
 	fs.told = false
-	// Others may be doing the same, so all stay listed until they are written.
-	for _, in := range slices.Clone(fs.unsynced) {
-		if err := in.flush(); err != nil && first == nil {
-			first = err
+	_, first := fs.flushAll(fs.unsynced)
+	if first != nil {
+		return first
+	}
+	return fs.durable(fs.running.tid)
+}
+
+// flushAll flushes files, some at the same time, and returns the first error and
+// whose it is. Others may be doing the same, so all stay listed until they are
+// written.
+func (fs *FS) flushAll(list []*Inode) (who *Inode, first error) {
+	n := 0
+	for _, in := range slices.Clone(list) {
+		if in.dirty == 0 && !in.unsaved && !in.flushes {
+			continue
 		}
+		for n >= maxFlight {
+			fs.cond.Wait()
+		}
+		n++
+		go func() {
+			fs.mu.Lock()
+			defer fs.mu.Unlock()
+			if err := in.flush(); err != nil && first == nil {
+				who, first = in, err
+			}
+			n--
+			fs.cond.Broadcast()
+		}()
+	}
+	for n > 0 {
+		fs.cond.Wait()
 	}
 	fs.unsynced = slices.DeleteFunc(fs.unsynced, func(in *Inode) bool {
 		in.noted = !in.dead && (in.dirty > 0 || in.unsaved)
 		return !in.noted
 	})
-	if first != nil {
-		return first
-	}
-	return fs.durable(fs.running.tid)
+	return who, first
 }

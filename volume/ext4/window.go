@@ -24,7 +24,7 @@ func (in *Inode) placeFor(l uint32, n int, at extent) (run, error) {
 	}
 	in.closeWindow()
 	want := n
-	if at.end() == maxFileBlock && fs.freeBlocks > fs.blocks/8 {
+	if at.end() == maxFileBlock && in.sectors > 0 && fs.freeBlocks > fs.blocks/8 {
 		want = n + min(max(int(in.sectors>>(fs.shift-9))/2, 8), maxWindow)
 	}
 	r, err := fs.findAny(goal, want)
