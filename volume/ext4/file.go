@@ -77,8 +77,8 @@ func (in *Inode) readSome(p []byte, off int64) (int, error) {
 		fs.pages.touch(pg)
 		return copy(p, pg.data[at:]), nil
 	}
-	e, err := in.lookup(l)
-	if err != nil {
+	e, again, err := in.peek(l)
+	if err != nil || again {
 		return 0, err
 	}
 	if e.start == 0 || e.unwritten {
@@ -320,8 +320,8 @@ func (in *Inode) writeSome(p []byte, off int64) (int, error) {
 // needed, it only begins to read them, and returns nil.
 func (in *Inode) pageFor(l uint32, whole bool) (*page, error) {
 	fs := in.fs
-	e, err := in.lookup(l)
-	if err != nil {
+	e, again, err := in.peek(l)
+	if err != nil || again {
 		return nil, err
 	}
 	hole := e.start == 0
@@ -389,7 +389,10 @@ func (in *Inode) zeroTail() error {
 		} else if pg != nil {
 			fs.cond.Wait()
 		} else {
-			e, err := in.lookup(l)
+			e, again, err := in.peek(l)
+			if again && err == nil {
+				continue
+			}
 			if err != nil || e.start == 0 || e.unwritten {
 				return err
 			}

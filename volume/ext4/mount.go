@@ -26,6 +26,7 @@ type FS struct {
 	failed  error // why nothing can be written any more
 	closed  bool
 	told    bool // Options.Changed was called
+	looking bool // see reading
 
 	freeBlocks, freeInodes uint64
 	held                   map[uint32]*heldBlocks // by group
