@@ -108,7 +108,11 @@ func (in *Inode) flushSome(list []uint32, f *flight) (int, error) {
 	for n < limit && list[n] == l+uint32(n) {
 		n++
 	}
-	e, err := in.lookup(l)
+	var e extent
+	err := fs.reading(func() (err error) {
+		e, err = in.lookup(l)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}

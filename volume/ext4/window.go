@@ -27,7 +27,11 @@ func (in *Inode) placeFor(l uint32, n int, at extent) (run, error) {
 	if at.end() == maxFileBlock && in.sectors > 0 && fs.freeBlocks > fs.blocks/8 {
 		want = n + min(max(int(in.sectors>>(fs.shift-9))/2, 8), maxWindow)
 	}
-	r, err := fs.findAny(goal, want)
+	var r run
+	err := fs.reading(func() (err error) {
+		r, err = fs.findAny(goal, want)
+		return err
+	})
 	if err != nil {
 		return run{}, err
 	}
