@@ -78,7 +78,7 @@ func (c *bufCache) page(size int) []byte {
 
 // recycle takes a block of memory back.
 func (c *bufCache) recycle(p []byte) {
-	if p != nil && len(c.spare) < 64 {
+	if p != nil && len(c.spare) < min(64, c.limit/4+8) {
 		c.spare = append(c.spare, p)
 	}
 }

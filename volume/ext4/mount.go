@@ -284,6 +284,9 @@ func (fs *FS) startWriting() error {
 	}
 	fs.generation = uint32(fs.now()) ^ uint32(fs.now()>>32)
 	sb := fs.super()
+	if u16(sb, sbState)&stateErrors != 0 && fs.opts.Report != nil {
+		fs.opts.Report("ext4: the volume is marked as having errors; check it with e2fsck")
+	}
 	put32(sb, sbIncompat, u32(sb, sbIncompat)|incompatRecover)
 	if err := fs.writeSuper(); err != nil {
 		return err
