@@ -48,18 +48,8 @@ func addNote(file []byte, n Note) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := newReader(bytes.NewReader(file), uint64(len(file)))
+	e, err := newEditor(file)
 	if err != nil {
-		return nil, err
-	}
-	e := editor{reader: f, out: bytes.Clone(file)}
-	if e.hdr, err = f.header(); err != nil {
-		return nil, err
-	}
-	if e.progs, err = f.progs(e.hdr); err != nil {
-		return nil, err
-	}
-	if err := e.checkSections(); err != nil {
 		return nil, err
 	}
 	if err := e.put(note); err != nil {
@@ -81,6 +71,24 @@ type editor struct {
 	hdr     elf.Header64
 	progs   []elf.Prog64
 	out     []byte // the file as it becomes
+}
+
+func newEditor(file []byte) (*editor, error) {
+	f, err := newReader(bytes.NewReader(file), uint64(len(file)))
+	if err != nil {
+		return nil, err
+	}
+	e := &editor{reader: f, out: bytes.Clone(file)}
+	if e.hdr, err = f.header(); err != nil {
+		return nil, err
+	}
+	if e.progs, err = f.progs(e.hdr); err != nil {
+		return nil, err
+	}
+	if err := e.checkSections(); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // checkSections makes sure that the section header table, which is no part of

@@ -37,18 +37,8 @@ type BootStub struct {
 // AddBootStub returns an image of the virtio target: file, an executable that
 // Go's linker made, with note n and a boot stub.
 func AddBootStub(file []byte, n Note, stub BootStub) ([]byte, error) {
-	f, err := newReader(bytes.NewReader(file), uint64(len(file)))
+	e, err := newEditor(file)
 	if err != nil {
-		return nil, err
-	}
-	e := editor{reader: f, out: bytes.Clone(file)}
-	if e.hdr, err = f.header(); err != nil {
-		return nil, err
-	}
-	if e.progs, err = f.progs(e.hdr); err != nil {
-		return nil, err
-	}
-	if err := e.checkSections(); err != nil {
 		return nil, err
 	}
 	if _, err := e.growProgs(); err != nil {

@@ -188,6 +188,7 @@ func (in *Inode) shrink(size int64) error {
 	if fs.end(err) != nil {
 		return err
 	}
+	in.closeWindow()
 	fs.forgetPages(in, first)
 	if p := in.pages[uint32(size>>fs.shift)]; p != nil {
 		clear(p.data[size&int64(fs.bs-1):])

@@ -10,7 +10,7 @@
 //
 // Limits: volumes of 2 MiB to 16 TiB in blocks of 1, 2 or 4 KiB; files up to
 // 2^32-1 blocks (16 TiB in blocks of 4 KiB); names of 255 bytes; 65,000 links to
-// a file or subdirectories of a directory. Access times are not kept up, as with
+// a file or subdirectories of a directory; times from 1901 to 2262. Access times are not kept up, as with
 // Linux's noatime. Extended attributes and access control lists are left as they
 // are, and not looked at. Directories are written as lists of names; those that
 // Linux has indexed (dir_index) are read as they are, and become lists when a

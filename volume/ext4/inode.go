@@ -157,7 +157,8 @@ func getTime(raw []byte, off, extra int) int64 {
 		sec += int64(x&3) << 32
 		ns = int64(x >> 2)
 	}
-	return sec*1e9 + min(ns, 999_999_999)
+	const last = (1<<63-1)/1_000_000_000 - 1 // an int64 of nanoseconds ends in 2262
+	return min(sec, last)*1e9 + min(ns, 999_999_999)
 }
 
 func putTime(raw []byte, off, extra int, t int64) {

@@ -53,6 +53,8 @@ const (
 	sbSize   = 1024
 	sbOffset = 1024
 	sbMagicN = 0xEF53
+
+	stateErrors = 2 // in the state: Linux or e2fsck has seen damage
 )
 
 // Features that an old reader may ignore.

@@ -38,7 +38,14 @@ func (in *Inode) Lookup(name string) (*Inode, error) {
 		return nil, err
 	}
 	fs.cache.trim()
-	_, found, err := in.find(name)
+	var found *Inode
+	err := fs.reading(func() (err error) {
+		if in.dead {
+			return ENOENT
+		}
+		_, found, err = in.find(name)
+		return err
+	})
 	return found, err
 }
 
@@ -70,6 +77,14 @@ func (in *Inode) Parent() (dir *Inode, name string, err error) {
 	fs := in.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	err = fs.reading(func() (err error) {
+		dir, name, err = in.parent()
+		return err
+	})
+	return dir, name, err
+}
+
+func (in *Inode) parent() (dir *Inode, name string, err error) {
 	switch {
 	case !isDir(in):
 		return nil, "", ENOTDIR
@@ -129,21 +144,29 @@ func (in *Inode) ReadDir(after int64, each func(DirEntry) bool) error {
 		return ENOTDIR
 	}
 	fs.cache.trim()
-	if in.dead || after < 0 {
+	if after < 0 {
 		return nil
 	}
-	n := in.dirBlocks()
-	for l := after >> fs.shift; l < int64(n); l++ {
+	return fs.reading(func() error { return in.readDir(&after, each) })
+}
+
+// readDir is ReadDir; after is the last cookie that each was called with.
+func (in *Inode) readDir(after *int64, each func(DirEntry) bool) error {
+	shift := in.fs.shift
+	if in.dead {
+		return nil
+	}
+	for l := *after >> shift; l < int64(in.dirBlocks()); l++ {
 		b, err := in.dirBlock(uint32(l))
 		if err != nil {
 			return err
 		}
-		base := l << fs.shift
 		if eachEntry(b.data, func(e dirent, _ int) bool {
-			cookie := base + int64(e.off) + 1
-			if e.ino == 0 || cookie <= after || string(e.name) == "." || string(e.name) == ".." {
+			cookie := l<<shift + int64(e.off) + 1
+			if e.ino == 0 || cookie <= *after || string(e.name) == "." || string(e.name) == ".." {
 				return false
 			}
+			*after = cookie
 			return !each(DirEntry{cookie, e.ino, modeOfType(e.typ), string(e.name)})
 		}) {
 			return nil
@@ -275,18 +298,22 @@ func (in *Inode) Readlink() (string, error) {
 	case in.size < blockBytes && in.flags&flagExtents == 0:
 		return string(in.block[:in.size]), nil
 	}
-	e, err := in.lookup(0)
-	if err != nil {
-		return "", err
-	}
-	if e.start == 0 {
-		return "", damage(inodeName(in.ino), "the link leads nowhere")
-	}
-	b, err := fs.bread(e.start)
-	if err != nil {
-		return "", err
-	}
-	return string(b.data[:in.size]), nil
+	var target string
+	err := fs.reading(func() error {
+		e, err := in.lookup(0)
+		if err != nil {
+			return err
+		}
+		if e.start == 0 {
+			return damage(inodeName(in.ino), "the link leads nowhere")
+		}
+		b, err := fs.bread(e.start)
+		if err == nil {
+			target = string(b.data[:in.size])
+		}
+		return err
+	})
+	return target, err
 }
 
 // Link gives a file another name.

@@ -52,6 +52,7 @@ func (in *Inode) evict() error {
 	fs := in.fs
 	in.dead = true // whoever still has it gets errors
 	in.quiet()
+	in.closeWindow()
 	fs.forgetPages(in, 0)
 	for done := false; !done; {
 		if err := in.beginAlone(); err != nil {
@@ -189,7 +190,10 @@ func (in *Inode) Close() error {
 	fs := in.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if in.opens--; in.opens > 0 || in.links > 0 || in.dead || fs.writable() != nil {
+	if in.opens--; in.opens == 0 && !in.flushes {
+		in.closeWindow()
+	}
+	if in.opens > 0 || in.links > 0 || in.dead || fs.writable() != nil {
 		return nil
 	}
 	return in.evict()
