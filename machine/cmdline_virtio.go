@@ -107,6 +107,12 @@ func tailorEnvs() bool {
 	return true
 }
 
+// tailorStackMin is how many bytes of stack a new goroutine gets. Until the devices
+// are found it is what the initialization of packages needs, not upstream's 2 KiB.
+// Under software emulation most of the start is translating code that runs once, a
+// microsecond an instruction; this spares it that which makes stacks grow.
+var tailorStackMin int32 = 8 << 10
+
 // tailorOSInit is called when the runtime starts, before there is a heap.
 func tailorOSInit() {
 	tailorFloatInit()
@@ -118,6 +124,9 @@ func tailorOSInit() {
 		tailorStartRandom[i] = tailorRandomByte(i)
 	}
 	startupRand = tailorStartRandom[:]
+	if disableMemoryProfiling {
+		MemProfileRate = 0 // schedinit does so too, but after the first sample
+	}
 }
 
 // tailorStartRandom seeds what the runtime does at random, such as the order of

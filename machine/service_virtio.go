@@ -96,10 +96,13 @@ func tailor_openPorts(first, n uintptr) bool {
 	return r == 0
 }
 
-// tailor_seal ends mapping and opening.
+// tailor_seal ends mapping and opening, and with it the time of large stacks.
 //
 //go:linkname tailor_seal
-func tailor_seal() { tailorService(abi.ServiceSeal, 0, 0, 0) }
+func tailor_seal() {
+	tailorService(abi.ServiceSeal, 0, 0, 0)
+	tailorStackMin = stackMin
+}
 
 // tailor_platform returns what the boot stub has found; it is read-only memory.
 //

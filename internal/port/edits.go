@@ -268,6 +268,12 @@ var Edits = []Edit{
 		Why: "See above.",
 	},
 
+	{
+		File: "runtime/proc.go",
+		Old:  "\t\tnewg = malg(stackMin)\n", New: "\t\tnewg = malg(tailorStackMin)\n",
+		Why: "The main goroutine need not grow its stack under software emulation, where code that runs once is dear.",
+	},
+
 	// The event loop.
 	{
 		File: "runtime/proc.go",
