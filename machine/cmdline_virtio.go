@@ -107,11 +107,17 @@ func tailorEnvs() bool {
 	return true
 }
 
-// tailorStackMin is how many bytes of stack a new goroutine gets. Until the devices
-// are found it is what the initialization of packages needs, not upstream's 2 KiB.
-// Under software emulation most of the start is translating code that runs once, a
-// microsecond an instruction; this spares it that which makes stacks grow.
-var tailorStackMin int32 = 8 << 10
+var tailorNextStack int32 = 16 << 10
+
+// tailorStack is how many bytes of stack a new goroutine gets: the first one, main,
+// what the initialization of packages needs. Under software emulation most of the
+// start is translating code that runs once, a microsecond an instruction; this
+// spares it that which makes stacks grow.
+func tailorStack() int32 {
+	n := tailorNextStack
+	tailorNextStack = stackMin
+	return n
+}
 
 // tailorOSInit is called when the runtime starts, before there is a heap.
 func tailorOSInit() {

@@ -96,13 +96,10 @@ func tailor_openPorts(first, n uintptr) bool {
 	return r == 0
 }
 
-// tailor_seal ends mapping and opening, and with it the time of large stacks.
+// tailor_seal ends mapping and opening.
 //
 //go:linkname tailor_seal
-func tailor_seal() {
-	tailorService(abi.ServiceSeal, 0, 0, 0)
-	tailorStackMin = stackMin
-}
+func tailor_seal() { tailorService(abi.ServiceSeal, 0, 0, 0) }
 
 // tailor_platform returns what the boot stub has found; it is read-only memory.
 //

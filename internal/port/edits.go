@@ -270,7 +270,7 @@ var Edits = []Edit{
 
 	{
 		File: "runtime/proc.go",
-		Old:  "\t\tnewg = malg(stackMin)\n", New: "\t\tnewg = malg(tailorStackMin)\n",
+		Old:  "\t\tnewg = malg(stackMin)\n", New: "\t\tnewg = malg(tailorStack())\n",
 		Why: "The main goroutine need not grow its stack under software emulation, where code that runs once is dear.",
 	},
 

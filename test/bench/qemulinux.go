@@ -35,7 +35,7 @@ func (b *bench) addLinux(ctx context.Context, q *qemuSet) error {
 	if err := os.WriteFile(q.init, initramfs(hello), 0o666); err != nil {
 		return err
 	}
-	q.least = 72 // MiB, without a search
+	q.memory = 80 // MiB, without a search
 	if b.starts < qemuStarts {
 		return nil
 	}
@@ -48,6 +48,7 @@ func (b *bench) addLinux(ctx context.Context, q *qemuSet) error {
 		}
 		return true, nil
 	})
+	q.memory = q.least + 8
 	return err
 }
 
