@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	_ "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,9 @@ import (
 
 // qemuStarts bounds how often QEMU is started for each figure.
 const qemuStarts = 15
+
+//go:embed testdata/empty.asm
+var emptySource string
 
 // qemuSet is what the measurements under QEMU need besides the programs.
 type qemuSet struct {
@@ -50,7 +54,11 @@ func (b *bench) measureQEMU(ctx context.Context) error {
 
 func (b *bench) qemuSet(ctx context.Context) (*qemuSet, error) {
 	q := &qemuSet{empty: filepath.Join(b.dir, "empty.elf"), image: map[string]string{}}
-	if _, err := output(ctx, anywhere, "nasm", "-f", "bin", "-o", q.empty, "test/bench/testdata/empty.asm"); err != nil {
+	source := q.empty + ".asm"
+	if err := os.WriteFile(source, []byte(emptySource), 0o666); err != nil {
+		return nil, err
+	}
+	if _, err := output(ctx, anywhere, "nasm", "-f", "bin", "-o", q.empty, source); err != nil {
 		return nil, err
 	}
 	for _, p := range []program{b.hello, b.site, b.peer} {
@@ -85,37 +93,18 @@ type contender struct {
 	to   *[]float64 // milliseconds
 }
 
+// helloLine is what hello prints.
+const helloLine = "Hello, world!"
+
 // qemuStart starts all contenders in turns.
 func (b *bench) qemuStart(ctx context.Context, q *qemuSet) error {
-	const line = "Hello, world!"
-	hello := q.image[b.hello.pkg]
-	var all []contender
-	for _, m := range []string{"microvm", "q35"} {
-		own := b.add(measure{name: "QEMU/" + m + "/own", what: "QEMU " + m + ", TCG, 64 MiB: its own start and end, with a kernel that ends at once", unit: "ms"})
-		direct := b.add(measure{name: "QEMU/" + m + "/hello", what: "QEMU " + m + ", TCG, 64 MiB: QEMU's start to the first line of hello", unit: "ms"})
-		run := b.add(measure{name: "QEMU/" + m + "/run", what: "the same by `tailor run -t qemu --machine " + m + "`", unit: "ms"})
-		all = append(all,
-			contender{"", byHand(fastest[m], q.empty, "-device", "isa-debug-exit,iobase=0xf4"), &own.vm},
-			contender{line, byHand(fastest[m], hello, "-serial", "stdio"), &direct.vm},
-			contender{line, []string{b.tailor, "run", "-t", "qemu", "--machine", m, "-m", "64M", hello}, &run.vm})
-		if m == "microvm" {
-			direct.goal = atMost(60)
-			issue := b.add(measure{name: "QEMU/microvm/plain", what: "the same by `qemu-system-x86_64 -M microvm -accel tcg -m 64M -nographic -kernel`, nothing left out", unit: "ms"})
-			all = append(all, contender{line, strings.Fields("qemu-system-x86_64 -M microvm -accel tcg -m 64M -nographic -kernel " + hello), &issue.vm})
-		}
-	}
-	var linux, times *measure
-	if q.linux != "" {
-		linux = b.add(measure{name: "QEMU/linux", what: "QEMU microvm with the old timer, TCG: QEMU's start to the first line of hello; beside it (\"plain process\"), Debian's cloud kernel with hello as its init", unit: "ms"})
-		times = b.add(measure{name: "QEMU/linux/times", what: "so many times faster than Linux, turn by turn", unit: "times", goal: atLeast(25)})
-		all = append(all,
-			contender{line, byHand(linuxMachine, hello, "-serial", "stdio"), &linux.vm},
-			contender{line, q.linuxCommand(q.memory), &linux.plain})
-		linux.note("Linux has %d MiB of memory; the least with which it reached hello twice: %d (0: not searched for)", q.memory, q.least)
-	}
+	all := append(b.onMachine(q, "microvm"), b.onMachine(q, "q35")...)
+	own := all[0].to
+	beside, turn := b.besideLinux(q)
+	all = append(all, beside...)
+	site := q.image[b.site.pkg]
 	answer := b.add(measure{name: "QEMU/microvm/answer", what: "QEMU microvm, TCG, user network: QEMU's start to the first 200 of website, less QEMU's own start", unit: "ms", goal: atMost(150)})
 	answerRun := b.add(measure{name: "QEMU/microvm/answer/run", what: "the same by `tailor run -t qemu -p`, less QEMU's own start", unit: "ms"})
-	site := q.image[b.site.pkg]
 	for range min(b.starts, qemuStarts) {
 		for _, c := range all {
 			took, err := startOf(ctx, c)
@@ -124,18 +113,52 @@ func (b *bench) qemuStart(ctx context.Context, q *qemuSet) error {
 			}
 			*c.to = append(*c.to, took)
 		}
+		turn()
 		for m, args := range map[*measure][]string{answer: q.answerByHand(site), answerRun: {b.tailor, "run", "-t", "qemu", "-m", "64M", "-p", "ADDR:80", site}} {
 			took, err := b.qemuAnswer(ctx, args...)
 			if err != nil {
 				return err
 			}
-			m.vm = append(m.vm, took-last(*all[0].to))
-		}
-		if times != nil {
-			times.vm = append(times.vm, last(linux.plain)/last(linux.vm))
+			m.vm = append(m.vm, took-last(*own))
 		}
 	}
 	return nil
+}
+
+// onMachine returns what starts on a machine, QEMU with a kernel that ends at once
+// first.
+func (b *bench) onMachine(q *qemuSet, m string) []contender {
+	hello := q.image[b.hello.pkg]
+	own := b.add(measure{name: "QEMU/" + m + "/own", what: "QEMU " + m + ", TCG, 64 MiB: its own start and end, with a kernel that ends at once", unit: "ms"})
+	direct := b.add(measure{name: "QEMU/" + m + "/hello", what: "QEMU " + m + ", TCG, 64 MiB: QEMU's start to the first line of hello", unit: "ms"})
+	run := b.add(measure{name: "QEMU/" + m + "/run", what: "the same by `tailor run -t qemu --machine " + m + "`", unit: "ms"})
+	all := []contender{
+		{"", byHand(fastest[m], q.empty, "-device", "isa-debug-exit,iobase=0xf4"), &own.vm},
+		{helloLine, byHand(fastest[m], hello, "-serial", "stdio"), &direct.vm},
+		{helloLine, []string{b.tailor, "run", "-t", "qemu", "--machine", m, "-m", "64M", hello}, &run.vm},
+	}
+	if m == "microvm" {
+		const plain = "qemu-system-x86_64 -M microvm -accel tcg -m 64M -nographic -kernel"
+		direct.goal = atMost(60)
+		issue := b.add(measure{name: "QEMU/microvm/plain", what: "the same by `" + plain + "`, nothing left out", unit: "ms"})
+		all = append(all, contender{helloLine, append(strings.Fields(plain), hello), &issue.vm})
+	}
+	return all
+}
+
+// besideLinux returns hello and Linux on the same machine, none if there is no
+// Linux, and what is to be called after each turn.
+func (b *bench) besideLinux(q *qemuSet) (both []contender, turn func()) {
+	if q.linux == "" {
+		return nil, func() {}
+	}
+	m := b.add(measure{name: "QEMU/linux", what: "QEMU microvm with the old timer, TCG: QEMU's start to the first line of hello; beside it (\"plain process\"), Debian's cloud kernel with hello as its init", unit: "ms"})
+	times := b.add(measure{name: "QEMU/linux/times", what: "so many times faster than Linux, turn by turn", unit: "times", goal: atLeast(25)})
+	m.note("Linux has %d MiB of memory; the least with which it reached hello twice: %d (0: not searched for)", q.memory, q.least)
+	return []contender{
+		{helloLine, byHand(linuxMachine, q.image[b.hello.pkg], "-serial", "stdio"), &m.vm},
+		{helloLine, q.linuxCommand(q.memory), &m.plain},
+	}, func() { times.vm = append(times.vm, last(m.plain)/last(m.vm)) }
 }
 
 func last(s []float64) float64 { return s[len(s)-1] }
@@ -214,7 +237,7 @@ func (q *qemuSet) answerByHand(site string) []string {
 // attempt is how long after a connection the next one is made, if no answer has
 // come: QEMU's user network takes connections before there is a guest, and sends
 // what the guest did not get again after six seconds only.
-const attempt = 4 * time.Millisecond
+const attempt = 10 * time.Millisecond
 
 // anyAnswer returns when the first 200 of any connection came, in milliseconds
 // from begin.

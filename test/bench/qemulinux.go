@@ -39,10 +39,9 @@ func (b *bench) addLinux(ctx context.Context, q *qemuSet) error {
 	if b.starts < qemuStarts {
 		return nil
 	}
-	const line = "Hello, world!"
 	q.least, err = smallest(48, 128, func(mib int) (bool, error) {
 		for range 2 { // at the edge it is chance
-			if _, err := startOf(ctx, contender{line: line, args: q.linuxCommand(mib)}); err != nil {
+			if _, err := startOf(ctx, contender{line: helloLine, args: q.linuxCommand(mib)}); err != nil {
 				return false, ctx.Err()
 			}
 		}
