@@ -399,6 +399,20 @@ func TestParityOverlay(t *testing.T) {
 	parityRuns(t, layOver)
 }
 
+// ParityOn runs the parity test on file systems that make returns.
+func ParityOn(t *testing.T, make func(testing.TB) FileSystem) {
+	parityStart = func(t testing.TB) {
+		fs := make(t)
+		root := &mount{fs: fs, root: fs.Root()}
+		files.mounts, files.cwd = []*mount{root}, place{root, root.root}
+	}
+	defer func() { parityStart = nil }()
+	parityRuns(t, nil)
+}
+
+// parityStart, if it is not nil, is called before each sequence.
+var parityStart func(testing.TB)
+
 // layOver puts an overlay over the root file system.
 func layOver(t testing.TB) {
 	fs, errno := Overlay(files.mounts[0].root.(Directory))
@@ -437,6 +451,9 @@ var paritySuccesses int
 // parity runs one sequence.
 func parity(t *testing.T, seed uint64, steps int, half func(testing.TB)) {
 	reset(t)
+	if parityStart != nil {
+		parityStart(t)
+	}
 	old, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)

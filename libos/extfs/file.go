@@ -13,6 +13,8 @@ const (
 	oDSYNC   = 0x1000 // a part of O_SYNC
 )
 
+const maxInt64 = 1<<63 - 1
+
 // Open implements libos.Node.
 func (f file) Open(flags uint32) (libos.File, libos.Errno) {
 	if flags&oACCMODE != 0 && f.fs.ReadOnly() != "" {
@@ -45,6 +47,9 @@ func (o *open) Read(p []byte) (int, libos.Errno) {
 
 // ReadAt implements libos.SeekFile.
 func (o *open) ReadAt(p []byte, off int64) (int, libos.Errno) {
+	if off > maxInt64-int64(len(p)) {
+		return 0, libos.EINVAL
+	}
 	n, err := o.file.in.ReadAt(p, off)
 	return n, errnoOf(err)
 }
@@ -70,6 +75,9 @@ func (o *open) WriteAt(p []byte, off int64) (int, libos.Errno) {
 
 // write writes p, and returns where what was written ends.
 func (o *open) write(p []byte, off int64) (n int, end int64, errno libos.Errno) {
+	if off > maxInt64-int64(len(p)) {
+		return 0, 0, libos.EINVAL
+	}
 	var err error
 	if o.append {
 		n, off, err = o.file.in.Append(p)

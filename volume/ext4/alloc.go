@@ -183,7 +183,7 @@ func (fs *FS) allocMeta(goal uint64) (*buf, error) {
 	if fs.freeBlocks <= fs.dying+fs.delayed {
 		return nil, ENOSPC
 	}
-	r, err := fs.find(goal, 1)
+	r, err := fs.findAny(goal, 1)
 	if err != nil {
 		return nil, err
 	}

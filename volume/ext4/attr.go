@@ -83,13 +83,23 @@ func (in *Inode) SetAttr(which int, a Attr) error {
 			return nil
 		}
 	}
+	if in.dead { // it is only shown still
+		in.set(which, a)
+		return nil
+	}
 	if err := fs.begin(); err != nil {
 		return err
 	}
-	if in.dead {
-		return fs.end(ENOENT)
-	}
 	in.touch()
+	in.set(which, a)
+	if in.dead {
+		return fs.end(nil)
+	}
+	return fs.end(in.store())
+}
+
+// set changes all but the size.
+func (in *Inode) set(which int, a Attr) {
 	if which&SetMode != 0 {
 		in.mode = in.mode&ModeFmt | a.Mode&modePerm
 	}
@@ -102,8 +112,7 @@ func (in *Inode) SetAttr(which int, a Attr) error {
 	if which&SetMtime != 0 {
 		in.mtime = a.Mtime
 	}
-	in.ctime = fs.now()
-	return fs.end(in.store())
+	in.ctime = in.fs.now()
 }
 
 // Truncate changes the size of a regular file, in bytes.
@@ -179,6 +188,7 @@ func (in *Inode) shrink(size int64) error {
 	if fs.end(err) != nil {
 		return err
 	}
+	in.closeWindow()
 	fs.forgetPages(in, first)
 	if p := in.pages[uint32(size>>fs.shift)]; p != nil {
 		clear(p.data[size&int64(fs.bs-1):])

@@ -32,6 +32,8 @@ type bufCache struct {
 	ends  buf // ends.older is the newest, ends.newer the oldest
 	limit int // of idle bufs beyond which the oldest are thrown away
 	spare [][]byte
+	// removed counts the bufs that were thrown away.
+	removed uint64
 }
 
 func (c *bufCache) init(limit int) {
@@ -58,6 +60,7 @@ func (c *bufCache) add(b *buf) {
 }
 
 func (c *bufCache) remove(b *buf) {
+	c.removed++
 	c.unlink(b)
 	delete(c.bufs, b.block)
 	b.newer, b.older = nil, nil
@@ -75,7 +78,7 @@ func (c *bufCache) page(size int) []byte {
 
 // recycle takes a block of memory back.
 func (c *bufCache) recycle(p []byte) {
-	if p != nil && len(c.spare) < 64 {
+	if p != nil && len(c.spare) < min(64, c.limit/4+8) {
 		c.spare = append(c.spare, p)
 	}
 }
@@ -101,6 +104,9 @@ func (fs *FS) bread(blk uint64) (*buf, error) {
 	}
 	if blk >= fs.blocks {
 		return nil, damage(blockName(blk), "is beyond the end of the volume")
+	}
+	if fs.looking {
+		return nil, &miss{blk}
 	}
 	data := fs.cache.page(fs.bs)
 	if err := fs.dev.ReadAt(data, int64(blk)<<fs.shift); err != nil {

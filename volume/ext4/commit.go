@@ -45,6 +45,9 @@ func (fs *FS) commitRunning() {
 		fs.fail("cannot write the journal", err)
 		return
 	}
+	if cap(p) <= fs.bounceSize {
+		j.spare = p
+	}
 	n := uint32(len(p) / j.bs)
 	j.head, j.used, j.committed = j.advance(head, n), j.used+n, t.tid
 	fs.retire(t)

@@ -288,7 +288,8 @@ func (x *dirIndex) remove(h uint32, l uint32, off int, shift uint) {
 	}
 }
 
-// makeIndex reads a directory.
+// makeIndex reads a directory. If it is left because a block must be read first,
+// it goes on where it was; until then the index has fewer blocks than the directory.
 func (in *Inode) makeIndex() error {
 	n := in.dirBlocks()
 	if in.index != nil && len(in.index.room) == int(n) {
@@ -297,8 +298,12 @@ func (in *Inode) makeIndex() error {
 	if uint64(n) > in.fs.blocks || uint64(n) >= 1<<34>>in.fs.shift-1 {
 		return damage(inodeName(in.ino), "the directory's size is impossible")
 	}
-	x := &dirIndex{slots: make([]uint64, 256)}
-	for l := range n {
+	x := in.index
+	if x == nil || len(x.room) > int(n) {
+		x = &dirIndex{slots: make([]uint64, 256)}
+		in.index = x
+	}
+	for l := uint32(len(x.room)); l < n; l++ {
 		b, err := in.dirBlock(l)
 		if err != nil {
 			return err
@@ -311,7 +316,6 @@ func (in *Inode) makeIndex() error {
 		})
 		x.room = append(x.room, uint16(in.fs.largest(b.data)))
 	}
-	in.index = x
 	return nil
 }
 

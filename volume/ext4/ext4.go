@@ -10,7 +10,7 @@
 //
 // Limits: volumes of 2 MiB to 16 TiB in blocks of 1, 2 or 4 KiB; files up to
 // 2^32-1 blocks (16 TiB in blocks of 4 KiB); names of 255 bytes; 65,000 links to
-// a file or subdirectories of a directory. Access times are not kept up, as with
+// a file or subdirectories of a directory; times from 1901 to 2262. Access times are not kept up, as with
 // Linux's noatime. Extended attributes and access control lists are left as they
 // are, and not looked at. Directories are written as lists of names; those that
 // Linux has indexed (dir_index) are read as they are, and become lists when a
@@ -85,18 +85,25 @@ const (
 	EUCLEAN      Errno = 117 // damaged
 )
 
-var errnoText = map[Errno]string{
-	EPERM: "operation not permitted", ENOENT: "no such file or directory", EIO: "input/output error",
-	EBADF: "file is closed", EEXIST: "file exists", EXDEV: "another file system", ENOTDIR: "not a directory",
-	EISDIR: "is a directory", EINVAL: "invalid argument", EFBIG: "file too large", ENOSPC: "no space left on volume",
-	EROFS: "read-only file system", EMLINK: "too many links", ENAMETOOLONG: "name too long",
-	ENOTEMPTY: "directory not empty", EOPNOTSUPP: "not supported", EUCLEAN: "file system is damaged",
+// errnoText are the texts of errors; an array, since a map would be made at each
+// start of an image.
+var errnoText = [...]struct {
+	e    Errno
+	text string
+}{
+	{EPERM, "operation not permitted"}, {ENOENT, "no such file or directory"}, {EIO, "input/output error"},
+	{EBADF, "file is closed"}, {EEXIST, "file exists"}, {EXDEV, "another file system"}, {ENOTDIR, "not a directory"},
+	{EISDIR, "is a directory"}, {EINVAL, "invalid argument"}, {EFBIG, "file too large"}, {ENOSPC, "no space left on volume"},
+	{EROFS, "read-only file system"}, {EMLINK, "too many links"}, {ENAMETOOLONG, "name too long"},
+	{ENOTEMPTY, "directory not empty"}, {EOPNOTSUPP, "not supported"}, {EUCLEAN, "file system is damaged"},
 }
 
 // Error implements error.
 func (e Errno) Error() string {
-	if s := errnoText[e]; s != "" {
-		return s
+	for i := range errnoText {
+		if errnoText[i].e == e {
+			return errnoText[i].text
+		}
 	}
 	return "error " + strconv.Itoa(int(e))
 }

@@ -9,7 +9,8 @@ type file struct {
 	noted   bool   // it is in FS.unsynced
 	unsaved bool   // fields were changed that are not in its block yet
 	ahead   uint32 // the block where reading in order would go on
-	window  uint32 // blocks to be read ahead
+	behind  uint32 // blocks to be read ahead
+	window  run    // blocks kept for the file to grow
 }
 
 const (
@@ -24,6 +25,8 @@ func (in *Inode) regular() error {
 		return EISDIR
 	case in.mode&ModeFmt != ModeReg:
 		return EINVAL
+	case in.dead:
+		return EBADF
 	case in.flags&flagStrange != 0:
 		return EOPNOTSUPP
 	}
@@ -74,8 +77,8 @@ func (in *Inode) readSome(p []byte, off int64) (int, error) {
 		fs.pages.touch(pg)
 		return copy(p, pg.data[at:]), nil
 	}
-	e, err := in.lookup(l)
-	if err != nil {
+	e, again, err := in.peek(l)
+	if err != nil || again {
 		return 0, err
 	}
 	if e.start == 0 || e.unwritten {
@@ -130,12 +133,12 @@ func (in *Inode) load(l uint32, blk uint64, n uint32) error {
 	fs := in.fs
 	switch {
 	case l == in.ahead && l != 0 || l == 0 && in.ahead == 0:
-		in.window = min(max(2*in.window, 4), uint32(min(maxAhead, fs.bounceSize, fs.pages.limit*fs.bs/4)>>fs.shift))
+		in.behind = min(max(2*in.behind, 4), uint32(min(maxAhead, fs.bounceSize, fs.pages.limit*fs.bs/4)>>fs.shift))
 	default:
-		in.window = 1
+		in.behind = 1
 	}
 	last := uint32((in.size + int64(fs.bs) - 1) >> fs.shift)
-	n = in.missing(l, min(n, max(in.window, 1), last-l))
+	n = in.missing(l, min(n, max(in.behind, 1), last-l))
 	in.ahead = l + n
 	var few [8]*page
 	pages := few[:0]
@@ -193,6 +196,22 @@ func (fs *FS) giveBounce(b []byte) {
 	}
 }
 
+// takeSome returns memory for n blocks: one is what random writing asks for.
+func (fs *FS) takeSome(n int) []byte {
+	if n == 1 {
+		return fs.cache.page(fs.bs)
+	}
+	return fs.takeBounce()
+}
+
+func (fs *FS) giveSome(b []byte) {
+	if len(b) == fs.bs {
+		fs.cache.recycle(b)
+		return
+	}
+	fs.giveBounce(b)
+}
+
 // maxFile is the size that a file can have, in bytes.
 func (fs *FS) maxFile() int64 { return maxFileBlock << fs.shift }
 
@@ -223,11 +242,14 @@ func (in *Inode) writeAt(p []byte, off int64) (int, error) {
 	if off < 0 {
 		return 0, EINVAL
 	}
-	if off >= fs.maxFile() && len(p) > 0 {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if off >= fs.maxFile() {
 		return 0, EFBIG
 	}
 	p = p[:min(int64(len(p)), fs.maxFile()-off)]
-	if off > in.size && len(p) > 0 {
+	if off > in.size {
 		if err := in.zeroTail(); err != nil {
 			return 0, err
 		}
@@ -255,8 +277,6 @@ func (in *Inode) changeable() error {
 		return err
 	}
 	switch {
-	case in.dead:
-		return EBADF
 	case in.flags&flagImmutable != 0:
 		return EPERM
 	case in.flags&flagExtents == 0:
@@ -300,8 +320,8 @@ func (in *Inode) writeSome(p []byte, off int64) (int, error) {
 // needed, it only begins to read them, and returns nil.
 func (in *Inode) pageFor(l uint32, whole bool) (*page, error) {
 	fs := in.fs
-	e, err := in.lookup(l)
-	if err != nil {
+	e, again, err := in.peek(l)
+	if err != nil || again {
 		return nil, err
 	}
 	hole := e.start == 0
@@ -339,35 +359,19 @@ func (fs *FS) makeSpace(in *Inode) (bool, error) {
 	if fs.pages.dirty <= fs.pages.limit*3/4 {
 		return false, nil
 	}
-	for fs.pages.dirty > fs.pages.limit/2 && len(fs.unsynced) > 0 {
-		first := fs.unsynced[0]
-		switch {
-		case first.flushes:
-			fs.cond.Wait()
-			return true, nil
-		case first.dead || first.dirty == 0 && !first.unsaved:
-			first.noted = false
-			fs.unsynced = fs.unsynced[1:]
-			continue
+	list, dirty := fs.unsynced, fs.pages.dirty
+	for i, o := range list {
+		if dirty -= o.dirty; dirty <= fs.pages.limit/2 {
+			list = list[:i+1]
+			break
 		}
-		if err := first.flush(); err != nil {
-			fs.rotate(first)
-			if first != in {
-				err = EIO
-			}
-			return true, err
-		}
-		fs.rotate(first)
 	}
+	who, err := fs.flushAll(list)
 	fs.pages.trim()
-	return true, nil
-}
-
-// rotate puts in last of those that have something to be written, if it is first.
-func (fs *FS) rotate(in *Inode) {
-	if len(fs.unsynced) > 0 && fs.unsynced[0] == in {
-		fs.unsynced = append(fs.unsynced[1:], in)
+	if err != nil && who != in {
+		err = EIO
 	}
+	return true, err
 }
 
 // zeroTail clears what is behind the end of a file in its last block, before the
@@ -385,7 +389,10 @@ func (in *Inode) zeroTail() error {
 		} else if pg != nil {
 			fs.cond.Wait()
 		} else {
-			e, err := in.lookup(l)
+			e, again, err := in.peek(l)
+			if again && err == nil {
+				continue
+			}
 			if err != nil || e.start == 0 || e.unwritten {
 				return err
 			}

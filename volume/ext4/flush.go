@@ -48,19 +48,59 @@ func (in *Inode) flushPages() error {
 		}
 	}
 	slices.Sort(list)
-	for len(list) > 0 {
-		n, err := in.flushSome(list)
+	f := flight{in: in}
+	for len(list) > 0 && f.err == nil {
+		n, err := in.flushSome(list, &f)
 		if err != nil {
-			return err
+			f.err = err
+			break
 		}
 		list = list[n:]
 	}
-	return nil
+	f.wait(1)
+	return f.err
+}
+
+// A flight is writes of a file's pages that are under way at the same time. FS.mu
+// guards it.
+type flight struct {
+	in  *Inode
+	n   int
+	err error // the first
+}
+
+// maxFlight is how many may be under way.
+const maxFlight = 8
+
+// wait waits until fewer than n are under way.
+func (f *flight) wait(n int) {
+	for f.n >= n {
+		f.in.fs.cond.Wait()
+	}
+}
+
+// write writes pages to blocks that the file has, while the caller goes on.
+func (f *flight) write(list []uint32, e extent) {
+	if len(list)<<f.in.fs.shift > f.in.fs.bounceSize/maxFlight {
+		f.wait(2) // each has a copy of what it writes
+	}
+	f.wait(maxFlight)
+	f.n++
+	go func() {
+		fs := f.in.fs
+		fs.mu.Lock()
+		defer fs.mu.Unlock()
+		if err := f.in.writeRun(list, e, false); err != nil && f.err == nil {
+			f.err = err
+		}
+		f.n--
+		fs.cond.Broadcast()
+	}()
 }
 
 // flushSome writes pages from the beginning of a list that go to blocks in a row,
-// and returns how many.
-func (in *Inode) flushSome(list []uint32) (int, error) {
+// or lets f do it, and returns how many.
+func (in *Inode) flushSome(list []uint32, f *flight) (int, error) {
 	fs := in.fs
 	l := list[0]
 	limit := min(len(list), fs.bounceSize>>fs.shift)
@@ -68,20 +108,27 @@ func (in *Inode) flushSome(list []uint32) (int, error) {
 	for n < limit && list[n] == l+uint32(n) {
 		n++
 	}
-	e, err := in.lookup(l)
+	var e extent
+	err := fs.reading(func() (err error) {
+		e, err = in.lookup(l)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
 	n = min(n, int(e.n-(l-e.logical)))
 	if e.start != 0 {
-		blk := e.start + uint64(l-e.logical)
-		return n, in.writeRun(list[:n], extent{l, uint32(n), blk, e.unwritten}, false)
+		part := extent{l, uint32(n), e.start + uint64(l-e.logical), e.unwritten}
+		if n < len(list) && !e.unwritten && part.end()<<fs.shift <= uint64(in.stored) {
+			f.write(list[:n], part)
+			return n, nil
+		}
+		return n, in.writeRun(list[:n], part, false)
 	}
-	r, err := fs.find(in.goalFor(l), n)
+	r, err := in.placeFor(l, n, e)
 	if err != nil {
 		return 0, err
 	}
-	fs.hold(r)
 	err = in.writeRun(list[:r.n], extent{l, uint32(r.n), r.start, false}, true)
 	fs.release(r)
 	return r.n, err
@@ -101,7 +148,7 @@ func (in *Inode) goalFor(l uint32) uint64 {
 // it is not yet. The pages are dirty again if that fails.
 func (in *Inode) writeRun(list []uint32, e extent, fresh bool) error {
 	fs := in.fs
-	b := fs.takeBounce()
+	b := fs.takeSome(len(list))
 	pages := make([]*page, len(list))
 	for i, l := range list {
 		p := in.pages[l]
@@ -116,7 +163,7 @@ func (in *Inode) writeRun(list []uint32, e extent, fresh bool) error {
 	err := fs.dev.WriteAt(b[:len(list)<<fs.shift], int64(e.start)<<fs.shift)
 	fs.mu.Lock()
 	in.io--
-	fs.giveBounce(b)
+	fs.giveSome(b)
 	if err == nil && (fresh || e.unwritten || end > in.stored) {
 		err = in.attach(e, fresh, end)
 	}
@@ -223,20 +270,43 @@ func (fs *FS) sync() error {
 	if fs.failed != nil {
 		return EIO
 	}
-	var first error
 	fs.told = false
-	// Others may be doing the same, so all stay listed until they are written.
-	for _, in := range slices.Clone(fs.unsynced) {
-		if err := in.flush(); err != nil && first == nil {
-			first = err
+	_, first := fs.flushAll(fs.unsynced)
+	if first != nil {
+		return first
+	}
+	return fs.durable(fs.running.tid)
+}
+
+// flushAll flushes files, some at the same time, and returns the first error and
+// whose it is. Others may be doing the same, so all stay listed until they are
+// written.
+func (fs *FS) flushAll(list []*Inode) (who *Inode, first error) {
+	n := 0
+	for _, in := range slices.Clone(list) {
+		if in.dirty == 0 && !in.unsaved && !in.flushes {
+			continue
 		}
+		for n >= maxFlight {
+			fs.cond.Wait()
+		}
+		n++
+		go func() {
+			fs.mu.Lock()
+			defer fs.mu.Unlock()
+			if err := in.flush(); err != nil && first == nil {
+				who, first = in, err
+			}
+			n--
+			fs.cond.Broadcast()
+		}()
+	}
+	for n > 0 {
+		fs.cond.Wait()
 	}
 	fs.unsynced = slices.DeleteFunc(fs.unsynced, func(in *Inode) bool {
 		in.noted = !in.dead && (in.dirty > 0 || in.unsaved)
 		return !in.noted
 	})
-	if first != nil {
-		return first
-	}
-	return fs.durable(fs.running.tid)
+	return who, first
 }

@@ -14,6 +14,7 @@ type Inode struct {
 	opens int       // open files
 	dead  bool      // it was removed from the disk
 	index *dirIndex // of a directory, if it is made
+	was   *Inode    // the directory that a directory was in which was removed
 	hint  string    // the name of a directory in the one it is in, perhaps
 	tid   uint32    // the last transaction that changed it
 }
@@ -156,7 +157,8 @@ func getTime(raw []byte, off, extra int) int64 {
 		sec += int64(x&3) << 32
 		ns = int64(x >> 2)
 	}
-	return sec*1e9 + min(ns, 999_999_999)
+	const last = (1<<63-1)/1_000_000_000 - 1 // an int64 of nanoseconds ends in 2262
+	return min(sec, last)*1e9 + min(ns, 999_999_999)
 }
 
 func putTime(raw []byte, off, extra int, t int64) {

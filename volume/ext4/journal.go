@@ -40,6 +40,7 @@ type journal struct {
 	committed uint32   // the last transaction that is durable
 	busy      bool     // a commit or a checkpoint is under way, without FS.mu
 	waiting   []*buf   // that are committed and not at their places
+	spare     []byte   // memory of the last image
 }
 
 // capacity is the number of blocks that the log has.
@@ -84,7 +85,7 @@ func (j *journal) advance(i, n uint32) uint32 {
 // image returns the blocks of a transaction as the journal has them; the commit
 // block, which is the last, is written after the others.
 func (j *journal) image(t *txn, now int64) []byte {
-	p := make([]byte, 0, t.size()*j.bs)
+	p := slices.Grow(j.spare[:0], t.size()*j.bs)
 	p = j.appendRevokes(p, t)
 	p = j.appendBlocks(p, t)
 	p, c := j.next(p)

@@ -53,6 +53,8 @@ const (
 	sbSize   = 1024
 	sbOffset = 1024
 	sbMagicN = 0xEF53
+
+	stateErrors = 2 // in the state: Linux or e2fsck has seen damage
 )
 
 // Features that an old reader may ignore.
@@ -181,7 +183,8 @@ const (
 	ModeLink   = 0o120000
 	ModeSocket = 0o140000
 
-	modePerm = 0o7777
+	modePerm   = 0o7777
+	modeSetGID = 0o2000
 )
 
 // dirType returns the type of a file as directories have it (directory.rst).

@@ -179,3 +179,72 @@ func TestLinuxMount(t *testing.T) {
 		fsck(t, d.Bytes())
 	}
 }
+
+// What Linux has allocated and not written (fallocate) reads as zeros, and can be
+// written in pieces; times far away, device files and attributes are kept.
+func TestLinuxUnwritten(t *testing.T) {
+	tool := xtest.NeedCommand(t, "fallocate", "util-linux")
+	d := mke2fs(t, 64<<20, "-t", "ext4", "-b", "4096")
+	mount(t, d, func(dir string) {
+		if out, err := exec.Command(tool, "-l", "3MiB", filepath.Join(dir, "file")).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		for _, args := range [][]string{
+			{"mknod", filepath.Join(dir, "null"), "c", "1", "3"}, {"mknod", filepath.Join(dir, "big"), "b", "300", "70000"},
+			{"touch", "-d", "2300-01-02 03:04:05.678901234 UTC", filepath.Join(dir, "late")},
+			{"touch", "-d", "1910-01-02 03:04:05.5 UTC", filepath.Join(dir, "early")},
+		} {
+			if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %v: %s", args, err, out)
+			}
+		}
+	})
+	want := make([]byte, 3<<20)
+	fs := open(t, d, ext4.Options{CacheBytes: ext4.MinCache})
+	root, _ := fs.Root()
+	in, err := root.Lookup("file")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := rand.New(rand.NewPCG(4, 4))
+	for range 60 {
+		p := make([]byte, 1+r.IntN(20000))
+		for i := range p {
+			p[i] = byte(r.Uint32())
+		}
+		off := r.IntN(len(want) - len(p))
+		copy(want[off:], p)
+		if _, err := in.WriteAt(p, int64(off)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := make([]byte, len(want))
+	if n, err := in.ReadAt(got, 0); n != len(want) || err != nil || !bytes.Equal(got, want) {
+		t.Errorf("%d, %v, differ at %d", n, err, differ(got, want))
+	}
+	for name, want := range map[string]ext4.Attr{
+		"null": {Rdev: 1<<8 | 3}, "big": {Rdev: 300<<8 | 70000&0xFF | 70000&^0xFF<<12},
+		"late": {Mtime: 9223372036854775807}, "early": {Mtime: -1893358554500000000},
+	} {
+		in, err := root.Lookup(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := in.Attr()
+		if a.Rdev != want.Rdev || want.Mtime < 0 && a.Mtime != want.Mtime || want.Mtime > 0 && a.Mtime < want.Mtime-2e9 {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	closeFS(t, fs)
+	check(t, d)
+	fsck(t, d.Bytes())
+	mount(t, d, func(dir string) {
+		got, err := os.ReadFile(filepath.Join(dir, "file"))
+		if err != nil || !bytes.Equal(got, want) {
+			t.Errorf("Linux reads %d bytes, %v", len(got), err)
+		}
+		if st, err := os.Stat(filepath.Join(dir, "late")); err != nil || st.ModTime().UTC().Year() != 2300 {
+			t.Errorf("late: %v, %v", st, err)
+		}
+	})
+}

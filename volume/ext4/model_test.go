@@ -147,6 +147,9 @@ func (w *walker) create() {
 	if d.names[name] != nil {
 		expected = ext4.EEXIST
 	}
+	if n.isDir() {
+		n.mode |= d.mode & 0o2000
+	}
 	if w.want("create "+name, err, expected) {
 		d.names[name] = n
 		if n.isDir() {
@@ -292,6 +295,8 @@ func renameError(n, old, d, to *mnode, flags int) error {
 		return ext4.EEXIST
 	case n.isDir() && within(n, to), flags == ext4.RenameExchange && old.isDir() && within(old, d):
 		return ext4.EINVAL
+	case old != nil && old.isDir() && within(old, d):
+		return ext4.ENOTEMPTY
 	case flags == ext4.RenameExchange || old == nil || n == old:
 		return nil
 	case old.isDir() && !n.isDir():

@@ -26,6 +26,7 @@ type FS struct {
 	failed  error // why nothing can be written any more
 	closed  bool
 	told    bool // Options.Changed was called
+	looking bool // see reading
 
 	freeBlocks, freeInodes uint64
 	held                   map[uint32]*heldBlocks // by group
@@ -36,6 +37,7 @@ type FS struct {
 
 	inodes   inodeTable
 	unsynced []*Inode // that have something to be written
+	windows  []*Inode // that have blocks kept for them, the oldest first
 	orphans  []*Inode // as listed on the disk, the first last
 
 	bounce     []byte // for large requests; nil while somebody has it
@@ -282,6 +284,9 @@ func (fs *FS) startWriting() error {
 	}
 	fs.generation = uint32(fs.now()) ^ uint32(fs.now()>>32)
 	sb := fs.super()
+	if u16(sb, sbState)&stateErrors != 0 && fs.opts.Report != nil {
+		fs.opts.Report("ext4: the volume is marked as having errors; check it with e2fsck")
+	}
 	put32(sb, sbIncompat, u32(sb, sbIncompat)|incompatRecover)
 	if err := fs.writeSuper(); err != nil {
 		return err

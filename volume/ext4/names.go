@@ -38,7 +38,14 @@ func (in *Inode) Lookup(name string) (*Inode, error) {
 		return nil, err
 	}
 	fs.cache.trim()
-	_, found, err := in.find(name)
+	var found *Inode
+	err := fs.reading(func() (err error) {
+		if in.dead {
+			return ENOENT
+		}
+		_, found, err = in.find(name)
+		return err
+	})
 	return found, err
 }
 
@@ -65,29 +72,27 @@ func (in *Inode) find(name string) (place, *Inode, error) {
 }
 
 // Parent returns the directory that a directory is in, and its name there: the root
-// and "" for the root, and no name if it was removed.
+// and "" for the root; that where it was, and "", if it was removed.
 func (in *Inode) Parent() (dir *Inode, name string, err error) {
 	fs := in.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
+	err = fs.reading(func() (err error) {
+		dir, name, err = in.parent()
+		return err
+	})
+	return dir, name, err
+}
+
+func (in *Inode) parent() (dir *Inode, name string, err error) {
 	switch {
 	case !isDir(in):
 		return nil, "", ENOTDIR
 	case in.ino == rootInode:
 		return in, "", nil
-	case in.dead:
-		dir, err = fs.inode(rootInode)
+	}
+	if dir, err = in.above(); err != nil || in.dead {
 		return dir, "", err
-	}
-	at, ok, err := in.findName("..")
-	if err == nil && !ok {
-		err = damage(in.where(0), `has no ".."`)
-	}
-	if err == nil {
-		dir, err = fs.inode(at.e.ino)
-	}
-	if err != nil {
-		return nil, "", err
 	}
 	name, err = dir.nameOf(in)
 	return dir, name, err
@@ -139,21 +144,29 @@ func (in *Inode) ReadDir(after int64, each func(DirEntry) bool) error {
 		return ENOTDIR
 	}
 	fs.cache.trim()
-	if in.dead || after < 0 {
+	if after < 0 {
 		return nil
 	}
-	n := in.dirBlocks()
-	for l := after >> fs.shift; l < int64(n); l++ {
+	return fs.reading(func() error { return in.readDir(&after, each) })
+}
+
+// readDir is ReadDir; after is the last cookie that each was called with.
+func (in *Inode) readDir(after *int64, each func(DirEntry) bool) error {
+	shift := in.fs.shift
+	if in.dead {
+		return nil
+	}
+	for l := *after >> shift; l < int64(in.dirBlocks()); l++ {
 		b, err := in.dirBlock(uint32(l))
 		if err != nil {
 			return err
 		}
-		base := l << fs.shift
 		if eachEntry(b.data, func(e dirent, _ int) bool {
-			cookie := base + int64(e.off) + 1
-			if e.ino == 0 || cookie <= after || string(e.name) == "." || string(e.name) == ".." {
+			cookie := l<<shift + int64(e.off) + 1
+			if e.ino == 0 || cookie <= *after || string(e.name) == "." || string(e.name) == ".." {
 				return false
 			}
+			*after = cookie
 			return !each(DirEntry{cookie, e.ino, modeOfType(e.typ), string(e.name)})
 		}) {
 			return nil
@@ -191,6 +204,12 @@ func (in *Inode) create(name string, a Attr, target string) (*Inode, error) {
 	dir := a.Mode&ModeFmt == ModeDir
 	if dir && in.links >= MaxLinks {
 		return nil, EMLINK
+	}
+	if in.mode&modeSetGID != 0 { // whatever is made here is the group's, too
+		a.GID = in.gid
+		if dir {
+			a.Mode |= modeSetGID
+		}
 	}
 	made, err := in.fs.newInode(in, a.Mode&(ModeFmt|modePerm), a.UID, a.GID)
 	if err == nil {
@@ -279,18 +298,22 @@ func (in *Inode) Readlink() (string, error) {
 	case in.size < blockBytes && in.flags&flagExtents == 0:
 		return string(in.block[:in.size]), nil
 	}
-	e, err := in.lookup(0)
-	if err != nil {
-		return "", err
-	}
-	if e.start == 0 {
-		return "", damage(inodeName(in.ino), "the link leads nowhere")
-	}
-	b, err := fs.bread(e.start)
-	if err != nil {
-		return "", err
-	}
-	return string(b.data[:in.size]), nil
+	var target string
+	err := fs.reading(func() error {
+		e, err := in.lookup(0)
+		if err != nil {
+			return err
+		}
+		if e.start == 0 {
+			return damage(inodeName(in.ino), "the link leads nowhere")
+		}
+		b, err := fs.bread(e.start)
+		if err == nil {
+			target = string(b.data[:in.size])
+		}
+		return err
+	})
+	return target, err
 }
 
 // Link gives a file another name.
@@ -386,7 +409,7 @@ func (in *Inode) dropLink(n *Inode) error {
 	n.touch()
 	n.ctime = in.fs.now()
 	if n.mode&ModeFmt == ModeDir {
-		n.links = 0
+		n.links, n.was = 0, in
 		if err := in.addLinks(-1); err != nil {
 			return err
 		}

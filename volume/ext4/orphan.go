@@ -52,6 +52,7 @@ func (in *Inode) evict() error {
 	fs := in.fs
 	in.dead = true // whoever still has it gets errors
 	in.quiet()
+	in.closeWindow()
 	fs.forgetPages(in, 0)
 	for done := false; !done; {
 		if err := in.beginAlone(); err != nil {
@@ -92,12 +93,13 @@ func (in *Inode) remove() error {
 	if err := fs.freeInode(in.ino, in.mode&ModeFmt == ModeDir); err != nil {
 		return err
 	}
-	mode := in.mode
+	shown := in.fields // whoever still has it may look at its attributes
 	in.size, in.stored, in.links, in.mode, in.flags = 0, 0, 0, 0, 0
 	in.dtime = max(uint32(fs.now()/1e9), fs.geometry.inodes+1) // less would be an orphan's next
 	clear(in.block[:])
 	err := in.store()
-	in.mode = mode // of a directory that somebody still has
+	in.size, in.stored, in.mode = shown.size, shown.size, shown.mode
+	in.unsaved = false
 	return err
 }
 
@@ -188,7 +190,10 @@ func (in *Inode) Close() error {
 	fs := in.fs
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if in.opens--; in.opens > 0 || in.links > 0 || in.dead || fs.writable() != nil {
+	if in.opens--; in.opens == 0 && !in.flushes {
+		in.closeWindow()
+	}
+	if in.opens > 0 || in.links > 0 || in.dead || fs.writable() != nil {
 		return nil
 	}
 	return in.evict()

@@ -74,7 +74,7 @@ func (c *pageCache) remove(p *page) {
 		c.dirty--
 	}
 	p.in, p.newer, p.older = nil, nil, nil
-	if len(c.spare) < 64 {
+	if len(c.spare) < min(64, c.limit/8+8) {
 		c.spare = append(c.spare, p)
 	}
 }

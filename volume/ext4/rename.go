@@ -56,17 +56,19 @@ func (r *renaming) same() bool {
 
 // prepare finds what takes part, and checks whether it may.
 func (r *renaming) prepare(flags int) error {
-	if r.from.dead || r.to.dead {
+	if r.from.dead {
 		return ENOENT
 	}
 	var err error
 	if r.at, r.n, err = r.from.find(r.name); err != nil {
 		return err
 	}
-	r.oldAt, r.old, err = r.to.find(r.newName)
+	err = ENOENT
+	if !r.to.dead {
+		r.oldAt, r.old, err = r.to.find(r.newName)
+	}
+	exchange := flags&RenameExchange != 0
 	switch {
-	case err == ENOENT && flags&RenameExchange != 0:
-		return ENOENT
 	case err == ENOENT:
 		r.old = nil
 	case err != nil:
@@ -74,11 +76,34 @@ func (r *renaming) prepare(flags int) error {
 	case flags&RenameNoReplace != 0:
 		return EEXIST
 	}
-	if err := notWithin(r.n, r.to); err != nil {
+	if r.old == nil && exchange {
+		return ENOENT
+	}
+	return r.may(exchange)
+}
+
+// may checks whether what moves may go there, in the order of Linux
+// (do_renameat2 and vfs_rename in fs/namei.c).
+func (r *renaming) may(exchange bool) error {
+	inside, err := within(r.to, r.n)
+	if err == nil && inside {
+		err = EINVAL
+	}
+	if err != nil {
 		return err
 	}
-	if flags&RenameExchange != 0 {
-		return notWithin(r.old, r.from)
+	inside, err = within(r.from, r.old)
+	switch {
+	case err != nil:
+		return err
+	case inside && exchange:
+		return EINVAL
+	case inside:
+		return ENOTEMPTY
+	case r.to.dead:
+		return ENOENT
+	case exchange:
+		return nil
 	}
 	return r.mayReplace()
 }
@@ -105,32 +130,45 @@ func (r *renaming) mayReplace() error {
 	return nil
 }
 
-// notWithin returns EINVAL if n is a directory that dir is in or is.
-func notWithin(n, dir *Inode) error {
-	if !isDir(n) {
-		return nil
+// within reports whether dir is n or lies beneath it; n may be nil.
+func within(dir, n *Inode) (bool, error) {
+	if n == nil || !isDir(n) {
+		return false, nil
 	}
-	for up := dir; ; {
-		if up == n {
-			return EINVAL
+	for left := dir.fs.geometry.inodes; left > 0; left-- {
+		if dir == n {
+			return true, nil
 		}
-		if up.ino == rootInode {
-			return nil
+		if dir.ino == rootInode {
+			return false, nil
 		}
-		at, ok, err := up.findName("..")
-		if err != nil {
-			return err
-		}
-		if !ok || at.e.ino == up.ino {
-			return damage(inodeName(up.ino), "the directory is not below the root")
-		}
-		if up, err = n.fs.inode(at.e.ino); err != nil {
-			return err
-		}
-		if !isDir(up) {
-			return damage(inodeName(up.ino), "is no directory, and has one in it")
+		var err error
+		if dir, err = dir.above(); err != nil {
+			return false, err
 		}
 	}
+	return false, damage(inodeName(dir.ino), "the directory is not below the root")
+}
+
+// above returns the directory that a directory is in, or was when it was removed.
+func (in *Inode) above() (*Inode, error) {
+	if in.dead && in.was != nil {
+		return in.was, nil
+	} else if in.dead {
+		return in.fs.inode(rootInode)
+	}
+	at, ok, err := in.findName("..")
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, damage(in.where(0), `has no ".."`)
+	}
+	up, err := in.fs.inode(at.e.ino)
+	if err == nil && (!isDir(up) || up == in) {
+		err = damage(in.where(0), `".." leads to no directory`)
+	}
+	return up, err
 }
 
 // move does what rename does without flags.

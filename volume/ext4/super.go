@@ -114,23 +114,28 @@ func (g *geometry) parseSizes(sb []byte, size int64) error {
 	return nil
 }
 
+// unknownNames are the names of features that are not supported.
+var unknownNames = [...]struct {
+	bit  uint32
+	name string
+}{
+	{0x1, "compression"}, {0x8, "journal_dev"}, {0x10, "meta_bg"}, {0x100, "mmp"}, {0x400, "ea_inode"},
+	{0x1000, "dirdata"}, {0x4000, "large_dir"}, {0x8000, "inline_data"}, {0x10000, "encrypt"}, {0x20000, "casefold"},
+}
+
 // incompatNames names features, for a message.
 func incompatNames(f uint32) string {
-	names := map[uint32]string{0x1: "compression", 0x8: "journal_dev", 0x10: "meta_bg", 0x100: "mmp", 0x400: "ea_inode",
-		0x1000: "dirdata", 0x4000: "large_dir", 0x8000: "inline_data", 0x10000: "encrypt", 0x20000: "casefold"}
 	s := ""
-	for ; f != 0; f &= f - 1 {
-		bit := f & -f
-		name := names[bit]
-		if name == "" {
-			name = hex(bit)
+	for _, n := range unknownNames {
+		if f&n.bit != 0 {
+			s += n.name + " "
+			f &^= n.bit
 		}
-		if s != "" {
-			s += ", "
-		}
-		s += name
 	}
-	return s
+	if f != 0 {
+		s += hex(f) + " "
+	}
+	return s[:len(s)-1]
 }
 
 // unwritable says why a volume can only be read, "" if it can be written.
