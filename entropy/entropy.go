@@ -30,11 +30,10 @@ type Generator struct {
 // New returns a generator for a secret seed. hardware returns a random word of
 // the processor, false if it has none at the moment; it may be nil.
 func New(seed *[32]byte, hardware func() (uint64, bool)) *Generator {
-	g := &Generator{hardware: hardware}
+	g := &Generator{hardware: hardware, made: stirEvery} // stirred when first read
 	for i := range g.key {
 		g.key[i] = le32(seed[4*i:])
 	}
-	g.stir()
 	return g
 }
 

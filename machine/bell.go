@@ -16,6 +16,9 @@ const tailorIdleNotifies = true
 // tailorMemoryIsZero says that nobody has written to the memory behind the image.
 const tailorMemoryIsZero = true
 
+// tailorStack is how many bytes of stack a new goroutine gets.
+func tailorStack() int32 { return stackMin }
+
 // tailorBell stores value to a doorbell register, one VM exit, or does what that
 // stands for in a process. It is assembly so that the compiler keeps every other
 // memory access on its side of it.

@@ -124,15 +124,8 @@ func tailorMul(a, b uint64) (hi, lo uint64) {
 // nanoseconds, as KVM's and QEMU's do.
 func tailorMeasure(known bool) uint64 {
 	const counts = 500e3
-	best := uint64(0)
-	for range 3 {
-		tsc, n := tailorService(abi.ServiceCalibrate, counts, 0, 0)
-		// The longest of some: what delays the end counts, what delays the
-		// beginning does not.
-		if mult := uint64(n) << 32 / max(uint64(tsc), 1); best == 0 || mult < best {
-			best = mult
-		}
-	}
+	tsc, n := tailorService(abi.ServiceCalibrate, counts, 0, 0)
+	best := uint64(n) << 32 / max(uint64(tsc), 1)
 	if known {
 		return best
 	}

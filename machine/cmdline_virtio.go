@@ -107,6 +107,18 @@ func tailorEnvs() bool {
 	return true
 }
 
+var tailorNextStack int32 = 16 << 10
+
+// tailorStack is how many bytes of stack a new goroutine gets: the first one, main,
+// what the initialization of packages needs. Under software emulation most of the
+// start is translating code that runs once, a microsecond an instruction; this
+// spares it that which makes stacks grow.
+func tailorStack() int32 {
+	n := tailorNextStack
+	tailorNextStack = stackMin
+	return n
+}
+
 // tailorOSInit is called when the runtime starts, before there is a heap.
 func tailorOSInit() {
 	tailorFloatInit()
@@ -118,6 +130,9 @@ func tailorOSInit() {
 		tailorStartRandom[i] = tailorRandomByte(i)
 	}
 	startupRand = tailorStartRandom[:]
+	if disableMemoryProfiling {
+		MemProfileRate = 0 // schedinit does so too, but after the first sample
+	}
 }
 
 // tailorStartRandom seeds what the runtime does at random, such as the order of

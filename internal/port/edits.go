@@ -248,6 +248,11 @@ var Edits = []Edit{
 		Why: "See above.",
 	},
 	{
+		File: "runtime/asm_amd64.s",
+		Old:  "\tCALL\truntime·check(SB)\n", New: "",
+		Why: "At each start it would look for mistakes of the compiler, in sizes of types and atomic operations.",
+	},
+	{
 		File: "runtime/symtab.go",
 		Old:  "\t\tmoduledataverify1(datap)\n", New: "",
 		Why: "At each start it would read the linker's tables from end to end, in search of mistakes of the linker.",
@@ -266,6 +271,12 @@ var Edits = []Edit{
 		File: "internal/godebug/godebug.go",
 		Old:  "\tif v.bisect != nil && !v.bisect.Stack(&stderr) {\n", New: "\tif false {\n",
 		Why: "See above.",
+	},
+
+	{
+		File: "runtime/proc.go",
+		Old:  "\t\tnewg = malg(stackMin)\n", New: "\t\tnewg = malg(tailorStack())\n",
+		Why: "The main goroutine need not grow its stack under software emulation, where code that runs once is dear.",
 	},
 
 	// The event loop.

@@ -473,20 +473,23 @@ seal:
 	xor	eax, eax
 	iretq
 
-; calibrate waits for RDI counts of the timer, which stays silent.
+; calibrate waits for RDI counts of the timer, which stays silent. Both ends are
+; the moment between two looks at the time stamp counter, the closest of some:
+; what delays the processor does not count.
 calibrate:
+	push	rbx
 	push	rsi
 	push	r8
+	push	r9
+	push	r10
 	mov	ecx, LAPIC_TIMER
 	mov	dword [rcx], MASKED | VECTOR_TIMER
 	mov	ecx, LAPIC_INITIAL
 	mov	dword [rcx], 0xffffffff
 	mov	esi, LAPIC_CURRENT
-	rdtsc
-	shl	rdx, 32
-	or	rax, rdx
-	mov	r11, rax
-	mov	r8d, [rsi]		; the counter, at the time R11
+	call	bothclocks
+	push	r11
+	mov	r8d, ebx
 .wait:
 	mov	ecx, r8d
 	sub	ecx, [rsi]
@@ -495,18 +498,51 @@ calibrate:
 	pause
 	jmp	.wait
 .done:
-	rdtsc
-	shl	rdx, 32
-	or	rax, rdx
-	sub	rax, r11
-	mov	edx, ecx
+	call	bothclocks
+	mov	rax, r11
+	pop	rcx
+	sub	rax, rcx
+	mov	edx, r8d
+	sub	edx, ebx
 	mov	ecx, LAPIC_INITIAL
 	mov	dword [rcx], 0
 	mov	ecx, LAPIC_TIMER
 	mov	dword [rcx], VECTOR_TIMER
+	pop	r10
+	pop	r9
 	pop	r8
 	pop	rsi
+	pop	rbx
 	iretq
+
+; bothclocks returns the time stamp counter in R11 and the timer's, at RSI, in
+; EBX. It clobbers RAX, RCX, RDX, R9, R10.
+bothclocks:
+	mov	r9, -1			; the narrowest window
+	mov	r10d, 8
+.try:
+	rdtsc
+	shl	rdx, 32
+	lea	rcx, [rax+rdx]
+	push	rbx
+	mov	ebx, [rsi]
+	rdtsc
+	shl	rdx, 32
+	add	rax, rdx
+	sub	rax, rcx
+	cmp	rax, r9
+	jae	.worse
+	mov	r9, rax
+	shr	rax, 1
+	lea	r11, [rax+rcx]
+	add	rsp, 8
+	jmp	.next
+.worse:
+	pop	rbx
+.next:
+	dec	r10d
+	jnz	.try
+	ret
 
 ; clock gives KVM the address of a clock of its own in the guest's memory.
 clock:

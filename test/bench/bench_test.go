@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -163,6 +164,21 @@ func TestBench(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	xtest.NeedKVM(t)
+	once(t, "start|answer|size|http|bulk|ping|idle")
+}
+
+// TestQEMU does the same under QEMU.
+func TestQEMU(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes a minute")
+	}
+	xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
+	xtest.NeedCommand(t, "nasm", "nasm")
+	once(t, "^qemu$")
+}
+
+// once measures the groups that match once.
+func once(t *testing.T, groups string) {
 	xtest.NeedTun(t)
 	xtest.NeedCommand(t, "ip", "iproute2")
 	xtest.NeedCommand(t, "ping", "iputils-ping")
@@ -174,7 +190,7 @@ func TestBench(t *testing.T) {
 	}
 	t.Cleanup(func() { checkRemoved(t, b) })
 	t.Cleanup(b.close)
-	if err := b.measure(t.Context(), regexp.MustCompile("start|answer|size|http|bulk|ping|idle")); err != nil {
+	if err := b.measure(t.Context(), regexp.MustCompile(groups)); err != nil {
 		t.Error(err)
 	}
 	for _, m := range b.measures {
@@ -186,6 +202,37 @@ func TestBench(t *testing.T) {
 		if len(m.vm) == 0 {
 			t.Errorf("%s was not measured", m.name)
 		}
+	}
+}
+
+// A Linux's initramfs is read by the same format's rules: headers of 110 bytes and
+// what they say, on multiples of four.
+func TestInitramfs(t *testing.T) {
+	data := []byte("program")
+	b := initramfs(data)
+	var names []string
+	for len(b) > 0 {
+		if len(b) < 110 || string(b[:6]) != "070701" {
+			t.Fatalf("no header at %.20q", b)
+		}
+		field := func(n int) int {
+			v, err := strconv.ParseUint(string(b[6+8*n:14+8*n]), 16, 32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(v)
+		}
+		size, end := field(6), 110+field(11)
+		name := string(b[110 : end-1])
+		end = (end + 3) &^ 3
+		if name == "init" && string(b[end:end+size]) != string(data) {
+			t.Errorf("init has %q", b[end:end+size])
+		}
+		names = append(names, name)
+		b = b[(end+size+3)&^3:]
+	}
+	if got := strings.Join(names, " "); got != "dev dev/console init TRAILER!!!" {
+		t.Errorf("the archive has %s", got)
 	}
 }
 
