@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/build"
@@ -32,16 +33,16 @@ func mountFlags(o *volumeOptions) []cli.Flag {
 // any reports whether the guest is to see volumes.
 func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets) > 0 }
 
+// blocks reports whether some of them are block devices.
+func (o *volumeOptions) blocks() bool {
+	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isFolder(v.Source) })
+	return files || len(o.secrets) > 0
+}
+
 // configure makes build.Config see to it that the image can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
-	for _, v := range o.volumes {
-		if isFolder(v.Source) {
-			cfg.Shares = true
-		} else {
-			cfg.Volumes = true
-		}
-	}
-	cfg.Volumes = cfg.Volumes || len(o.secrets) > 0
+	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) })
+	cfg.Volumes = cfg.Volumes || o.blocks()
 }
 
 // checkUnix refuses what a plain process cannot have.
