@@ -270,12 +270,15 @@ func (fs *FS) sync() error {
 	if fs.failed != nil {
 		return EIO
 	}
-	fs.told = false
-	_, first := fs.flushAll(fs.unsynced)
-	if first != nil {
-		return first
+	_, err := fs.flushAll(fs.unsynced)
+	if err == nil {
+		err = fs.durable(fs.running.tid)
 	}
-	return fs.durable(fs.running.tid)
+	fs.told = false
+	if len(fs.unsynced) > 0 || !fs.running.empty() {
+		fs.changed() // meanwhile, or it failed
+	}
+	return err
 }
 
 // flushAll flushes files, some at the same time, and returns the first error and

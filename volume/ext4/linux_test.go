@@ -248,3 +248,25 @@ func TestLinuxUnwritten(t *testing.T) {
 		}
 	})
 }
+
+// Linux replays our journal after a crash.
+func TestLinuxReplays(t *testing.T) {
+	w := newWorker(t, 16<<20, 21, ext4.Options{})
+	for range 120 {
+		w.step()
+	}
+	w.must(w.fs.Sync())
+	mount(t, w.d, func(dir string) {
+		for i := range workNames {
+			got, err := os.ReadFile(filepath.Join(dir, w.dir, workName(i)))
+			switch c := w.files[workName(i)]; {
+			case c == nil && !os.IsNotExist(err):
+				t.Errorf("%s is there: %v", workName(i), err)
+			case c != nil && (err != nil || !bytes.Equal(got, c.data)):
+				t.Errorf("%s: %d bytes, want %d (%v)", workName(i), len(got), len(c.data), err)
+			}
+		}
+	})
+	check(t, w.d)
+	fsck(t, w.d.Bytes())
+}

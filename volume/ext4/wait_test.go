@@ -77,3 +77,28 @@ func TestOthersDoNotWait(t *testing.T) {
 		d.Yield = nil
 	}
 }
+
+// Changed is called once for all changes before a Sync, and not for those that
+// Sync itself makes.
+func TestChanged(t *testing.T) {
+	told := 0
+	fs := open(t, newDisk(t, 8<<20), ext4.Options{Changed: func() { told++ }})
+	root, _ := fs.Root()
+	for round := range 3 {
+		if told != round {
+			t.Fatalf("told %d times, want %d", told, round)
+		}
+		in, err := root.Create(fmt.Sprint(round), ext4.Attr{Mode: ext4.ModeReg}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 5 {
+			if _, _, err := in.Append([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := fs.Sync(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
