@@ -348,6 +348,21 @@ func sysFsync(a args) (uintptr, Errno) {
 	return 0, 0
 }
 
+// sysSyncfs makes a file system durable, or one file where that is all it offers.
+func sysSyncfs(a args) (uintptr, Errno) {
+	d, errno := fds.get(a.fd(0))
+	if errno != 0 {
+		return 0, errno
+	}
+	defer d.put()
+	if m := d.at.mnt; m != nil && d.flags.Load()&oPATH == 0 {
+		if s, ok := m.fs.(Syncer); ok {
+			return 0, s.Sync()
+		}
+	}
+	return sysFsync(a)
+}
+
 // sysSync makes all file systems durable; it cannot fail (sync(2)).
 func sysSync(args) (uintptr, Errno) {
 	for _, m := range files.list() {

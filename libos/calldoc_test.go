@@ -63,10 +63,10 @@ var missing = []decision{
 var limits = []decision{
 	{"copy_file_range splice tee vmsplice", EINVAL, "always refused; Go then copies by read and write"},
 	{"socket", EAFNOSUPPORT, "AF_UNIX, AF_INET, AF_INET6, and AF_NETLINK for dumps of links, addresses and routes; without package net AF_UNIX alone, and only in programs that make system calls themselves"},
-	{"mmap", ENOMEM, "no MAP_FIXED; a shared mapping of a file in memory is the file itself, and a part of it cannot be mapped together with more while it is mapped alone; pages behind the end of a file read as zeros (no SIGBUS)"},
-	{"mmap mprotect", EACCES, "no memory is executable and writable: PROT_EXEC is refused"},
+	{"mmap", ENOMEM, "no MAP_FIXED; a shared mapping of a file in memory is the file itself; one of a file on an ext4 volume is all in memory, and becomes the file's at msync, fsync, sync, munmap and the end; a part cannot be mapped together with more while it is mapped alone; pages behind the end of a file read as zeros (no SIGBUS)"},
+	{"mmap mprotect", EACCES, "no memory is executable and writable: PROT_EXEC is refused; a mapping of a file that was read-only stays so"},
 	{"mprotect", 0, "takes no rights away: the program cannot change page tables (-v says so)"},
-	{"mremap", EINVAL, "MREMAP_MAYMOVE alone"},
+	{"mremap", EINVAL, "MREMAP_MAYMOVE alone; a shared mapping of a volume's file does not grow (ENOMEM)"},
 	{"fcntl", EINVAL, "F_OFD_* are refused, F_SETLK always succeeds: locks of one process do not conflict, and there is no other; flock works"},
 	{"fallocate", EOPNOTSUPP, "making files longer only"},
 	{"openat2", EINVAL, "no RESOLVE_ flags"},

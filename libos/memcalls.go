@@ -30,10 +30,11 @@ type region struct {
 // A regionOwner is shared by the parts that munmap left of one mapping.
 type regionOwner struct {
 	parts     int
-	anonymous bool   // no file was copied into it
-	file      shared // the part of a file that it is, if it is one
-	inPlace   bool   // it is a file's own memory, read-only
-	close     func() // called when no part is left, may be nil
+	anonymous bool         // no file was copied into it
+	file      shared       // the part of a file that it is, if it is one
+	inPlace   bool         // it is a file's own memory, read-only
+	memory    SharedMemory // of a file, if it is that
+	close     func()       // called when no part is left, may be nil
 }
 
 // mappings are the regions in use, in no order.
@@ -66,7 +67,7 @@ func allocPages(n uintptr) unsafe.Pointer {
 }
 
 func freePages(r *region, addr, size uintptr) {
-	if Hooks.Free != nil && r.mem != nil && r.shared.file.f == nil && !r.shared.inPlace {
+	if Hooks.Free != nil && r.mem != nil && r.shared.file.f == nil && !r.shared.inPlace && r.shared.memory == nil {
 		// SAFETY: addr lies in the region that begins at r.addr.
 		Hooks.Free(unsafe.Add(r.mem, addr-r.addr), size)
 	}
@@ -144,6 +145,9 @@ func mapFile(a *args, size uintptr) (uintptr, Errno) {
 		}
 		if f, ok := d.at.node.(*memFile); ok {
 			return mapShared(shared{f, off, int64(size)})
+		}
+		if s, ok := d.at.node.(Sharer); ok {
+			return mapMemory(s, off, size, a.i[2]&protWrite != 0)
 		}
 		if _, writable := d.at.node.(AttrSetter); writable || a.i[2]&protWrite != 0 {
 			return 0, ENODEV
@@ -308,6 +312,9 @@ func (m *mappings) zero(addr, size uintptr) {
 	}
 }
 
+// msSync is MS_SYNC of msync(2): it waits until what was written is durable.
+const msSync = 4
+
 func sysMsync(a args) (uintptr, Errno) {
 	if a.i[0]&(pageSize-1) != 0 || a.i[2]&^7 != 0 {
 		return 0, EINVAL
@@ -315,7 +322,10 @@ func sysMsync(a args) (uintptr, Errno) {
 	if !mapped.covers(a.i[0], roundPage(a.i[1])) {
 		return 0, ENOMEM
 	}
-	return 0, 0
+	if a.i[2]&msSync == 0 {
+		return 0, 0
+	}
+	return 0, mapped.sync(a.i[0], roundPage(a.i[1]))
 }
 
 // sysMincore tells that every page is there.

@@ -180,6 +180,15 @@ func (d *memDir) Create(name string, a *Attr, target string) (Node, Errno) {
 // makeFifo makes a named pipe; nil until a call is in use that asks for one.
 var makeFifo func() node
 
+// NewFifo makes a named pipe, of which a file system uses Open only; nil if no call
+// is in use that asks for one.
+func NewFifo() Node {
+	if makeFifo == nil {
+		return nil
+	}
+	return makeFifo()
+}
+
 // create makes a node of the type in a.Mode, nil if there is none such.
 func (fs *memFS) create(a *Attr, target string) node {
 	var n node

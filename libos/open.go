@@ -64,7 +64,11 @@ func openDesc(dirfd int, name string, flags, mode uint32) (*desc, Errno) {
 		if errno != 0 {
 			return nil, errno
 		}
-		return openPlace(p, flags, created)
+		d, errno := openPlace(p, flags, created)
+		if errno == ENOENT && flags&oCREAT != 0 {
+			continue
+		}
+		return d, errno
 	}
 	return nil, EEXIST
 }

@@ -399,15 +399,18 @@ func TestParityOverlay(t *testing.T) {
 	parityRuns(t, layOver)
 }
 
-// ParityOn runs the parity test on file systems that make returns.
-func ParityOn(t *testing.T, make func(testing.TB) FileSystem) {
-	parityStart = func(t testing.TB) {
-		fs := make(t)
-		root := &mount{fs: fs, root: fs.Root()}
-		files.mounts, files.cwd = []*mount{root}, place{root, root.root}
-	}
+// ParityOn runs the parity test on file systems that make returns. Those that half
+// returns are used for the second half of the calls, when nothing is open.
+func ParityOn(t *testing.T, make, half func(testing.TB) FileSystem) {
+	parityStart = func(t testing.TB) { setRoot(make(t)) }
 	defer func() { parityStart = nil }()
-	parityRuns(t, nil)
+	parityRuns(t, func(t testing.TB) { setRoot(half(t)) })
+}
+
+// setRoot makes fs the root file system, and the only one.
+func setRoot(fs FileSystem) {
+	root := &mount{fs: fs, root: fs.Root()}
+	files.mounts, files.cwd = []*mount{root}, place{root, root.root}
 }
 
 // parityStart, if it is not nil, is called before each sequence.
@@ -417,8 +420,7 @@ var parityStart func(testing.TB)
 func layOver(t testing.TB) {
 	fs, errno := Overlay(files.mounts[0].root.(Directory))
 	want(t, errno, 0)
-	root := &mount{fs: fs, root: fs.Root()}
-	files.mounts, files.cwd = []*mount{root}, place{root, root.root}
+	setRoot(fs)
 }
 
 // parityRuns runs sequences for some time. half, if it is not nil, is called

@@ -189,6 +189,8 @@ func sysMremap(a args) (uintptr, Errno) {
 		return 0, ENOMEM
 	case r.shared.file.f != nil:
 		return mapped.resize(r, size)
+	case r.shared.memory != nil:
+		return 0, ENOMEM
 	}
 	return regrow(r, size)
 }

@@ -118,9 +118,24 @@ func TestMremap(t *testing.T) {
 
 // TestSharedMappingParity does the same at random to a file and its mappings on
 // Linux and in libos, and compares what is in them.
-func TestSharedMappingParity(t *testing.T) {
+func TestSharedMappingParity(t *testing.T) { sharedMappings(t) }
+
+// SharedMappingsOn does so on file systems that make returns.
+func SharedMappingsOn(t *testing.T, make func(testing.TB) FileSystem) {
+	parityStart = func(t testing.TB) {
+		setRoot(make(t))
+		must2(t)(sys(nr_mkdir, ptr(str("/tmp")), 0o755))
+	}
+	defer func() { parityStart = nil }()
+	sharedMappings(t)
+}
+
+func sharedMappings(t *testing.T) {
 	for seed := range uint64(60) {
 		reset(t)
+		if parityStart != nil {
+			parityStart(t)
+		}
 		rnd := rand.New(rand.NewPCG(seed, 3))
 		name := filepath.Join(t.TempDir(), "f")
 		lf, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o644)

@@ -255,7 +255,7 @@ var otherCalls = []listed{
 	{nr_epoll_wait, ptr1, sysEpollWait},
 	{nr_epoll_pwait, ptr1 | ptr4, sysEpollWait},
 	{nr_epoll_pwait2, ptr1 | ptr3 | ptr4, sysEpollPwait2},
-	{nr_syncfs, 0, sysFsync},
+	{nr_syncfs, 0, sysSyncfs},
 	{nr_fadvise64, 0, nothing},
 	{nr_readahead, 0, nothing},
 	{nr_tee, 0, notSupported},

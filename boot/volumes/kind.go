@@ -20,7 +20,7 @@ func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
 	}
 	switch {
 	case head[1024+56] == 0x53 && head[1024+57] == 0xef: // the superblock's magic
-		return extfs.Open(d, readOnly, report)
+		return extfs.Open(d, extfs.Options{ReadOnly: readOnly, Fixed: event.Fixed, Report: report})
 	case string(head[257:262]) == "ustar" || isOldTar(head):
 		if !readOnly {
 			return nil, errors.New("a tar can only be read: ask for it with KIND ro")

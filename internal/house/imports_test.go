@@ -180,7 +180,7 @@ func TestLibosLiesBeneathSyscall(t *testing.T) {
 			}
 		}
 	}
-	for _, dir := range []string{"libos", "libos/tarmount", "block", "block/part", "block/crypt", "volume/tarfs"} {
+	for _, dir := range []string{"libos", "libos/tarmount", "libos/extfs", "block", "block/part", "block/crypt", "volume/tarfs", "volume/ext4"} {
 		visit(dir)
 	}
 	if len(g["libos"]) == 0 {

@@ -82,7 +82,12 @@ func boot(t testing.TB, pkg string, ports []string, args ...string) *guest {
 func bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *guest {
 	t.Helper()
 	xtest.NeedKVM(t)
-	img := vmtest.Image(t, "hvt", pkg)
+	return bootImage(t, vmtest.Image(t, "hvt", pkg), flags, ports, args...)
+}
+
+// bootImage is bootWith of an image.
+func bootImage(t testing.TB, img string, flags, ports []string, args ...string) *guest {
+	t.Helper()
 	if info, err := os.Stat(img); err == nil {
 		t.Logf("the image has %.2f MB", float64(info.Size())/1e6)
 	}
