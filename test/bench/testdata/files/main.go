@@ -5,6 +5,9 @@
 // Usage:
 //
 //	files FOLDER MEGABYTES FILES RECORDS
+//	files FOLDER cold READS
+//
+// The second reads at random from the file that the first has left.
 package main
 
 import (
@@ -26,15 +29,18 @@ const (
 )
 
 func main() {
-	var n [3]int
-	for i := range n {
-		var err error
-		if n[i], err = strconv.Atoi(os.Args[2+i]); err != nil {
-			fmt.Println(err)
-			os.Exit(2)
-		}
+	var n []int
+	for _, arg := range os.Args[2:] {
+		i, _ := strconv.Atoi(arg)
+		n = append(n, i)
 	}
-	if err := run(os.Args[1], n[0], n[1], n[2]); err != nil {
+	var err error
+	if os.Args[2] == "cold" {
+		err = cold(os.Args[1], n[1])
+	} else {
+		err = run(os.Args[1], n[0], n[1], n[2])
+	}
+	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -57,7 +63,22 @@ func run(dir string, megabytes, files, records int) error {
 		random(f, "write16", size, depth, 16*records, f.WriteAt, f.Sync),
 		appends(filepath.Join(dir, "log"), records),
 		names(filepath.Join(dir, "names"), files),
-		os.Remove(path),
+	)
+}
+
+func cold(dir string, n int) error {
+	f, err := os.Open(filepath.Join(dir, "file"))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		random(f, "cold1", st.Size(), 1, n, f.ReadAt, nil),
+		random(f, "cold16", st.Size(), depth, n, f.ReadAt, nil),
 	)
 }
 
