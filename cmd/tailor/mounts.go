@@ -94,10 +94,26 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 			return nil, err
 		}
 		files = append(files, f)
+		if err := checkPlain(f); err != nil {
+			return nil, err
+		}
 		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
 		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)
+}
+
+// checkPlain refuses what no image can mount yet.
+func checkPlain(f *volfile.File) error {
+	head := make([]byte, f.SectorSize())
+	if err := f.ReadAt(head, 0); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(head), "LUKS\xba\xbe") {
+		return nil
+	}
+	return hint.Errorf("copy what is needed: tailor volume cp --key-file KEY "+f.Name()+":/PATH .",
+		"%s is encrypted, and encrypted volumes cannot be mounted yet", f.Name())
 }
 
 // secretsVolume is the name of the device that carries secrets.

@@ -21,15 +21,15 @@ import (
 func testVerb() *verb {
 	return &verb{
 		name:    "test",
-		args:    "[-m SIZE] [-e VAR] [--volume VOLUME] [FLAGS OF GO TEST] [PACKAGES] [ARGUMENTS]",
+		args:    "[-m SIZE] [FLAGS OF GO TEST] [PACKAGES] [ARGUMENTS]",
 		summary: "run go test, each test binary in a virtual machine",
 		about: `Test is go test: the same flags, output and exit codes, with the same caching of
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
---volume NAME=FILE:/PATH[:ro] mounts a volume and -e NAME=VALUE sets a variable, as
-for run. With a volume results are not cached, and with one that is written to,
-one package is tested at a time.
+--volume NAME=FILE:/PATH[:ro] mounts a volume, -e NAME=VALUE sets a variable, as
+for run. With a volume, results are not cached; with one that is written to, one
+package is tested at a time.
 
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
+	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 const volcmdPkg = "./testdata/volcmd"
@@ -183,6 +184,39 @@ func TestVolumeDamaged(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An encrypted volume is refused before the boot, not shown as garbage.
+func TestVolumeEncrypted(t *testing.T) {
+	dir := t.TempDir()
+	key, img := filepath.Join(dir, "key"), filepath.Join(dir, "secret.img")
+	if err := os.WriteFile(key, bytes.Repeat([]byte{1, 200}, 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "volume", "create", "--size", "16M", "--encrypt", "--key-file", key, img).want(t, 0, nil, nil)
+	eachVolumeTarget(t, func(t *testing.T, target []string) {
+		volcmd(t, target, img+":/data", nil, nil, "sum", "/data").Wait().
+			Want(t, 125, nil, []string{"is encrypted, and encrypted volumes cannot be mounted yet", "hint: "})
+	})
+}
+
+// go test's tests can have their temporary folders on a volume, one package after
+// the other, and results of such tests are not cached.
+func TestVolumeGoTest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds tests of the standard library")
+	}
+	xtest.NeedKVM(t)
+	data := dataVolume(t, "64M")
+	for range 2 {
+		args := []string{"test", "--volume", "v=" + data + ":/vol", "-e", "TMPDIR=/vol", "-short", "io/ioutil", "path/filepath"}
+		r := vmtest.Setting{Limit: 5 * time.Minute, Dir: t.TempDir()}.Start(t, args...).Wait()
+		r.Want(t, 0, []string{"ok  \tio/ioutil\t", "ok  \tpath/filepath\t"}, nil)
+		if strings.Contains(r.Stdout, "(cached)") {
+			t.Errorf("results with a volume were cached:\n%s", r.Stdout)
+		}
+	}
+	checkVolume(t, data, false)
 }
 
 // Package testing/fstest is content with a mounted volume.
