@@ -132,6 +132,8 @@ func (p *Program) dissect(exe *elf.File) error {
 	l := &ledger{size: p.Size}
 	l.regions(exe, mem, tab, p.Note)
 	l.functions(p.Functions, mem)
+	l.known(p.Functions, mem)
+	l.types(mem, tab.types)
 	l.tables(p.Functions, tab)
 	p.Sizes = l.sum()
 	return nil

@@ -32,6 +32,7 @@ var Parts = []Part{Code, Tables, Types, Constants, Variables, Headers, Files, Sy
 type Owner struct {
 	Part    Part
 	Package string // "" if they are of several packages, or it cannot be told
+	File    string // of the functions, as in [Function]; "" as above
 }
 
 // Sizes are the bytes of a file by owner. They add up to its size.
@@ -45,13 +46,11 @@ func (s Sizes) Total() (n uint64) {
 	return n
 }
 
-// Package returns the bytes that only the package has, by part.
-func (s Sizes) Package(path string) map[Part]uint64 {
+// Parts returns the bytes of each part.
+func (s Sizes) Parts() map[Part]uint64 {
 	parts := map[Part]uint64{}
-	for _, part := range Parts {
-		if n := s[Owner{part, path}]; n > 0 {
-			parts[part] = n
-		}
+	for o, n := range s {
+		parts[o.Part] += n
 	}
 	return parts
 }
@@ -70,9 +69,9 @@ type ledger struct {
 }
 
 // claim notes an owner. What does not lie in the file is left out.
-func (l *ledger) claim(level int, off, end uint64, part Part, pkg string) {
+func (l *ledger) claim(level int, off, end uint64, o Owner) {
 	if off < end && end <= l.size {
-		l.claims = append(l.claims, claim{off, end, Owner{part, pkg}, level})
+		l.claims = append(l.claims, claim{off, end, o, level})
 	}
 }
 
@@ -93,7 +92,7 @@ func (l *ledger) sum() Sizes {
 		l.claims = l.claims[n:]
 	}
 	for _, f := range free {
-		sizes[Owner{Padding, ""}] += f.end - f.off
+		sizes[Owner{Part: Padding}] += f.end - f.off
 	}
 	return sizes
 }
@@ -143,6 +142,7 @@ const (
 	levelSegment = iota
 	levelSection
 	levelTable
+	levelType
 	levelThing
 )
 
@@ -156,20 +156,20 @@ func (l *ledger) regions(exe *elf.File, m memory, t *table, note *image.Note) {
 		case s.flags&elf.PF_W != 0:
 			part = Variables
 		}
-		l.claim(levelSegment, s.off, s.off+uint64(len(s.data)), part, "")
+		l.claim(levelSegment, s.off, s.off+uint64(len(s.data)), Owner{Part: part})
 	}
-	l.claim(levelSection, 0, 64+56*uint64(len(exe.Progs)), Headers, "")
+	l.claim(levelSection, 0, 64+56*uint64(len(exe.Progs)), Owner{Part: Headers})
 	l.sections(exe)
 	for _, p := range exe.Progs {
 		if p.Type == elf.PT_NOTE {
-			l.claim(levelTable, p.Off, p.Off+p.Filesz, Headers, "")
+			l.claim(levelTable, p.Off, p.Off+p.Filesz, Owner{Part: Headers})
 		}
 	}
 	if off, ok := m.offset(t.addr, t.addr+uint64(len(t.data))); ok {
-		l.claim(levelTable, off, off+uint64(len(t.data)), Tables, "")
+		l.claim(levelTable, off, off+uint64(len(t.data)), Owner{Part: Tables})
 	}
 	if note != nil && note.Files != nil {
-		l.claim(levelTable, note.Files.Offset, note.Files.Offset+note.Files.Size, Files, "")
+		l.claim(levelTable, note.Files.Offset, note.Files.Offset+note.Files.Size, Owner{Part: Files})
 	}
 }
 
@@ -179,13 +179,13 @@ func (l *ledger) sections(exe *elf.File) {
 		switch {
 		case s.Type == elf.SHT_NOBITS || s.Type == elf.SHT_NULL:
 		case s.Name == ".shstrtab" || s.Type == elf.SHT_NOTE:
-			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Headers, "")
+			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Owner{Part: Headers})
 		case s.Flags&elf.SHF_ALLOC == 0:
-			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Symbols, "")
+			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Owner{Part: Symbols})
 		case s.Name == ".itablink" || s.Name == ".typelink":
-			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Types, "")
+			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Owner{Part: Types})
 		case s.Flags&elf.SHF_EXECINSTR != 0:
-			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Padding, "")
+			l.claim(levelSection, s.Offset, s.Offset+s.FileSize, Owner{Part: Padding})
 		}
 	}
 }
@@ -195,7 +195,7 @@ func (l *ledger) functions(list []Function, m memory) {
 	for i := range list {
 		f := &list[i]
 		if off, ok := m.offset(f.Addr, f.Addr+f.Size); ok {
-			l.claim(levelThing, off, off+f.Size, Code, f.Package)
+			l.claim(levelThing, off, off+f.Size, f.owner(Code))
 		}
 	}
 }
@@ -212,19 +212,19 @@ func (l *ledger) tables(list []Function, t *table) {
 	for i := range list {
 		f := &list[i]
 		for _, off := range f.rec.pctabs {
-			pcs.add(off, f.Package)
+			pcs.add(off, f)
 		}
 		for _, off := range f.rec.funcdatas {
-			data.add(off, f.Package)
+			data.add(off, f)
 		}
 	}
 	for i := range list {
 		r := &list[i].rec
-		l.claim(levelThing, base+r.off, base+r.end, Tables, list[i].Package)
+		l.claim(levelThing, base+r.off, base+r.end, list[i].owner(Tables))
 		entry := base + t.funcs + 8*uint64(i)
-		l.claim(levelThing, entry, entry+8, Tables, list[i].Package)
+		l.claim(levelThing, entry, entry+8, list[i].owner(Tables))
 		name := base + t.names + uint64(r.name)
-		l.claim(levelThing, name, name+uint64(len(list[i].Name))+1, Tables, list[i].Package)
+		l.claim(levelThing, name, name+uint64(len(list[i].Name))+1, list[i].owner(Tables))
 	}
 	pcs.claim(l, base+t.pcs, base+t.funcs)
 	data.claim(l, base+t.funcdata, base+t.find)
@@ -241,15 +241,29 @@ func (l *ledger) tableOffset() (uint64, bool) {
 	return 0, false
 }
 
-// shares are things by their offset, and the package that has each, "" for
-// several.
-type shares map[uint32]string
+// owner is who has a part of f.
+func (f *Function) owner(part Part) Owner { return Owner{part, f.Package, f.File} }
 
-func (s shares) add(off uint32, pkg string) {
-	if old, there := s[off]; there && old != pkg {
-		pkg = ""
+// shares are things of the table by their offset, and the owner of each.
+type shares map[uint32]Owner
+
+func (s shares) add(off uint32, f *Function) {
+	o := f.owner(Tables)
+	if old, there := s[off]; there {
+		o = common(old, o)
 	}
-	s[off] = pkg
+	s[off] = o
+}
+
+// common is the owner of what two share.
+func common(a, b Owner) Owner {
+	switch {
+	case a.Package != b.Package:
+		return Owner{Part: a.Part}
+	case a.File != b.File:
+		return Owner{Part: a.Part, Package: a.Package}
+	}
+	return a
 }
 
 // claim claims the things between start and end of the file.
@@ -260,6 +274,6 @@ func (s shares) claim(l *ledger, start, end uint64) {
 		if i+1 < len(order) {
 			to = min(end, start+uint64(order[i+1]))
 		}
-		l.claim(levelThing, start+uint64(off), to, Tables, s[off])
+		l.claim(levelThing, start+uint64(off), to, s[off])
 	}
 }

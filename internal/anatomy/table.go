@@ -21,6 +21,8 @@ type table struct {
 	// Where parts begin in data; each ends where the next does.
 	names, cus, files, pcs, funcs uint64
 	funcdata, find                uint64 // len(data) if they are elsewhere
+
+	types typeTables
 }
 
 const (
@@ -112,6 +114,7 @@ func newTable(m memory, addr uint64, head, md []byte) *table {
 		start, end := u64(md, at)-addr, u64(md, at+8)-addr
 		if start > t.funcs && start <= find && find <= end && end <= uint64(len(t.data)) {
 			t.data, t.funcdata, t.find = t.data[:end], start, find
+			t.types = newTypeTables(m, md, i)
 			break
 		}
 	}
@@ -271,10 +274,10 @@ func (p *Program) Lines(f *Function, yield func(file string, line int)) {
 // their name (assembly), the folder of their file.
 func packageOf(name, file string) string {
 	name = strings.TrimPrefix(strings.TrimPrefix(name, "type:.eq."), "type:.hash.")
-	if strings.HasPrefix(name, "go:") || strings.HasPrefix(name, "type:") || strings.HasPrefix(name, "[") || strings.HasPrefix(name, "struct {") {
+	name, _, _ = strings.Cut(name, "[")
+	if strings.ContainsAny(name, ": {") || strings.HasPrefix(name, "go.shape.") {
 		return folder(file)
 	}
-	name, _, _ = strings.Cut(name, "[")
 	slash := strings.LastIndexByte(name, '/') + 1
 	dot := strings.IndexByte(name[slash:], '.')
 	if dot < 0 {
