@@ -37,7 +37,8 @@ type Function struct {
 	rec record
 }
 
-// A Program is what was read from a file. It may be used by several goroutines.
+// A Program is what was read from a file. It may be used by one goroutine at a
+// time.
 type Program struct {
 	Path string
 	Size uint64 // of the file, bytes

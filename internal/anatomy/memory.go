@@ -93,12 +93,15 @@ func u64(b []byte, off uint64) uint64 {
 	return binary.LittleEndian.Uint64(b[off:])
 }
 
+// maxText bounds the names of functions and files, in bytes.
+const maxText = 1 << 16
+
 // text returns the NUL-terminated text at off; ok is false beyond the end.
 func text(b []byte, off uint64) (s string, ok bool) {
 	if off >= uint64(len(b)) {
 		return "", false
 	}
-	for i, c := range b[off:] {
+	for i, c := range b[off:min(off+maxText, uint64(len(b)))] {
 		if c == 0 {
 			return string(b[off : off+uint64(i)]), true
 		}

@@ -12,6 +12,8 @@ import (
 // A table is Go's table of functions, the layout of Go 1.20 and later: a header
 // (runtime.pcHeader), then the parts whose offsets are in it. Go 1.26 has put the
 // table for finding functions and the data of functions behind them.
+//
+// It may be used by one goroutine.
 type table struct {
 	addr uint64 // of the header
 	data []byte // from the header to the end
@@ -22,7 +24,8 @@ type table struct {
 	names, cus, files, pcs, funcs uint64
 	funcdata, find                uint64 // len(data) if they are elsewhere
 
-	types typeTables
+	types     typeTables
+	fileNames map[uint32]string // by offset in files
 }
 
 const (
@@ -130,7 +133,7 @@ func (t *table) checked() *table {
 		}
 		last = off
 	}
-	if t.nfunc == 0 || t.nfunc > (t.funcdata-t.funcs)/8 {
+	if t.nfunc == 0 || t.nfunc > (t.funcdata-t.funcs)/(8+recordSize) {
 		return nil
 	}
 	return t
@@ -148,19 +151,21 @@ type record struct {
 // functions reads all functions.
 func (t *table) functions() ([]Function, error) {
 	list := make([]Function, 0, t.nfunc)
-	funcs := t.data[t.funcs:t.funcdata]
+	funcs, names := t.data[t.funcs:t.funcdata], t.data[t.names:t.cus]
+	last, room := t.funcs, 4*len(names) // so that a file cannot ask for more than it has
 	for i := range t.nfunc {
 		entry, next := u32(funcs, 8*i), u32(funcs, 8*i+8)
 		if next < entry || next-entry > maxFuncSize {
 			return nil, fmt.Errorf("function %d of %d ends before it begins", i, t.nfunc)
 		}
 		rec, ok := t.record(uint64(u32(funcs, 8*i+4)))
-		if !ok {
-			return nil, fmt.Errorf("function %d of %d lies outside of it", i, t.nfunc)
+		if !ok || rec.off < last {
+			return nil, fmt.Errorf("function %d of %d lies outside of it, or in another", i, t.nfunc)
 		}
-		name, ok := text(t.data[t.names:t.cus], uint64(rec.name))
-		if !ok {
-			return nil, fmt.Errorf("function %d of %d has no name", i, t.nfunc)
+		last = rec.end
+		name, ok := text(names, uint64(rec.name))
+		if room -= len(name); !ok || room < 0 {
+			return nil, fmt.Errorf("function %d of %d has no name, or too long a one", i, t.nfunc)
 		}
 		f := Function{Name: name, Line: int(int32(rec.startLine)), Addr: t.text + uint64(entry), Size: uint64(next - entry), rec: rec}
 		f.File = t.firstFile(&f)
@@ -203,7 +208,14 @@ func (t *table) file(cu uint32, n int32) string {
 		return ""
 	}
 	off := u32(t.data[t.cus:t.files], 4*(uint64(cu)+uint64(n)))
-	name, _ := text(t.data[t.files:t.pcs], uint64(off))
+	name, there := t.fileNames[off]
+	if !there {
+		if t.fileNames == nil {
+			t.fileNames = map[uint32]string{}
+		}
+		name, _ = text(t.data[t.files:t.pcs], uint64(off))
+		t.fileNames[off] = name
+	}
 	return name
 }
 
@@ -239,7 +251,7 @@ func (w *walker) next() bool {
 		return false
 	}
 	pc, m := binary.Uvarint(w.b[n:])
-	if m <= 0 {
+	if m <= 0 || pc == 0 {
 		return false
 	}
 	w.b = w.b[n+m:]

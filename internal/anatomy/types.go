@@ -25,7 +25,7 @@ const (
 	uncommonSize = 16
 	maxTypes     = 1 << 20
 	maxList      = 1 << 16 // fields, methods or parameters of one type
-	maxName      = 1 << 16
+	maxName      = 1 << 16 // bytes
 )
 
 // kindSizes are the bytes of a descriptor up to its lists, where they are more
@@ -84,6 +84,9 @@ type typeWalk struct {
 	queue []uint64
 	names map[uint64]Owner
 	sizes map[uint64]uint64 // of names
+	// budget is how many bytes may still be looked at: a hostile file may have
+	// many types with the same long lists.
+	budget int64
 }
 
 // types claims the descriptors of types, their names, and itabs.
@@ -91,7 +94,7 @@ func (l *ledger) types(m memory, t typeTables) {
 	if t.start == 0 || m.bytes(t.start, t.end) == nil {
 		return
 	}
-	w := &typeWalk{m: m, t: t, l: l, seen: map[uint64]bool{}, names: map[uint64]Owner{}, sizes: map[uint64]uint64{}}
+	w := &typeWalk{m: m, t: t, l: l, seen: map[uint64]bool{}, names: map[uint64]Owner{}, sizes: map[uint64]uint64{}, budget: 256 + 16*int64(t.end-t.start)}
 	for off := uint64(0); off < uint64(len(t.links)); off += 4 {
 		w.push(t.start + uint64(u32(t.links, off)))
 	}
@@ -128,7 +131,7 @@ func (w *typeWalk) push(addr uint64) {
 }
 
 func (w *typeWalk) drain() {
-	for len(w.queue) > 0 {
+	for len(w.queue) > 0 && w.budget > 0 {
 		addr := w.queue[len(w.queue)-1]
 		w.queue = w.queue[:len(w.queue)-1]
 		w.visit(addr)
@@ -233,6 +236,9 @@ func (w *typeWalk) visit(addr uint64) {
 		w.push(u64(d.head, typeHead+8*i))
 	}
 	own, methods := d.lists()
+	if w.budget -= int64(d.base + own.count*own.size + methods.count*methods.size); w.budget < 0 {
+		return
+	}
 	w.claim(own.addr, own.count*own.size, o)
 	w.claim(methods.addr, methods.count*methods.size, o)
 	for i := range own.count {
@@ -302,7 +308,9 @@ func (w *typeWalk) name(addr uint64, o Owner) {
 		w.names[addr] = common(old, o)
 		return
 	}
-	if _, size := w.nameAt(addr); size > 0 {
+	_, size := w.nameAt(addr)
+	w.budget -= int64(size)
+	if size > 0 && w.budget > 0 {
 		w.names[addr], w.sizes[addr] = o, size
 	}
 }

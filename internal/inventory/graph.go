@@ -37,3 +37,18 @@ func shortest(chains map[string][]string, packages []string) (best []string) {
 	}
 	return best
 }
+
+// importers returns the packages that import one of packages and are none of
+// them; nil without a graph.
+func (g *Graph) importers(packages []string) (list []string) {
+	if g == nil {
+		return nil
+	}
+	for from, imports := range g.Imports {
+		if !slices.Contains(packages, from) && slices.ContainsFunc(imports, func(to string) bool { return slices.Contains(packages, to) }) {
+			list = append(list, from)
+		}
+	}
+	slices.Sort(list)
+	return list
+}

@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 
@@ -62,6 +63,8 @@ type Service struct {
 	// Imports is the shortest chain of imports from package main to one of them,
 	// nil if that is not known.
 	Imports []string `json:"imports,omitempty"`
+	// Importers are the packages outside of it that import one of its packages.
+	Importers []string `json:"importers,omitempty"`
 }
 
 // A Layer is a part of the program, or a module.
@@ -172,7 +175,7 @@ func (r *Report) addServices(p *anatomy.Program) {
 		}
 		r.Services = append(r.Services, Service{
 			Name: s.name, Kind: s.kind, Implementation: impl.text, Bytes: costs[i].bytes,
-			Packages: append([]string{}, packages...), Imports: shortest(chains, from),
+			Packages: append([]string{}, packages...), Imports: shortest(chains, from), Importers: r.graph.importers(from),
 		})
 	}
 }
@@ -180,8 +183,16 @@ func (r *Report) addServices(p *anatomy.Program) {
 // signPackages returns the packages that patterns name.
 func signPackages(signs []pattern) (list []string) {
 	for _, s := range signs {
-		if !strings.HasPrefix(string(s), "func ") && !strings.HasSuffix(string(s), ".go") {
-			list = append(list, string(s))
+		name, isFunc := strings.CutPrefix(string(s), "func ")
+		switch {
+		case isFunc:
+			slash := strings.LastIndexByte(name, '/') + 1
+			base, _, _ := strings.Cut(name[slash:], ".")
+			list = append(list, name[:slash]+base)
+		case strings.HasSuffix(name, ".go"):
+			list = append(list, path.Dir(name))
+		default:
+			list = append(list, name)
 		}
 	}
 	return list
@@ -245,11 +256,11 @@ func (r *Report) addUnknown(p *anatomy.Program) {
 		}
 		r.Unknown = append(r.Unknown, "who imports what: a linked program does not say"+help)
 	}
-	if p.Note == nil {
-		r.Unknown = append(r.Unknown, "what its note says: it "+p.NoteProblem)
+	if p.Note == nil && r.Target != kindUnix {
+		r.Unknown = append(r.Unknown, "what a note would say: it "+p.NoteProblem)
 	}
 	if p.Build == nil {
 		r.Unknown = append(r.Unknown, "its package, modules and Go release: the linker's record is missing")
 	}
-	r.Unknown = append(r.Unknown, "whose most constants and variables are, and what several packages share")
+	r.Unknown = append(r.Unknown, "whose most constants and all variables are; \"of several packages\" has them, and what packages share")
 }

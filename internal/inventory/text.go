@@ -3,6 +3,7 @@ package inventory
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -13,7 +14,11 @@ import (
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s bytes, %d functions\n", r.File, grouped(r.Bytes), r.Functions)
+	name := r.File
+	if r.graph != nil { // built for this, in the cache
+		name = filepath.Base(name)
+	}
+	fmt.Fprintf(&b, "%s: %s bytes, %s functions\n", name, grouped(r.Bytes), grouped(uint64(r.Functions)))
 	if r.Package != "" {
 		fmt.Fprintf(&b, "package %s, %s, for %s\n", r.Package, r.Go, r.forWhom())
 	} else {
@@ -29,7 +34,6 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.parts(&b)
 	r.lines(&b)
 	list(&b, "Cannot be known:", r.Unknown)
-	list(&b, "Warnings:", r.Warnings)
 	_, err := io.WriteString(w, b.String())
 	return err
 }
@@ -62,12 +66,19 @@ func table(b *strings.Builder, rows [][]string) {
 }
 
 func (r *Report) services(b *strings.Builder, kind string) {
-	rows := [][]string{{strings.ToUpper(kind), "     BYTES", "IMPLEMENTATION", "IMPORTED BY"}}
+	rows := [][]string{{strings.ToUpper(kind), "     BYTES", "IMPLEMENTATION"}}
+	if r.graph != nil {
+		rows[0] = append(rows[0], "IMPORTED BY")
+	}
 	for _, s := range r.Services {
 		if s.Kind != kind {
 			continue
 		}
-		rows = append(rows, []string{s.Name, number(s.Bytes), s.Implementation, chain(s.Imports)})
+		row := []string{s.Name, number(s.Bytes), s.Implementation}
+		if r.graph != nil {
+			row = append(row, chain(s.Imports))
+		}
+		rows = append(rows, row)
 	}
 	if len(rows) > 1 {
 		b.WriteString("\n")
