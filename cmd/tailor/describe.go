@@ -35,6 +35,7 @@ A package is built for it. Of an image, or a plain program of Go, stripped or
 not, what its own tables say is shown, and what cannot be known from them; its
 note is never believed against its bytes. docs/describe.md says how it counts.`,
 		flags: append(flags,
+			cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts, as for build", cli.ParseVolumeName),
 			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer"),
 			cli.BoolFlag(&d.json, "json", 0, "print JSON"),
 			cli.BoolFlag(&d.dot, "dot", 0, "print a graph for Graphviz")),
@@ -115,7 +116,7 @@ func (a *app) buildToDescribe(ctx context.Context, o buildOptions, args []string
 // onlyImage refuses flags that change how a package is built.
 func onlyImage(o buildOptions) error {
 	for name, given := range map[string]bool{
-		"-t": o.target != "", "--tags": o.tags != "", "--ldflags": o.ldflags != "", "--file": len(o.files) > 0, "--trace": o.trace != "",
+		"-t": o.target != "", "--tags": o.tags != "", "--ldflags": o.ldflags != "", "--file": len(o.files) > 0, "--trace": o.trace != "", "--needs": len(o.needs) > 0,
 	} {
 		if given {
 			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", name)

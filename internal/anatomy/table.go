@@ -141,11 +141,11 @@ func (t *table) checked() *table {
 
 // A record is a runtime._func: where in the table things of a function are.
 type record struct {
-	off, end            uint64 // in table.data
-	name, pcfile, pcln  uint32
-	cu                  uint32
-	pctabs, funcdatas   []uint32 // offsets into pcs, and from funcdata on
-	startLine, textSize uint32
+	off, end           uint64 // in table.data
+	name, pcfile, pcln uint32
+	cu                 uint32
+	pctabs, funcdatas  []uint32 // offsets into pcs, and from funcdata on
+	startLine          uint32
 }
 
 // functions reads all functions.

@@ -151,7 +151,7 @@ func noteKind(target string) string {
 }
 
 func (r *Report) addServices(p *anatomy.Program) {
-	costs := make([]cost, len(services))
+	costs := make([]cost, len(known))
 	for o, n := range p.Sizes {
 		if i := owner(o.Package, o.File); i >= 0 {
 			costs[i].add(o.Package, n)
@@ -161,8 +161,8 @@ func (r *Report) addServices(p *anatomy.Program) {
 	if r.graph != nil {
 		chains = r.graph.chains()
 	}
-	for i := range services {
-		s := &services[i]
+	for i := range known {
+		s := &known[i]
 		impl := s.implementationOf(r.Kind, p)
 		if impl == nil {
 			r.Absent = append(r.Absent, s.name)

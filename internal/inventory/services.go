@@ -60,9 +60,9 @@ const (
 
 var libosAlways = []pattern{"Tailor/libos"}
 
-// services are all that are known, in the order in which they are shown. Of what
+// known are all services, in the order in which they are shown. Of what
 // two of them own, the first has the bytes.
-var services = []service{
+var known = []service{
 	{"console", "service", []pattern{"runtime/tailor_console.go", "runtime/tailor_serial*.go", "Tailor/libos/console.go"}, []implementation{
 		{"virtio console, of the starter's", kindVM, []pattern{"runtime/tailor_console.go"}, ""},
 		{"virtio console; serial port where there is none", kindVirtio, []pattern{"runtime/tailor_console.go"}, ""},
@@ -187,5 +187,5 @@ func hasConstants(p *anatomy.Program, file string) bool {
 // owner returns the index of the service that has what is in the file of the
 // package, -1 for none.
 func owner(pkg, file string) int {
-	return slices.IndexFunc(services, func(s service) bool { return anyMatches(s.owns, pkg, file, "") })
+	return slices.IndexFunc(known, func(s service) bool { return anyMatches(s.owns, pkg, file, "") })
 }
