@@ -61,8 +61,8 @@ type Program struct {
 // not as this package knows them.
 var errNoFunctions = errors.New("no table of functions as Go's linker makes it (gopclntab)")
 
-// Open reads the program in the file at path: an image, or a plain program of Go
-// that is not position independent. The error says what is wrong with the file
+// Open reads the program in the file at path: an image, or a plain program of Go.
+// The error says what is wrong with the file
 // and what to do.
 func Open(path string) (*Program, error) {
 	p := &Program{Path: path}
@@ -103,7 +103,11 @@ func (p *Program) readNote() error {
 		p.Note = &img.Note
 		return nil
 	}
-	for _, kind := range []image.Kind{image.NoNote, image.BadNote, image.NewerFormat, image.Malformed} {
+	if errors.Is(err, image.NoNote) {
+		p.NoteProblem = "has none"
+		return nil
+	}
+	for _, kind := range []image.Kind{image.BadNote, image.NewerFormat, image.Malformed} {
 		var e *image.Error
 		if errors.Is(err, kind) && errors.As(err, &e) {
 			p.NoteProblem = e.Detail

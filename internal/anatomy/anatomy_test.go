@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,6 +148,10 @@ func TestAgainstSymbols(t *testing.T) {
 		t.Errorf("parts %v add up to %d of %d bytes", parts, p.Sizes.Total(), p.Size)
 	}
 	typesAgainstSymbols(t, p, symbols)
+	i := slices.IndexFunc(p.Functions, func(f Function) bool { return f.Name == "runtime.main" })
+	if i < 0 || p.Functions[i].File != "runtime/proc.go" {
+		t.Errorf("runtime.main, built without -trimpath, is function %d, or not in its file", i)
+	}
 }
 
 // typesAgainstSymbols compares the bytes of types with the linker's symbols for

@@ -26,6 +26,7 @@ type table struct {
 
 	types     typeTables
 	fileNames map[uint32]string // by offset in files
+	goroot    string            // what to take off the names of Go's own files
 }
 
 const (
@@ -152,6 +153,7 @@ type record struct {
 func (t *table) functions() ([]Function, error) {
 	list := make([]Function, 0, t.nfunc)
 	funcs, names := t.data[t.funcs:t.funcdata], t.data[t.names:t.cus]
+	t.goroot = t.findGoroot()
 	last, room := t.funcs, 4*len(names) // so that a file cannot ask for more than it has
 	for i := range t.nfunc {
 		entry, next := u32(funcs, 8*i), u32(funcs, 8*i+8)
@@ -174,6 +176,19 @@ func (t *table) functions() ([]Function, error) {
 		list = append(list, f)
 	}
 	return list, nil
+}
+
+// findGoroot returns what the names of Go's own files begin with in a program that
+// was built without -trimpath, up to the last slash.
+func (t *table) findGoroot() string {
+	const known = "/src/runtime/proc.go\x00"
+	files := t.data[t.files:t.pcs]
+	at := bytes.Index(files, []byte(known))
+	if at < 0 {
+		return ""
+	}
+	start := bytes.LastIndexByte(files[:at], 0) + 1
+	return string(files[start:at]) + "/src/"
 }
 
 // record reads the runtime._func at off from the start of funcs.
@@ -214,6 +229,7 @@ func (t *table) file(cu uint32, n int32) string {
 			t.fileNames = map[uint32]string{}
 		}
 		name, _ = text(t.data[t.files:t.pcs], uint64(off))
+		name = strings.TrimPrefix(name, t.goroot)
 		t.fileNames[off] = name
 	}
 	return name

@@ -241,6 +241,35 @@ func TestLines(t *testing.T) {
 	}
 }
 
+func TestLayers(t *testing.T) {
+	m := modules{"example.com/m", []string{"example.com/m/v2", "golang.org/x/sys"}}
+	for _, c := range []struct {
+		pkg, file string
+		want      layer
+	}{
+		{"", "", layerShared},
+		{"main", "x/main.go", layerApp},
+		{"example.com/m/a", "", layerApp},
+		{"example.com/m/v2/a", "", "module example.com/m/v2"},
+		{"golang.org/x/sys/unix", "", "module golang.org/x/sys"},
+		{"github.com/o/r/p", "/root/go/pkg/mod/github.com/o/r@v1.2.3/p/x.go", "module github.com/o/r"},
+		{"github.com/o/r/p", "github.com/o/r@v1.2.3/p/x.go", "module github.com/o/r"},
+		{"net/http", "net/http/server.go", layerStd},
+		{"crypto/tls", "", layerTLS},
+		{"crypto/aes", "", layerCrypto},
+		{"runtime", "runtime/tailor_event.go", layerMachine},
+		{"runtime", "runtime/proc.go", layerRuntime},
+		{"Tailor/libos", "", layerLibos},
+		{"Tailor/libos/extfs", "", layerFiles},
+		{"Tailor/virtio/netdev", "", layerDrivers},
+		{"Tailor/gvisor/tcpip", "", layerTCPIP},
+	} {
+		if got := m.layerOf(anatomy.Owner{Package: c.pkg, File: c.file}); got != c.want {
+			t.Errorf("%s in %s is of %q, want %q", c.pkg, c.file, got, c.want)
+		}
+	}
+}
+
 func TestShortestChain(t *testing.T) {
 	g := &Graph{Main: "m", Imports: map[string][]string{"m": {"c", "b", "a"}, "a": {"x"}, "b": {"x"}, "c": {"d"}, "d": {"y"}, "x": {"m"}}}
 	chains := g.chains()

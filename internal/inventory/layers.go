@@ -45,12 +45,28 @@ var layerPatterns = []struct {
 }
 
 // inModule matches the file of a package of a module at a version, as the
-// compiler records it with -trimpath.
-var inModule = regexp.MustCompile(`^(.+)@v[0-9][^/]*/`)
+// compiler records it.
+var inModule = regexp.MustCompile(`^(?:.*/pkg/mod/)?(.+)@v[0-9][^/]*/`)
 
-// layerOf returns the layer of what is in the file of a package, the main module
-// of which is mainModule.
-func layerOf(o anatomy.Owner, mainModule string) layer {
+// modules are the modules of a program, as its linker recorded them.
+type modules struct {
+	main string   // "" if it is not known
+	deps []string // paths
+}
+
+func modulesOf(p *anatomy.Program) (m modules) {
+	if p.Build == nil {
+		return m
+	}
+	m.main = p.Build.Main.Path
+	for _, d := range p.Build.Deps {
+		m.deps = append(m.deps, d.Path)
+	}
+	return m
+}
+
+// layerOf returns the layer of what somebody owns.
+func (m modules) layerOf(o anatomy.Owner) layer {
 	if o.Package == "" {
 		return layerShared
 	}
@@ -59,14 +75,26 @@ func layerOf(o anatomy.Owner, mainModule string) layer {
 			return p.layer
 		}
 	}
-	if mainModule != "" && (o.Package == mainModule || strings.HasPrefix(o.Package, mainModule+"/")) {
+	longest := ""
+	for _, path := range append([]string{m.main}, m.deps...) {
+		if len(path) > len(longest) && within(o.Package, path) {
+			longest = path
+		}
+	}
+	switch first, _, _ := strings.Cut(o.Package, "/"); {
+	case longest != "" && longest == m.main:
 		return layerApp
-	}
-	if m := inModule.FindStringSubmatch(o.File); m != nil {
-		return layer("module " + m[1])
-	}
-	if first, _, _ := strings.Cut(o.Package, "/"); strings.Contains(first, ".") {
+	case longest != "":
+		return layer("module " + longest)
+	case inModule.MatchString(o.File):
+		return layer("module " + inModule.FindStringSubmatch(o.File)[1])
+	case strings.Contains(first, "."):
 		return layer("module " + o.Package)
 	}
 	return layerStd
+}
+
+// within reports whether a package is that of a module's path or lies below it.
+func within(pkg, module string) bool {
+	return module != "" && (pkg == module || strings.HasPrefix(pkg, module+"/"))
 }

@@ -30,12 +30,8 @@ type LineLayer struct {
 
 // CountLines counts lines of source in p.
 func (r *Report) CountLines(p *anatomy.Program) {
-	mainModule := ""
-	if p.Build != nil {
-		mainModule = p.Build.Main.Path
-	}
 	r.Lines = &Lines{}
-	layers, packages := map[layer]*LineLayer{}, filePackages(p)
+	layers, packages, modules := map[layer]*LineLayer{}, filePackages(p), modulesOf(p)
 	for file, n := range linked(p) {
 		if file == "" || strings.HasPrefix(file, "<") {
 			r.Lines.Unnamed += n
@@ -45,7 +41,7 @@ func (r *Report) CountLines(p *anatomy.Program) {
 		if pkg == "" { // all of it was inlined
 			pkg = path.Dir(file)
 		}
-		name := layerOf(anatomy.Owner{Package: pkg, File: file}, mainModule)
+		name := modules.layerOf(anatomy.Owner{Package: pkg, File: file})
 		l := layers[name]
 		if l == nil {
 			l = &LineLayer{Name: string(name)}

@@ -83,16 +83,15 @@ func New(p *anatomy.Program, target string, graph *Graph) *Report {
 		Absent: []string{}, Unknown: []string{}, Warnings: []string{},
 		Parts: map[string]uint64{}, Functions: len(p.Functions),
 	}
-	mainModule := ""
 	if p.Build != nil {
-		r.Package, r.Go, mainModule = p.Build.Path, p.Build.GoVersion, p.Build.Main.Path
+		r.Package, r.Go = p.Build.Path, p.Build.GoVersion
 	}
 	for part, n := range p.Sizes.Parts() {
 		r.Parts[string(part)] = n
 	}
 	r.addNote(p)
 	r.addServices(p)
-	r.addLayers(p, mainModule)
+	r.addLayers(p)
 	r.addUnknown(p)
 	return r
 }
@@ -212,10 +211,10 @@ func (c *cost) add(pkg string, n uint64) {
 	c.bytes += n
 }
 
-func (r *Report) addLayers(p *anatomy.Program, mainModule string) {
-	layers := map[layer]*Layer{}
+func (r *Report) addLayers(p *anatomy.Program) {
+	layers, modules := map[layer]*Layer{}, modulesOf(p)
 	for o, n := range p.Sizes {
-		name := layerOf(o, mainModule)
+		name := modules.layerOf(o)
 		l := layers[name]
 		if l == nil {
 			l = &Layer{Name: string(name)}
@@ -257,7 +256,7 @@ func (r *Report) addUnknown(p *anatomy.Program) {
 		r.Unknown = append(r.Unknown, "who imports what: a linked program does not say"+help)
 	}
 	if p.Note == nil && r.Target != kindUnix {
-		r.Unknown = append(r.Unknown, "what a note would say: it "+p.NoteProblem)
+		r.Unknown = append(r.Unknown, "what its note would say: it "+p.NoteProblem)
 	}
 	if p.Build == nil {
 		r.Unknown = append(r.Unknown, "its package, modules and Go release: the linker's record is missing")
