@@ -3,6 +3,7 @@ package inventory
 import (
 	"bytes"
 	"encoding/json"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/anatomy"
 	"github.com/tailor-os/tailor/internal/vmtest"
+	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 func TestMain(m *testing.M) { os.Exit(vmtest.Main(m)) }
@@ -267,6 +269,41 @@ func TestLayers(t *testing.T) {
 		if got := m.layerOf(anatomy.Owner{Package: c.pkg, File: c.file}); got != c.want {
 			t.Errorf("%s in %s is of %q, want %q", c.pkg, c.file, got, c.want)
 		}
+	}
+}
+
+// Each package that images may link is of a service, so that none goes missing.
+func TestGuestPackagesAreOfServices(t *testing.T) {
+	for _, top := range []string{"block", "boot", "entropy", "libos", "netstack", "params", "virtio", "volume"} {
+		err := filepath.WalkDir("../../"+top, func(path string, d fs.DirEntry, err error) error {
+			name := d.Name()
+			if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+				return err
+			}
+			dir, _ := filepath.Rel("../..", filepath.Dir(path))
+			if strings.HasSuffix(dir, "test") || strings.Contains(dir, "testdata") {
+				return nil
+			}
+			if pkg := "Tailor/" + dir; owner(pkg, pkg+"/"+name) < 0 {
+				t.Errorf("%s is of no service: add it to one, or a new one, in services.go", pkg)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The tables of the other release are read as well.
+func TestOtherRelease(t *testing.T) {
+	xtest.NeedModule(t, "golang.org/toolchain@v0.0.1-go1.27.4.linux-amd64")
+	t.Setenv("GOTOOLCHAIN", "go1.27.4")
+	r := report(t, hello)
+	r.want(t, []string{"console", "entropy", "machine"}, []string{"network"})
+	types := r.Parts[string(anatomy.Types)]
+	if r.Go != "go1.27.4" || types < 100_000 || r.layer("of several packages").Bytes > r.Bytes/5 {
+		t.Errorf("%s, %d bytes of types, layers %v", r.Go, types, r.Layers)
 	}
 }
 

@@ -35,9 +35,9 @@ var layerPatterns = []struct {
 }{
 	{layerMachine, []pattern{"runtime/tailor_*.go", "runtime/tailor_*.s"}},
 	{layerFiles, []pattern{"Tailor/volume/...", "Tailor/libos/extfs", "Tailor/libos/tarmount", "Tailor/libos/fusefs", "Tailor/boot/files", "Tailor/boot/shares", "Tailor/boot/volumes"}},
-	{layerDrivers, []pattern{"Tailor/virtio/...", "Tailor/block/...", "Tailor/boot/platform", "Tailor/boot/acpi"}},
-	{layerLibos, []pattern{"Tailor/libos/...", "Tailor/params", "Tailor/entropy", "Tailor/boot/event", "Tailor/boot/roots", "Tailor/abi", "Tailor/zones"}},
-	{layerTCPIP, []pattern{"Tailor/..."}},
+	{layerDrivers, []pattern{"Tailor/virtio/...", "Tailor/block/...", "Tailor/boot/platform", "Tailor/boot/acpi", "Tailor/boot/event"}},
+	{layerTCPIP, []pattern{"Tailor/netstack/...", "Tailor/boot/network", "Tailor/gvisor/...", "Tailor/btree", "Tailor/time/rate", "Tailor/exp/..."}},
+	{layerLibos, []pattern{"Tailor/..."}},
 	{layerRuntime, []pattern{"runtime/...", "internal/runtime/...", "internal/abi", "internal/bytealg", "internal/cpu", "internal/chacha8rand", "internal/goarch", "internal/goos", "internal/goexperiment", "internal/stringslite", "internal/coverage/rtcov", "internal/profilerecord", "internal/byteorder"}},
 	{layerTLS, []pattern{"crypto/tls/..."}},
 	{layerCrypto, []pattern{"crypto/...", "vendor/golang.org/x/crypto/...", "hash/..."}},

@@ -122,7 +122,7 @@ var known = []service{
 	{"TLS", "service", []pattern{"crypto/tls/..."}, []implementation{
 		{"Go's crypto/tls", "", []pattern{"func crypto/tls.(*Conn).HandshakeContext", "func crypto/tls.(*Conn).handshakeContext"}, ""},
 	}},
-	{"CA roots", "service", []pattern{"crypto/x509/tailor_roots.go"}, []implementation{
+	{"CA roots", "service", []pattern{"crypto/x509/tailor_roots.go", "Tailor/boot/roots"}, []implementation{
 		{"Mozilla's, in the image", "", []pattern{"crypto/x509/tailor_roots.go"}, "crypto/x509/tailor_roots.go"},
 		{"the host's files", kindUnix, []pattern{"func crypto/x509.loadSystemRoots"}, ""},
 	}},
@@ -142,14 +142,14 @@ var known = []service{
 	{"virtio file system", "driver", []pattern{"Tailor/virtio/fsdev", "Tailor/virtio/fuse"}, []implementation{
 		{"virtio-fs", "", []pattern{"Tailor/virtio/fsdev"}, ""},
 	}},
-	{"virtqueues", "driver", []pattern{"Tailor/virtio", "Tailor/virtio/queue", "Tailor/virtio/request"}, []implementation{
+	{"virtqueues", "driver", []pattern{"Tailor/virtio", "Tailor/virtio/queue", "Tailor/virtio/request", "Tailor/boot/event"}, []implementation{
 		{"split rings", "", []pattern{"Tailor/virtio/queue"}, ""},
 	}},
 	{"machine", "driver", []pattern{"runtime/tailor_*.go", "runtime/tailor_*.s"}, []implementation{
 		{"boot, traps, event loop, memory", "", []pattern{"runtime/tailor_kernel.go"}, ""},
 		{"none: Linux", kindUnix, []pattern{"runtime"}, ""},
 	}},
-	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params"}, []implementation{
+	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params", "Tailor/abi"}, []implementation{
 		{"calls of functions in the library OS", "", libosAlways, ""},
 		{"the host's kernel", kindUnix, []pattern{"syscall", "internal/runtime/syscall/linux"}, ""},
 	}},
