@@ -106,7 +106,6 @@ func TestSaid(t *testing.T) {
 		"no MSI-X":   {"q35", "ip=10.0.2.15/24", append(user, "-device", "virtio-net-pci,netdev=n,vectors=0"), "tailor: PCI device 00:01.0 lacks"},
 		"PCI legacy": {"pc", "ip=10.0.2.15/24", append(user, "-device", "virtio-net-pci,netdev=n,disable-modern=on,disable-legacy=off"), "lacks a capability of virtio 1.0"},
 		"unknown":    {"q35", "verbose=1", []string{"-device", "virtio-balloon-pci"}, "is of virtio type 5, for which there is no driver"},
-		"malformed":  {"microvm", "virtio_mmio.device=512@nowhere:5", nil, "virtio_mmio.device=512@nowhere:5 is not of the form SIZE@ADDRESS:IRQ"},
 		"not there":  {"microvm", "virtio_mmio.device=512@0xfd000000:5", nil, "virtio-mmio device at 0xfd000000 is no virtio device"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,6 +117,23 @@ func TestSaid(t *testing.T) {
 				t.Errorf("the program does not run:\n%s%s", p.Out, p.ErrOut)
 			}
 		})
+	}
+}
+
+// A malformed boot parameter ends the boot, with its name.
+func TestMalformed(t *testing.T) {
+	p := qemu(t, hello, "microvm", "virtio_mmio.device=512@nowhere:5")
+	p.Wait()
+	for _, want := range []string{
+		"virtio_mmio.device=512@nowhere:5 is not of the form SIZE@ADDRESS:IRQ",
+		"tailor: the program ended with exit code 125",
+	} {
+		if !strings.Contains(p.Out.String(), want) {
+			t.Errorf("no %q in:\n%s%s", want, p.Out, p.ErrOut)
+		}
+	}
+	if strings.Contains(p.Out.String(), "Hello") {
+		t.Error("the program runs")
 	}
 }
 

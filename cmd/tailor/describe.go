@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/inventory"
+)
+
+// describeOptions are the flags of describe, besides those of build.
+type describeOptions struct {
+	json, dot, lines bool
+}
+
+func describeVerb() *verb {
+	var o buildOptions
+	var d describeOptions
+	flags := slices.DeleteFunc(o.flags("what to build a package for: hvt, spt, virtio\nor unix; hvt if not given", parseTarget),
+		func(f cli.Flag) bool { return f.Long == "dry-run" })
+	return &verb{
+		name:    "describe",
+		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE",
+		summary: "show what is in an image, who brings it in, its size",
+		about: `Describe shows the services and drivers of an operating system that are linked
+into a program, which implementation of each the target has, the shortest chain
+of imports from package main that brings it in, and the bytes that it has; then
+the bytes of the whole file, by layer and by part. They add up to its size.
+A package is built for it. Of an image, or a plain program of Go, stripped or
+not, what its own tables say is shown, and what cannot be known from them; its
+note is never believed against its bytes. docs/describe.md says how it counts.`,
+		flags: append(flags,
+			cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts, as for build", cli.ParseVolumeName),
+			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer"),
+			cli.BoolFlag(&d.json, "json", 0, "print JSON"),
+			cli.BoolFlag(&d.dot, "dot", 0, "print a graph for Graphviz")),
+		examples: `  tailor describe ./examples/website
+  tailor describe -t unix ./examples/website
+  tailor describe hello.img
+  tailor describe --lines ./examples/website
+  tailor describe --json website.img
+  tailor describe --dot ./examples/website | dot -Tsvg > website.svg
+`,
+		run: func(ctx context.Context, a *app, args []string) (int, error) {
+			if d.json && d.dot {
+				return 0, hint.Errorf("give one of them", "--json and --dot are two forms of one answer")
+			}
+			return exitOK, a.describe(ctx, o, d, args)
+		},
+	}
+}
+
+func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, args []string) error {
+	ctx, stop := untilInterrupt(ctx)
+	defer stop()
+	path, target, graph := "", "", (*inventory.Graph)(nil)
+	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
+		if err := onlyImage(o); err != nil {
+			return err
+		}
+		path = args[0]
+	} else {
+		var err error
+		if path, target, graph, err = a.buildToDescribe(ctx, o, args); err != nil {
+			return err
+		}
+	}
+	program, err := anatomy.Open(path)
+	if err != nil {
+		return err
+	}
+	report := inventory.New(program, target, graph)
+	if d.lines {
+		report.CountLines(program)
+	}
+	for _, w := range report.Warnings {
+		a.msg.Warnf("%s", w)
+	}
+	switch {
+	case d.json:
+		return printJSON(a.stdout, report)
+	case d.dot:
+		return report.WriteDOT(a.stdout)
+	}
+	return report.WriteText(a.stdout)
+}
+
+// buildToDescribe builds a package, in the cache, and reads its import graph.
+func (a *app) buildToDescribe(ctx context.Context, o buildOptions, args []string) (path, target string, graph *inventory.Graph, err error) {
+	if o.target == "" {
+		o.target = build.HVT
+	}
+	if o.target == build.Virtio {
+		o.format = build.ELF
+	}
+	cfg, err := a.buildConfig(o, args)
+	if err != nil {
+		return "", "", nil, err
+	}
+	plan, result, err := a.planAndBuild(ctx, cfg, false)
+	if err != nil {
+		return "", "", nil, err
+	}
+	imports, err := plan.Imports(ctx)
+	if err != nil {
+		return "", "", nil, fmt.Errorf("who imports what: %w", err)
+	}
+	return result.Image, result.Target, &inventory.Graph{Main: result.Package, Imports: imports}, nil
+}
+
+// onlyImage refuses flags that change how a package is built.
+func onlyImage(o buildOptions) error {
+	for name, given := range map[string]bool{
+		"-t": o.target != "", "--tags": o.tags != "", "--ldflags": o.ldflags != "", "--file": len(o.files) > 0, "--trace": o.trace != "", "--needs": len(o.needs) > 0,
+	} {
+		if given {
+			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+package inventory
+
+import (
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/tailor-os/tailor/internal/anatomy"
+)
+
+// WriteText writes the report for people.
+func (r *Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	name := r.File
+	if r.graph != nil { // built for this, in the cache
+		name = filepath.Base(name)
+	}
+	fmt.Fprintf(&b, "%s: %s bytes, %s functions\n", name, grouped(r.Bytes), grouped(uint64(r.Functions)))
+	if r.Package != "" {
+		fmt.Fprintf(&b, "package %s, %s, for %s\n", r.Package, r.Go, r.forWhom())
+	} else {
+		fmt.Fprintf(&b, "for %s\n", r.forWhom())
+	}
+	for _, kind := range []string{"service", "driver"} {
+		r.services(&b, kind)
+	}
+	if len(r.Absent) > 0 {
+		b.WriteString("\nNot linked:\n" + wrapped(r.Absent))
+	}
+	r.layers(&b)
+	r.parts(&b)
+	r.lines(&b)
+	list(&b, "Cannot be known:", r.Unknown)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// forWhom says what the program is made for.
+func (r *Report) forWhom() string {
+	if r.Target != "" && noteKind(r.Target) == r.Kind {
+		return "target " + r.Target
+	}
+	return "target " + targetsOf[r.Kind]
+}
+
+func list(b *strings.Builder, title string, lines []string) {
+	if len(lines) == 0 {
+		return
+	}
+	b.WriteString("\n" + title + "\n")
+	for _, l := range lines {
+		b.WriteString("  " + l + "\n")
+	}
+}
+
+// table writes lines of cells; numbers are right-aligned by [number].
+func table(b *strings.Builder, rows [][]string) {
+	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
+	}
+	w.Flush()
+}
+
+func (r *Report) services(b *strings.Builder, kind string) {
+	rows := [][]string{{strings.ToUpper(kind), "     BYTES", "IMPLEMENTATION"}}
+	if r.graph != nil {
+		rows[0] = append(rows[0], "IMPORTED BY")
+	}
+	for _, s := range r.Services {
+		if s.Kind != kind {
+			continue
+		}
+		row := []string{s.Name, number(s.Bytes), s.Implementation}
+		if r.graph != nil {
+			row = append(row, chain(s.Imports))
+		}
+		rows = append(rows, row)
+	}
+	if len(rows) > 1 {
+		b.WriteString("\n")
+		table(b, rows)
+	}
+}
+
+// wrapped is a list in lines of some 80 columns.
+func wrapped(words []string) string {
+	var b strings.Builder
+	line := "  "
+	for i, w := range words {
+		if i < len(words)-1 {
+			w += ","
+		}
+		if len(line)+len(w) > 80 {
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
+			line = "  "
+		}
+		line += w + " "
+	}
+	return b.String() + strings.TrimRight(line, " ") + "\n"
+}
+
+// chain is a chain of imports; package main goes without its path.
+func chain(imports []string) string {
+	if len(imports) == 0 {
+		return "?"
+	}
+	return strings.Join(append([]string{"main"}, imports[1:]...), " > ")
+}
+
+func (r *Report) layers(b *strings.Builder) {
+	rows := [][]string{{"LAYER", "     BYTES", "      CODE", "      DATA"}}
+	for _, l := range r.Layers {
+		rows = append(rows, []string{l.Name, number(l.Bytes), number(l.Code), number(l.Data)})
+	}
+	rows = append(rows, []string{"the file", number(r.Bytes)})
+	b.WriteString("\n")
+	table(b, rows)
+}
+
+func (r *Report) parts(b *strings.Builder) {
+	rows := [][]string{{"PART", "     BYTES"}}
+	for _, p := range anatomy.Parts {
+		if n := r.Parts[string(p)]; n > 0 {
+			rows = append(rows, []string{string(p), number(n)})
+		}
+	}
+	rows = append(rows, []string{"the file", number(r.Bytes)})
+	b.WriteString("\n")
+	table(b, rows)
+}
+
+// number is n in ten columns.
+func number(n uint64) string { return fmt.Sprintf("%10s", grouped(n)) }
+
+// grouped is n with a comma before each three digits.
+func grouped(n uint64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// WriteDOT writes the services and the chains of imports that bring them in as a
+// graph for Graphviz (https://graphviz.org/doc/info/lang.html).
+func (r *Report) WriteDOT(w io.Writer) error {
+	var b strings.Builder
+	b.WriteString("digraph program {\n\trankdir=LR;\n\tnode [shape=box];\n")
+	main := r.Package
+	if r.graph != nil {
+		main = r.graph.Main
+	}
+	fmt.Fprintf(&b, "\t%s [style=bold];\n", quoted(main))
+	var edges []string
+	for _, s := range r.Services {
+		label := fmt.Sprintf("%s\\n%s\\n%s bytes", escaped(s.Name), escaped(s.Implementation), grouped(s.Bytes))
+		node := quoted("service " + s.Name)
+		fmt.Fprintf(&b, "\t%s [label=\"%s\", shape=ellipse];\n", node, label)
+		chain := s.Imports
+		if chain == nil {
+			chain = []string{main}
+		}
+		for i := 1; i < len(chain); i++ {
+			edges = append(edges, quoted(chain[i-1])+" -> "+quoted(chain[i]))
+		}
+		edges = append(edges, quoted(chain[len(chain)-1])+" -> "+node)
+	}
+	slices.Sort(edges)
+	for _, e := range slices.Compact(edges) {
+		b.WriteString("\t" + e + ";\n")
+	}
+	b.WriteString("}\n")
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// quoted is s as a quoted ID of DOT.
+func quoted(s string) string { return `"` + escaped(s) + `"` }
+
+func escaped(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", " ").Replace(s)
+}
