@@ -156,6 +156,28 @@ func isFolder(path string) bool {
 	return err == nil && st.IsDir()
 }
 
+// sources are the files of volumes by name.
+func (o *volumeOptions) sources() map[string]string {
+	m := map[string]string{}
+	for _, v := range o.volumes {
+		m[v.Name] = v.Source
+	}
+	return m
+}
+
+// named are the guest's volumes without what is behind them.
+func (o *volumeOptions) named() (list []guest.Volume) {
+	for _, v := range o.volumes {
+		if !isFolder(v.Source) {
+			list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
+		}
+	}
+	if len(o.secrets) > 0 {
+		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})
+	}
+	return list
+}
+
 // describe says what the guest would see.
 func (o *volumeOptions) describe() string {
 	var b strings.Builder
