@@ -91,6 +91,9 @@ func (d *ramDisk) Discard(off, n int64) error {
 	if err := block.Check(d, off, n); err != nil {
 		return err
 	}
+	if d.fail {
+		return block.ErrIO
+	}
 	d.discards++
 	return nil
 }
@@ -196,7 +199,7 @@ func TestBlk(t *testing.T) {
 		}
 	}
 	disk.fail = true
-	for _, err := range []error{d.ReadAt(got, 0), d.WriteAt(got, 0), d.Flush()} {
+	for _, err := range []error{d.ReadAt(got, 0), d.WriteAt(got, 0), d.Flush(), d.Discard(0, 512)} {
 		if err != block.ErrIO {
 			t.Errorf("a medium that fails: %v", err)
 		}
