@@ -78,6 +78,7 @@ type Stack struct {
 	down    atomic.Bool // the device broke
 	orphans orphans
 	joined  joined
+	waiting atomic.Pointer[waiting] // for an address; nil with a static one
 
 	mu     sync.Mutex
 	link   *link // nil without a network card

@@ -28,6 +28,9 @@ func (s *Stack) Start(dev Device, words string) error {
 		return errors.New("netstack: started twice: there is one network card")
 	}
 	s.config = c
+	if c.DHCP && startDHCP == nil {
+		return errors.New("boot parameter ip=dhcp: this image has no DHCP client; build it with --dhcp")
+	}
 	if dev == nil {
 		return nil
 	}
@@ -40,7 +43,13 @@ func (s *Stack) Start(dev Device, words string) error {
 		return err
 	}
 	holdBehind(dev.Backlog)
-	return dev.Run(l.receive)
+	if err := dev.Run(l.receive); err != nil {
+		return err
+	}
+	if startDHCP != nil && (c.DHCP || !c.IP.IsValid() && !c.IP6.IsValid() && !c.None) {
+		startDHCP(s)
+	}
+	return nil
 }
 
 // Config returns what [Stack.Start] was told.

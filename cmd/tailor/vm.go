@@ -236,7 +236,7 @@ func (c *vmConfig) tapAddresses(info tap.Info) (addresses, error) {
 		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
 	}
 	addrs := c.Addrs
-	if addrs.ip.IsValid() || addrs.ip6.IsValid() {
+	if addrs.ip.IsValid() || addrs.ip6.IsValid() || addrs.dhcp {
 		return addrs, nil
 	}
 	if err := addrs.suggest(info); err != nil {

@@ -240,13 +240,13 @@ func (c *Client) send(m message, to *Lease) {
 // a DHCP answer, which nobody else needs to see. validated says that the host has
 // verified the checksum of UDP. b is not kept.
 func (c *Client) Frame(now time.Duration, b []byte, validated bool) bool {
-	if IsARP(b) {
+	if isARP(b) {
 		if c.state >= probing && claims(b, c.cfg.MAC, c.lease.Addr.Addr().As4()) {
 			c.conflict(now, b)
 		}
 		return false
 	}
-	if !IsReply(b) {
+	if !isReply(b) {
 		return false
 	}
 	d, ok := parseFrame(b, validated)

@@ -50,17 +50,18 @@ func (d *datagram) frame() []byte {
 	return b
 }
 
-// IsReply reports whether an Ethernet frame, of which 38 bytes are enough,
-// carries a datagram to a DHCP client.
-func IsReply(b []byte) bool {
-	n := etherLen + ipLen + udpLen
-	if len(b) < n || binary.BigEndian.Uint16(b[12:]) != typeIPv4 || b[etherLen] != 0x45 || b[etherLen+9] != protoUDP {
-		return false
-	}
-	return binary.BigEndian.Uint16(b[etherLen+ipLen+2:]) == clientPort
+// IsReply reports whether an IPv4 packet, of which 28 bytes are enough, carries
+// a datagram to a DHCP client.
+func IsReply(ip []byte) bool {
+	return len(ip) >= ipLen+udpLen && ip[0] == 0x45 && ip[9] == protoUDP && binary.BigEndian.Uint16(ip[ipLen+2:]) == clientPort
 }
 
-// parseFrame takes the datagram out of a frame for which IsReply holds. The
+// isReply is IsReply for a frame.
+func isReply(b []byte) bool {
+	return len(b) > etherLen && binary.BigEndian.Uint16(b[12:]) == typeIPv4 && IsReply(b[etherLen:])
+}
+
+// parseFrame takes the datagram out of a frame for which isReply holds. The
 // checksum of UDP is not looked at if it is known to be right.
 func parseFrame(b []byte, validated bool) (d datagram, ok bool) {
 	ip := b[etherLen:]
@@ -120,13 +121,13 @@ func arpRequest(mac [6]byte, sender, target [4]byte) []byte {
 	return b
 }
 
-// IsARP reports whether a frame is one of ARP for IPv4 on Ethernet.
-func IsARP(b []byte) bool {
+// isARP reports whether a frame is one of ARP for IPv4 on Ethernet.
+func isARP(b []byte) bool {
 	return len(b) >= etherLen+arpLen && binary.BigEndian.Uint16(b[12:]) == typeARP &&
 		[6]byte(b[etherLen:]) == [6]byte{0, 1, typeIPv4 >> 8, typeIPv4 & 0xff, 6, 4}
 }
 
-// claims reports whether the frame, for which IsARP holds, says that somebody
+// claims reports whether the frame, for which isARP holds, says that somebody
 // other than mac has addr or, with a probe, wants it.
 func claims(b []byte, mac [6]byte, addr [4]byte) bool {
 	a := b[etherLen:]

@@ -58,7 +58,7 @@ var kinds = [...]string{discover: "DISCOVER", offer: "OFFER", request: "REQUEST"
 
 // receive takes a frame from the client, checks it and lets the server answer.
 func (w *world) receive(b []byte) {
-	if IsARP(b) {
+	if isARP(b) {
 		w.sent = append(w.sent, sent{w.now, fmt.Sprintf("ARP %v %v", netip.AddrFrom4([4]byte(b[28:])), netip.AddrFrom4([4]byte(b[38:])))})
 		return
 	}
