@@ -21,6 +21,13 @@ func init() {
 			fmt.Println(i.Name, i.MTU, i.Flags, addrs, i.HardwareAddr)
 		}
 	})
+	register("addresses", func([]string) {
+		begin := time.Now()
+		_, err := net.InterfaceAddrs()
+		check(err)
+		fmt.Println("after", time.Since(begin))
+		commands["interfaces"](nil)
+	})
 	register("lookup", func(names []string) {
 		for _, name := range names {
 			lookup(name)
