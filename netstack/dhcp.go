@@ -21,11 +21,12 @@ import (
 
 // startDHCP finds the stack's address on the network, in the background. It is
 // nil in images without DHCP.
-var startDHCP func(*Stack)
+var startDHCP func(*Stack) error
 
-// UseDHCP links the client of DHCP: network cards without a static address get
-// theirs from it. It is called before [Stack.Start].
-func UseDHCP() { startDHCP = runDHCP }
+// UseDHCP links the client of DHCP, and with it what IPv6 routers advertise:
+// network cards without a static address get theirs so. It is called before the
+// first stack is made.
+func UseDHCP() { startDHCP, newSLAAC = runDHCP, makeSLAAC }
 
 // HasDHCP reports whether UseDHCP was called.
 func HasDHCP() bool { return startDHCP != nil }
@@ -46,6 +47,7 @@ type dhcp struct {
 	heard chan heardFrame
 	addr  tcpip.AddressWithPrefix // configured; empty for none
 	mtu   uint32                  // of the card
+	lease dhcp4.Lease             // that the address is of
 }
 
 type heardFrame struct {
@@ -53,7 +55,7 @@ type heardFrame struct {
 	validated bool
 }
 
-func runDHCP(s *Stack) {
+func runDHCP(s *Stack) error {
 	d := &dhcp{s: s, start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
 	d.c = dhcp4.New(dhcp4.Config{
 		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
@@ -63,8 +65,17 @@ func runDHCP(s *Stack) {
 	libos.BeforeResolver(s.await)
 	hear := d.hear
 	s.link.hear.Store(&hear)
+	if !s.config.IP6.IsValid() {
+		if err := s.slaac.enable(); err != nil {
+			return err
+		}
+	}
+	if err := s.ip.EnableNIC(ethernetNIC); err != nil {
+		return stackError("enable "+ethernetName, err)
+	}
 	d.c.Start(0)
 	go d.run()
+	return nil
 }
 
 func random32() uint32 {
@@ -81,6 +92,9 @@ func (d *dhcp) run() {
 		case f := <-d.heard:
 			d.c.Frame(time.Since(d.start), f.b, f.validated)
 		case <-timer.C:
+		case <-d.s.slaac.changed:
+			d.s.slaac.configure()
+			d.learn()
 		}
 		now := time.Since(d.start)
 		d.c.Tick(now)
@@ -173,16 +187,24 @@ func (d *dhcp) apply(l *dhcp4.Lease) {
 	if d.s.config.MTU == 0 {
 		d.setMTU(l.MTU)
 	}
-	search := l.Search
-	if search == nil && l.Domain != "" {
-		search = []string{l.Domain}
+	d.lease = *l
+	d.learn()
+	d.s.arrived()
+}
+
+// learn passes on what DHCP and routers say of names, DHCP first.
+func (d *dhcp) learn() {
+	dns, search := d.s.slaac.names()
+	l := &d.lease
+	given := l.Search
+	if given == nil && l.Domain != "" {
+		given = []string{l.Domain}
 	}
 	name := l.Hostname
 	if !params.IsHostname(name) {
 		name = ""
 	}
-	libos.Learn(text(l.DNS), search, name)
-	d.s.arrived()
+	libos.Learn(append(text(l.DNS), dns...), append(given[:len(given):len(given)], search...), name)
 }
 
 func text(addrs []netip.Addr) (list []string) {
@@ -209,7 +231,8 @@ func (d *dhcp) remove() {
 	d.removeRoutes()
 	_ = d.s.ip.RemoveAddress(ethernetNIC, d.addr.Address)
 	d.addr = tcpip.AddressWithPrefix{}
-	libos.Learn(nil, nil, "")
+	d.lease = dhcp4.Lease{}
+	d.learn()
 }
 
 func (d *dhcp) removeRoutes() {

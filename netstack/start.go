@@ -35,7 +35,8 @@ func (s *Stack) Start(dev Device, words string) error {
 		return nil
 	}
 	l := newLink(dev, mtu(dev, c))
-	if err := s.ip.CreateNICWithOptions(ethernetNIC, l, stack.NICOptions{Name: ethernetName}); err != nil {
+	find := s.slaac != nil && c.finds()
+	if err := s.ip.CreateNICWithOptions(ethernetNIC, l, stack.NICOptions{Name: ethernetName, Disabled: find}); err != nil {
 		return stackError("create "+ethernetName, err)
 	}
 	s.link = l
@@ -46,10 +47,16 @@ func (s *Stack) Start(dev Device, words string) error {
 	if err := dev.Run(l.receive); err != nil {
 		return err
 	}
-	if startDHCP != nil && (c.DHCP || !c.IP.IsValid() && !c.IP6.IsValid() && !c.None) {
-		startDHCP(s)
+	if find {
+		return startDHCP(s)
 	}
 	return nil
+}
+
+// finds reports whether addresses are to be found. With a static IPv6 address,
+// that is IPv4's alone.
+func (c *Config) finds() bool {
+	return c.DHCP || !c.IP.IsValid() && !c.IP6.IsValid() && !c.None
 }
 
 // Config returns what [Stack.Start] was told.

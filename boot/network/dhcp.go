@@ -1,3 +1,5 @@
+//go:build tailoros
+
 package network
 
 // dhcp says that the image has a client of DHCP. The port writes true here for

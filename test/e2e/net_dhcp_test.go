@@ -169,3 +169,24 @@ func TestDHCPNotLinked(t *testing.T) {
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
 	r.start(t, "interfaces").wait().want(t, 0, nil, []string{"this image has no DHCP client; build it with --dhcp\n"})
 }
+
+// TestSLAAC: a guest has an address of the prefix that a router advertises, its
+// name servers and a way out.
+func TestSLAAC(t *testing.T) {
+	r, img := newDHCP(t)
+	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--enable-ra", "--dhcp-range=2001:db8::,ra-only,64,10m", "--dhcp-option=option6:dns-server,["+tapHost6+"]",
+		"--dhcp-option=option6:domain-search,six.test")
+	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
+	p.said(t, " from a router's advertisement\n")
+	m := regexp.MustCompile(`eth0 has its address: (2001:db8::\S+) from`).FindStringSubmatch(p.errOut.String())
+	if m == nil {
+		t.Fatalf("no address in the network's prefix:\n%s", p.errOut)
+	}
+	p.said(t, leased)
+	for _, addr := range []string{m[1], "192.0.2.50"} {
+		r.guestAt(addr)
+		r.mustDial(t, "tcp 7").Close()
+	}
+	p.Kill()
+	r.startImage(t, img, nil, "pause", "3s", "hosts").wait().want(t, 0, []string{"nameserver 192.0.2.1\nnameserver " + tapHost6 + "\nsearch six.test\n"}, nil)
+}
