@@ -43,6 +43,7 @@ const (
 type dhcp struct {
 	s     *Stack
 	c     *dhcp4.Client
+	slaac *slaac
 	start time.Time
 	heard chan heardFrame
 	addr  tcpip.AddressWithPrefix // configured; empty for none
@@ -56,7 +57,7 @@ type heardFrame struct {
 }
 
 func runDHCP(s *Stack) error {
-	d := &dhcp{s: s, start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
+	d := &dhcp{s: s, slaac: s.routers.(*slaac), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
 	d.c = dhcp4.New(dhcp4.Config{
 		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
 		Random: random32, Send: d.send, Notify: d.notify,
@@ -66,7 +67,7 @@ func runDHCP(s *Stack) error {
 	hear := d.hear
 	s.link.hear.Store(&hear)
 	if !s.config.IP6.IsValid() {
-		if err := s.slaac.enable(); err != nil {
+		if err := d.slaac.enable(); err != nil {
 			return err
 		}
 	}
@@ -92,8 +93,8 @@ func (d *dhcp) run() {
 		case f := <-d.heard:
 			d.c.Frame(time.Since(d.start), f.b, f.validated)
 		case <-timer.C:
-		case <-d.s.slaac.changed:
-			d.s.slaac.configure()
+		case <-d.slaac.changed:
+			d.slaac.configure()
 			d.learn()
 		}
 		now := time.Since(d.start)
@@ -194,7 +195,7 @@ func (d *dhcp) apply(l *dhcp4.Lease) {
 
 // learn passes on what DHCP and routers say of names, DHCP first.
 func (d *dhcp) learn() {
-	dns, search := d.s.slaac.names()
+	dns, search := d.slaac.names()
 	l := &d.lease
 	given := l.Search
 	if given == nil && l.Domain != "" {

@@ -79,7 +79,9 @@ type Stack struct {
 	orphans orphans
 	joined  joined
 	waiting atomic.Pointer[waiting] // for an address; nil with a static one
-	slaac   *slaac                  // nil in images that do not find their address
+	// routers is told what IPv6 routers advertise; nil in images that do not find
+	// their address. It is a *slaac, which those others must not link.
+	routers ipv6.NDPDispatcher
 
 	mu     sync.Mutex
 	link   *link // nil without a network card
@@ -91,8 +93,8 @@ func New() (*Stack, error) {
 	s := &Stack{}
 	v6 := ipv6Options()
 	if newSLAAC != nil {
-		s.slaac = newSLAAC(s)
-		v6.NDPDisp = s.slaac
+		s.routers = newSLAAC(s)
+		v6.NDPDisp = s.routers
 	}
 	s.ip = stack.New(stack.Options{
 		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocolWithOptions(ipv4Options()), ipv6.NewProtocolWithOptions(v6), arp.NewProtocol},

@@ -17,7 +17,7 @@ import (
 
 // newSLAAC returns what the stack tells of IPv6. It is nil in images that do not
 // find their address.
-var newSLAAC func(*Stack) *slaac
+var newSLAAC func(*Stack) ipv6.NDPDispatcher
 
 // Times and bounds. An address counts as free after dadWait, a tenth of RFC
 // 4861's second, as on one link everybody has answered long before.
@@ -49,7 +49,9 @@ type expiring struct {
 	until time.Time
 }
 
-func makeSLAAC(s *Stack) *slaac { return &slaac{s: s, changed: make(chan struct{}, 1)} }
+func makeSLAAC(s *Stack) ipv6.NDPDispatcher {
+	return &slaac{s: s, changed: make(chan struct{}, 1)}
+}
 
 // enable makes the card, which is disabled yet, listen to routers.
 func (a *slaac) enable() error {

@@ -35,7 +35,7 @@ func (s *Stack) Start(dev Device, words string) error {
 		return nil
 	}
 	l := newLink(dev, mtu(dev, c))
-	find := s.slaac != nil && c.finds()
+	find := s.routers != nil && c.finds()
 	if err := s.ip.CreateNICWithOptions(ethernetNIC, l, stack.NICOptions{Name: ethernetName, Disabled: find}); err != nil {
 		return stackError("create "+ethernetName, err)
 	}

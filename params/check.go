@@ -12,7 +12,7 @@ type Param struct {
 func Known() []Param { return known[:] }
 
 var known = [...]Param{
-	{"ip", "ADDRESS/BITS|dhcp|none", some},
+	{"ip", "ADDRESS/BITS", some},
 	{"gw", "ADDRESS", some},
 	{"ip6", "ADDRESS/BITS", some},
 	{"gw6", "ADDRESS", some},
