@@ -99,7 +99,11 @@ func (d *dhcp) run() {
 		}
 		now := time.Since(d.start)
 		d.c.Tick(now)
-		timer.Reset(d.c.Next() - now)
+		left, forgot := d.slaac.expire()
+		if forgot {
+			d.learn()
+		}
+		timer.Reset(min(d.c.Next()-now, left))
 	}
 }
 

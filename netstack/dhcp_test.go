@@ -91,4 +91,12 @@ func TestExpiring(t *testing.T) {
 	if got := fmt.Sprint(current(list)); got != "[b]" {
 		t.Errorf("%s", got)
 	}
+	a := &slaac{dns: list, search: with(nil, "a.test", 30*time.Minute)}
+	left, forgot := a.expire()
+	if !forgot || len(a.dns) != 1 || left > 30*time.Minute || left < 29*time.Minute {
+		t.Errorf("%v left, %v, %v", left, forgot, a.dns)
+	}
+	if _, forgot := a.expire(); forgot {
+		t.Error("forgotten twice")
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tailor-os/tailor/netstack/dhcp4"
 	"github.com/tailor-os/tailor/params"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -88,6 +89,23 @@ func (a *slaac) configure() {
 	for _, r := range routes {
 		a.s.ip.AddRoute(r)
 	}
+}
+
+// expire forgets what has had its time and returns how long the rest has, at
+// least a second.
+func (a *slaac) expire() (left time.Duration, forgot bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	left = dhcp4.Forever
+	for _, list := range []*[]expiring{&a.dns, &a.search} {
+		n := len(*list)
+		*list = with(*list, "", 0)
+		forgot = forgot || len(*list) < n
+		for _, e := range *list {
+			left = min(left, max(time.Until(e.until), time.Second))
+		}
+	}
+	return left, forgot
 }
 
 // names returns the name servers and the search list that count now.
