@@ -2,10 +2,13 @@ package netstack
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 	"time"
 
 	"github.com/tailor-os/tailor/libos"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
 )
 
 func TestParamsDHCP(t *testing.T) {
@@ -71,6 +74,26 @@ func TestAwait(t *testing.T) {
 	}
 	if d := time.Since(begin); d > addressWait/2 {
 		t.Errorf("after %v", d)
+	}
+}
+
+// TestAdvertisedRoutes: routers have no say about this machine and its link.
+func TestAdvertisedRoutes(t *testing.T) {
+	a := makeSLAAC(nil).(*slaac)
+	for _, c := range []struct {
+		to   string
+		bits int
+		kept int
+	}{{"::", 0, 1}, {"2001:db8::", 64, 2}, {"::", 0, 2}, {"::1", 128, 2}, {"fe80::", 64, 2}, {"ff00::", 8, 2}} {
+		to := tcpip.AddrFrom16(netip.MustParseAddr(c.to).As16())
+		a.OnOffLinkRouteUpdated(ethernetNIC, subnet(to, c.bits), header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"), 0)
+		if len(a.routes) != c.kept {
+			t.Errorf("%s/%d: %v", c.to, c.bits, a.routes)
+		}
+	}
+	a.OnOffLinkRouteInvalidated(ethernetNIC, header.IPv6EmptySubnet, header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"))
+	if len(a.routes) != 1 {
+		t.Errorf("%v", a.routes)
 	}
 }
 

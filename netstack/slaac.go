@@ -149,7 +149,12 @@ func (a *slaac) update(f func()) {
 	}
 }
 
+// addRoute adds a route to what is a router's to give: not to the link, to
+// groups, or to this machine.
 func (a *slaac) addRoute(to tcpip.Subnet, via tcpip.Address) {
+	if id := to.ID(); isLoopback(id) || header.IsV6LinkLocalUnicastAddress(id) || header.IsV6MulticastAddress(id) {
+		return
+	}
 	a.removeRoute(to, via)
 	a.update(func() { a.routes = append(a.routes, tcpip.Route{Destination: to, Gateway: via, NIC: ethernetNIC}) })
 }
