@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/tailor-os/tailor/libos"
@@ -28,16 +27,8 @@ var startDHCP func(*Stack) error
 // first stack is made.
 func UseDHCP() { startDHCP, newSLAAC = runDHCP, makeSLAAC }
 
-// HasDHCP reports whether UseDHCP was called.
-func HasDHCP() bool { return startDHCP != nil }
-
-const (
-	// addressWait is how long after the start what needs an address waits for
-	// it. Servers that ping an address before they give it away take 3 s.
-	addressWait = 4 * time.Second
-	// maxHeard bounds the frames that wait for the client; more are dropped.
-	maxHeard = 16
-)
+// maxHeard bounds the frames that wait for the client; more are dropped.
+const maxHeard = 16
 
 // A dhcp keeps the address of a stack's network card.
 type dhcp struct {
@@ -257,37 +248,5 @@ func (d *dhcp) routes(l *dhcp4.Lease) {
 			to.Gateway = tcpip.AddrFrom4(r.Via.As4())
 		}
 		d.s.ip.AddRoute(to)
-	}
-}
-
-// A waiting is the time in which an address is to be expected.
-type waiting struct {
-	over  chan struct{}
-	ended atomic.Bool
-}
-
-func newWaiting() *waiting {
-	w := &waiting{over: make(chan struct{})}
-	time.AfterFunc(addressWait, w.end)
-	return w
-}
-
-func (w *waiting) end() {
-	if !w.ended.Swap(true) {
-		close(w.over)
-	}
-}
-
-// await parks what needs an address until there is one, or it takes too long.
-func (s *Stack) await() {
-	if w := s.waiting.Load(); w != nil && !w.ended.Load() {
-		<-w.over
-	}
-}
-
-// arrived ends the waiting.
-func (s *Stack) arrived() {
-	if w := s.waiting.Load(); w != nil {
-		w.end()
 	}
 }
