@@ -27,6 +27,12 @@ func irqWait(n int, seen uint16, foreground bool)
 //go:linkname onStack runtime.tailor_onStack
 func onStack(p unsafe.Pointer) bool
 
+//go:linkname yield runtime.tailor_yield
+func yield()
+
+// Yield lets other goroutines run.
+func Yield() { yield() }
+
 // Device returns the nth device of a type, or nil.
 func Device(typ uint32, n int) *abi.Device { return device(typ, n) }
 

@@ -28,7 +28,7 @@ func open() *devices {
 		if d == nil {
 			return &ds
 		}
-		dev, err := blkdev.New(d, blkdev.Config{Notify: event.Bell, Waiter: event.Waiter{}})
+		dev, err := blkdev.New(d, blkdev.Config{Notify: event.Bell, Waiter: event.Waiter{}, Yield: event.Yield})
 		if err != nil {
 			println("tailor: block device", n, "cannot be used:", err.Error())
 			continue

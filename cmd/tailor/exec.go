@@ -29,8 +29,11 @@ const testMemory = 1 << 30
 type execOptions struct {
 	memory  uint64 // bytes, 0 if not given
 	net     cli.Net
+	env     []string
 	trace   string
 	verbose bool
+
+	volumeOptions
 }
 
 func execVerb() *verb {
@@ -47,12 +50,13 @@ there stays in its memory. Files that the flags of a test name are written.
 A binary that tailor test has built is started as it is. What any other one was
 built from is built once more as an image: tailor test is faster, and caches
 the results of tests.`,
-		flags: []cli.Flag{
+		flags: append(mountFlags(&o.volumeOptions),
 			cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest (default 1G; only what is used\nis taken)", cli.ParseSize),
 			cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host) or none", cli.ParseNet),
+			cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable, on top of the caller's; repeatable", cli.ParseEnv),
 			cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "print a line for each system call, see\ndocs/syscalls.md; not with a binary of tailor test", parseTrace),
 			cli.BoolFlag(&o.verbose, "verbose", 'v', "say what the guest asks for and has not"),
-		},
+		),
 		examples: `  go test -exec "tailor exec" ./...
   go run -exec "tailor exec -m 64M" ./cmd/server
   tailor test -c -o my.test ./pkg && tailor exec my.test -test.v
@@ -82,19 +86,28 @@ func (a *app) exec(ctx context.Context, o execOptions, d testDir, args []string)
 		return 0, err
 	}
 	binary := abs(a.dir, args[0])
-	img, drop, err := a.openBinary(ctx, binary, o.trace, &facts)
+	img, drop, err := a.openBinary(ctx, binary, o, &facts)
 	if err != nil {
 		return 0, err
 	}
 	defer drop()
 	c := vmConfig{
-		Image: img, Path: args[0], Memory: o.memory, Env: guestEnv(os.Environ(), facts.Env),
+		Image: img, Path: args[0], Memory: o.memory, Env: mergeEnv(guestEnv(os.Environ(), facts.Env), o.env),
 		Verbose: o.verbose, Net: o.net, Log: a.msg, Trace: o.trace,
 	}
 	if c.Memory == 0 {
 		c.Memory = testMemory
 	}
-	c.look(a.dir, binary, facts, testArgs(d, binary, args[1:]))
+	if !o.any() {
+		args = append(args[:1:1], testArgs(d, binary, args[1:])...)
+	}
+	c.look(a.dir, binary, facts, args[1:])
+	got, err := o.open(a.msg)
+	if err != nil {
+		return 0, err
+	}
+	defer got.close()
+	c.Shares, c.Volumes, c.Secrets = append(c.Shares, got.shares...), got.volumes, got.secrets
 	return startVM(ctx, c)
 }
 
@@ -159,11 +172,11 @@ func realRoot(dir string, goroot []string) string {
 }
 
 // openBinary opens the image that the binary is, or that is built of the same.
-// drop closes and removes what was made. trace is what it is to be able to trace.
-func (a *app) openBinary(ctx context.Context, binary, trace string, facts *testFacts) (img *image.Image, drop func(), err error) {
+// drop closes and removes what was made.
+func (a *app) openBinary(ctx context.Context, binary string, o execOptions, facts *testFacts) (img *image.Image, drop func(), err error) {
 	img, err = image.OpenTest(binary)
 	if err == nil {
-		if trace != "" {
+		if o.trace != "" {
 			img.Close()
 			return nil, nil, hint.Errorf(`run the test with: go test -exec "tailor exec --trace syscalls"`, "%s has no tracer: tailor test has built it", binary)
 		}
@@ -179,7 +192,7 @@ func (a *app) openBinary(ctx context.Context, binary, trace string, facts *testF
 	if err != nil {
 		return nil, nil, err
 	}
-	img, err = a.rebuild(ctx, binary, dir, trace, facts)
+	img, err = a.rebuild(ctx, binary, dir, o, facts)
 	if err != nil {
 		os.RemoveAll(dir)
 		return nil, nil, err
@@ -200,7 +213,7 @@ func (a *app) findFacts(ctx context.Context, facts *testFacts) {
 }
 
 // rebuild builds as an image, in dir, what the binary was built from.
-func (a *app) rebuild(ctx context.Context, binary, dir, trace string, facts *testFacts) (*image.Image, error) {
+func (a *app) rebuild(ctx context.Context, binary, dir string, o execOptions, facts *testFacts) (*image.Image, error) {
 	parent, err := build.FindParent(os.Getppid())
 	if err != nil {
 		return nil, hint.With(err, "run tests with: tailor test, programs with: tailor run")
@@ -213,7 +226,7 @@ func (a *app) rebuild(ctx context.Context, binary, dir, trace string, facts *tes
 	if err != nil {
 		return nil, err
 	}
-	cfg.TraceCalls = trace != ""
+	cfg.TraceCalls, cfg.Volumes = o.trace != "", o.blocks()
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	r, err := build.Rebuild(ctx, cfg, parent, binary, dir)

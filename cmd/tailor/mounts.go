@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/build"
@@ -32,16 +33,16 @@ func mountFlags(o *volumeOptions) []cli.Flag {
 // any reports whether the guest is to see volumes.
 func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets) > 0 }
 
+// blocks reports whether some of them are block devices.
+func (o *volumeOptions) blocks() bool {
+	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isFolder(v.Source) })
+	return files || len(o.secrets) > 0
+}
+
 // configure makes build.Config see to it that the image can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
-	for _, v := range o.volumes {
-		if isFolder(v.Source) {
-			cfg.Shares = true
-		} else {
-			cfg.Volumes = true
-		}
-	}
-	cfg.Volumes = cfg.Volumes || len(o.secrets) > 0
+	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) })
+	cfg.Volumes = cfg.Volumes || o.blocks()
 }
 
 // checkUnix refuses what a plain process cannot have.
@@ -61,8 +62,9 @@ type opened struct {
 	close   func()
 }
 
-// open opens, and locks, what the flags name.
-func (o *volumeOptions) open() (_ *opened, err error) {
+// open opens, and locks, what the flags name. The first failure of each volume's
+// file goes to log.
+func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 	got := &opened{}
 	var files []*volfile.File
 	got.close = func() {
@@ -92,9 +94,26 @@ func (o *volumeOptions) open() (_ *opened, err error) {
 			return nil, err
 		}
 		files = append(files, f)
+		if err := checkPlain(f); err != nil {
+			return nil, err
+		}
+		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
 		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)
+}
+
+// checkPlain refuses what no image can mount yet.
+func checkPlain(f *volfile.File) error {
+	head := make([]byte, f.SectorSize())
+	if err := f.ReadAt(head, 0); err != nil {
+		return err
+	}
+	if !strings.HasPrefix(string(head), "LUKS\xba\xbe") {
+		return nil
+	}
+	return hint.Errorf("copy what is needed: tailor volume cp --key-file KEY "+f.Name()+":/PATH .",
+		"%s is encrypted, and encrypted volumes cannot be mounted yet", f.Name())
 }
 
 // secretsVolume is the name of the device that carries secrets.
@@ -135,6 +154,28 @@ func folder(v cli.Volume) (guest.Share, error) {
 func isFolder(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.IsDir()
+}
+
+// sources are the files of volumes by name.
+func (o *volumeOptions) sources() map[string]string {
+	m := map[string]string{}
+	for _, v := range o.volumes {
+		m[v.Name] = v.Source
+	}
+	return m
+}
+
+// named are the guest's volumes without what is behind them.
+func (o *volumeOptions) named() (list []guest.Volume) {
+	for _, v := range o.volumes {
+		if !isFolder(v.Source) {
+			list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
+		}
+	}
+	if len(o.secrets) > 0 {
+		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})
+	}
+	return list
 }
 
 // describe says what the guest would see.

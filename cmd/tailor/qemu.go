@@ -162,7 +162,7 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	}
 	c.Log.Infof("target qemu: machine %s, %s", machine, accel)
 	if c.Verbose {
-		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))))
+		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.byHand(machine, card, addrs))))
 	}
 	return qemu.Run(ctx, cfg)
 }
@@ -206,7 +206,21 @@ func (c *vmConfig) describeQEMU(machine string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))), nil
+	return qemu.Quote(qemu.CmdLine(path, c.byHand(machine, card, addrs))), nil
+}
+
+// byHand lays out the machine as users can start it themselves. Secrets have no
+// file: they are to make one (docs/configuration.md).
+func (c *vmConfig) byHand(machine string, card *qemu.Net, addrs addresses) qemu.Machine {
+	m := c.qemuMachine(c.Path, machine, card, addrs, false)
+	for _, v := range c.Volumes {
+		path := "secrets.tar"
+		if v.Name != secretsVolume {
+			path = c.Sources[v.Name]
+		}
+		m.Drives = append(m.Drives, qemu.Drive{Name: v.Name, Path: path, ReadOnly: v.ReadOnly})
+	}
+	return m
 }
 
 // machineFlag is --machine of run.

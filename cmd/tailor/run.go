@@ -334,11 +334,12 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.params}.String(),
+		Params: params.Line{System: o.params}.String(), Sources: o.sources(),
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {
 	case o.dryRun && o.target == targetQEMU:
+		c.Volumes = o.named()
 		line, err := c.describeQEMU(machine)
 		fmt.Fprintln(a.stdout, line)
 		return exitOK, err
@@ -348,7 +349,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	case o.target == build.Unix:
 		return 0, execute(path, args, o.env)
 	}
-	got, err := o.open()
+	got, err := o.open(a.msg)
 	if err != nil {
 		return 0, err
 	}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"syscall"
 
 	"github.com/tailor-os/tailor/internal/build"
@@ -26,6 +27,10 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
+--volume NAME=FILE:/PATH[:ro] mounts a volume, -e NAME=VALUE sets a variable, as
+for run. With a volume, results are not cached; with one that is written to, one
+package is tested at a time.
+
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to
 docs/conformance.md; its exit code is 1 if a difference has no explanation.
@@ -36,6 +41,7 @@ exit code 125.`,
 		examples: `  tailor test ./...
   tailor test -v -run TestServe -timeout 1m ./server
   tailor test -m 4G -bench . -benchmem ./index
+  tailor test --volume v=tmp.img:/vol -e TMPDIR=/vol ./store
   tailor test -coverprofile cover.out ./... && go tool cover -html cover.out
 `,
 		raw: true,
@@ -44,7 +50,7 @@ exit code 125.`,
 }
 
 func (a *app) test(ctx context.Context, args []string) (int, error) {
-	line := gotest.Parse(args, "m")
+	line := gotest.Parse(args, ownFlags...)
 	if len(line.Packages) == 1 && line.Packages[0] == "std" {
 		return a.testStd(ctx, line)
 	}
@@ -56,7 +62,18 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	cfg.Line = gotest.Parse(line.Without("m"))
+	rest := line.Without(ownFlags...)
+	o, err := testVolumes(a.dir, line)
+	if err != nil {
+		return 0, err
+	}
+	if o.any() {
+		command, cfg.Volumes = append(command, o.words()...), o.blocks()
+		if _, ok := line.Last("p"); !ok && o.locks() {
+			rest = append([]string{"-p=1"}, rest...)
+		}
+	}
+	cfg.Line = gotest.Parse(rest)
 	cfg.Exec = command
 	if err := checkVM(); err != nil {
 		return 0, err
@@ -70,6 +87,38 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 		return 0, err
 	}
 	return a.goTest(t)
+}
+
+// ownFlags are those of test that go test has not.
+var ownFlags = []string{"m", "e", "volume"}
+
+// testVolumes reads the flags --volume. Tests run in the folders of their packages.
+func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
+	for _, f := range line.Flags {
+		if f.Name != "volume" {
+			continue
+		}
+		v, err := cli.ParseVolume(f.Value)
+		if err != nil {
+			return o, fmt.Errorf("--volume %s: %w", f.Value, err)
+		}
+		v.Source = abs(dir, v.Source)
+		o.volumes = append(o.volumes, v)
+	}
+	return o, nil
+}
+
+// words are the flags by which exec knows o's volumes.
+func (o *volumeOptions) words() (list []string) {
+	for _, v := range o.volumes {
+		list = append(list, "--volume", v.String())
+	}
+	return list
+}
+
+// locks reports whether only one virtual machine can have the volumes at a time.
+func (o *volumeOptions) locks() bool {
+	return slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.ReadOnly && !isFolder(v.Source) })
 }
 
 // execCommand is what go test runs each binary with.
@@ -87,6 +136,15 @@ func (a *app) execCommand(line gotest.Line) (self string, command []string, err 
 			return "", nil, err
 		}
 		command = append(command, "-m", f.Value)
+	}
+	for _, f := range line.Flags {
+		if f.Name != "e" {
+			continue
+		}
+		if _, err := cli.ParseEnv(f.Value); err != nil {
+			return "", nil, fmt.Errorf("-e %s: %w", f.Value, err)
+		}
+		command = append(command, "-e", f.Value)
 	}
 	return self, command, nil
 }

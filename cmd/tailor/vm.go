@@ -43,8 +43,9 @@ type vmConfig struct {
 	Addrs   addresses // given by the user
 	Shares  []guest.Share
 	Volumes []guest.Volume
-	Secrets *volume.Secrets // one of Volumes; nil for none
-	Params  string          // further boot parameters
+	Secrets *volume.Secrets   // one of Volumes; nil for none
+	Sources map[string]string // files of Volumes by name
+	Params  string            // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
 }

@@ -4,7 +4,7 @@
 //
 // Usage:
 //
-//	website [-addr host:port]
+//	website [-addr host:port] [-title text]
 //
 // The address is :80, or :$PORT if PORT is set. SIGTERM or SIGINT lets the
 // requests in progress finish, then ends the program with status 0.
@@ -28,10 +28,11 @@ const shutdownTime = 10 * time.Second
 
 func main() {
 	addr := flag.String("addr", defaultAddr(), "address to listen on, `host:port`")
+	title := flag.String("title", defaultTitle, "`text` of the page's title")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := run(ctx, *addr); err != nil {
+	if err := run(ctx, *addr, *title); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -43,14 +44,14 @@ func defaultAddr() string {
 	return ":80"
 }
 
-// run serves on addr until ctx is done.
-func run(ctx context.Context, addr string) error {
+// run serves the site on addr until ctx is done.
+func run(ctx context.Context, addr, title string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
 	log.Printf("listening on http://%s", ln.Addr())
-	srv := &http.Server{Handler: handler(time.Now()), ReadHeaderTimeout: 10 * time.Second}
+	srv := &http.Server{Handler: handler(time.Now(), title), ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()
 	select {

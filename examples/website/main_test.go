@@ -18,14 +18,14 @@ import (
 )
 
 func TestHandler(t *testing.T) {
-	srv := httptest.NewServer(handler(time.Now()))
+	srv := httptest.NewServer(handler(time.Now(), "A <new> title"))
 	defer srv.Close()
 	tests := []struct {
 		method, path string
 		code         int
 		ctype, text  string
 	}{
-		{"GET", "/", 200, "text/html", "<h1>It runs</h1>"},
+		{"GET", "/", 200, "text/html", "<h1>A &lt;new&gt; title</h1>"},
 		{"HEAD", "/", 200, "text/html", ""},
 		{"GET", "/style.css", 200, "text/css", "color-scheme"},
 		{"GET", "/status.js", 200, "text/javascript", "api/status"},
@@ -186,7 +186,7 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if err := run(t.Context(), ln.Addr().String()); err == nil || !strings.Contains(err.Error(), "address already in use") {
+	if err := run(t.Context(), ln.Addr().String(), defaultTitle); err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("run on a port in use: %v", err)
 	}
 }

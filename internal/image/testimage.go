@@ -35,6 +35,9 @@ const (
 // if, it holds the network stack.
 const networkSymbol = "Tailor/boot/network."
 
+// volumesSymbol is the same for what mounts volumes.
+const volumesSymbol = "Tailor/boot/volumes."
+
 // TestBuildID returns the value of the linker's flag -B for a test binary that
 // is to be an image. tool tells builds of the tool apart: the result of a test
 // depends on the one that ran it.
@@ -96,11 +99,16 @@ func openTest(f *os.File, path string) (*Image, error) {
 		return nil, err
 	}
 	m.Note.Devices = []Device{{Type: "fs"}}
-	found, err := m.contains(networkSymbol)
-	if found {
-		m.Note.Devices = append(m.Note.Devices, Device{Type: "net"})
+	for _, d := range []struct{ kind, symbol string }{{"net", networkSymbol}, {"block", volumesSymbol}} {
+		found, err := m.contains(d.symbol)
+		if err != nil {
+			return m, err
+		}
+		if found {
+			m.Note.Devices = append(m.Note.Devices, Device{Type: d.kind})
+		}
 	}
-	return m, err
+	return m, nil
 }
 
 // testNote returns the note of an image with a test's build ID.

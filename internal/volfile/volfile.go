@@ -17,6 +17,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -34,7 +35,15 @@ type File struct {
 	size     int64
 	sector   int
 	readOnly bool
+	device   bool // a block device
+
+	once   sync.Once // guards report
+	report func(error)
 }
+
+// Report has f called with the first request that fails because of the medium: a
+// guest is told no more than that one did. It is to be called before any request.
+func (v *File) Report(f func(error)) { v.report = f }
 
 // Open opens and locks the volume in a file or block device. The error says what
 // is wrong with it, and for one that is in use by whom.
@@ -104,6 +113,7 @@ func (v *File) prepare(device bool) error {
 	if err := v.lock(); err != nil {
 		return err
 	}
+	v.device = device
 	size, err := v.f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -147,13 +157,19 @@ func (v *File) change(off, n int64) error {
 	return block.Check(v, off, n)
 }
 
+var errCut = errors.New("the file was cut short while it was in use")
+
 // failed returns err of a request; for the end of a file that someone else has
 // made shorter too.
 func (v *File) failed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("the file was cut short while it was in use")
+		err = errCut
 	}
-	return fmt.Errorf("%w: %s: %w", block.ErrIO, v.f.Name(), err)
+	err = fmt.Errorf("%w: %s: %w", block.ErrIO, v.f.Name(), err)
+	if v.report != nil {
+		v.once.Do(func() { v.report(err) })
+	}
+	return err
 }
 
 // ReadAt implements block.Device.
@@ -188,13 +204,28 @@ func (v *File) WriteAt(p []byte, off int64) error {
 	return nil
 }
 
-// Flush implements block.Device.
+// Flush implements block.Device. It fails if the file has no name any more, since
+// what is in it would be gone with the last process that has it open.
 func (v *File) Flush() error {
 	if err := v.change(0, 0); err != nil {
 		return err
 	}
 	if err := retry(func(fd int) error { return unix.Fdatasync(fd) }, v.f); err != nil {
 		return v.failed(err)
+	}
+	return v.still()
+}
+
+// still returns what became of the file, if it is not what was opened any more.
+func (v *File) still() error {
+	var st unix.Stat_t
+	switch {
+	case v.device || unix.Fstat(int(v.f.Fd()), &st) != nil:
+		return nil
+	case st.Nlink == 0:
+		return v.failed(errors.New("the file was removed or replaced while it was in use"))
+	case st.Size < v.size:
+		return v.failed(errCut)
 	}
 	return nil
 }

@@ -138,6 +138,35 @@ func TestCutShort(t *testing.T) {
 	}
 }
 
+// What was flushed into a file that is gone, or shorter than it was, is not on any
+// disk. It is reported once.
+func TestFileGone(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"removed":   os.Remove,
+		"replaced":  func(path string) error { return os.Rename(volume(t, 4096), path) },
+		"cut short": func(path string) error { return os.Truncate(path, 4096) },
+	} {
+		path := volume(t, 8192)
+		v := open(t, path, false)
+		reports := 0
+		v.Report(func(err error) { reports++ })
+		if err := v.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := spoil(path); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := v.Flush(); !errors.Is(err, block.ErrIO) || !strings.Contains(err.Error(), name) {
+				t.Errorf("flush of a file that was %s: %v", name, err)
+			}
+		}
+		if reports != 1 {
+			t.Errorf("%d reports of a file that was %s", reports, name)
+		}
+	}
+}
+
 func TestLocks(t *testing.T) {
 	for _, c := range []struct{ first, second, ok bool }{{true, true, true}, {true, false, false}, {false, true, false}, {false, false, false}} {
 		path := volume(t, 4096)

@@ -164,7 +164,7 @@ func TestBench(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	xtest.NeedKVM(t)
-	once(t, "start|answer|size|http|bulk|ping|idle")
+	once(t, "start|answer|size|http|bulk|ping|idle|files")
 }
 
 // TestQEMU does the same under QEMU.

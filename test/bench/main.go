@@ -68,6 +68,7 @@ var groups = []struct {
 	{"ping", (*bench).measurePing},
 	{"idle", (*bench).measureIdle},
 	{"usernet", (*bench).measureUsernet},
+	{"files", (*bench).measureFiles},
 	{"rebuild", (*bench).measureRebuild},
 	{"qemu", (*bench).measureQEMU},
 }

@@ -51,10 +51,11 @@ func (p *programs) build(ctx context.Context) (err error) {
 	return nil
 }
 
-func (p *programs) both(ctx context.Context, pkg string) (program, error) {
+// both builds a package as an image, with more flags of the tool's, and plain.
+func (p *programs) both(ctx context.Context, pkg string, flags ...string) (program, error) {
 	base := filepath.Join(p.dir, filepath.Base(pkg))
 	built := program{pkg, base + ".img", base}
-	if _, err := output(ctx, anywhere, p.tailor, "build", "-t", "hvt", "-o", built.image, pkg); err != nil {
+	if _, err := output(ctx, anywhere, append(append([]string{p.tailor, "build", "-t", "hvt", "-o", built.image}, flags...), pkg)...); err != nil {
 		return built, err
 	}
 	return built, goBuild(ctx, built.plain, pkg)

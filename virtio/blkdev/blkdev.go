@@ -27,6 +27,9 @@ type Config struct {
 	Notify func(value uint32)
 	// Waiter parks a goroutine until a queue has something to reap.
 	Waiter queue.Waiter
+	// Yield lets other goroutines run, which may have requests to be sent with one
+	// ring of the doorbell; nil: each rings for its own.
+	Yield func()
 }
 
 // Errors for which a device is refused.
@@ -53,6 +56,7 @@ type Device struct {
 	sector   int
 	transfer int
 	readOnly bool
+	yield    func()
 	flush    bool // flushes are known; else writes are durable when they are done
 	discard  bool
 
@@ -80,7 +84,7 @@ func New(d *abi.Device, c Config) (*Device, error) {
 		return nil, ErrVersion
 	}
 	dev := &Device{
-		sector: abi.BlkSector, transfer: maxTransfer,
+		sector: abi.BlkSector, transfer: maxTransfer, yield: c.Yield,
 		readOnly: d.Features&abi.BlkFRO != 0,
 		flush:    d.Features&abi.BlkFFlush != 0,
 		discard:  d.Features&abi.BlkFDiscard != 0,
@@ -221,7 +225,7 @@ func (d *Device) transferAll(kind uint32, p []byte, off int64) (err error) {
 			n++
 			p, off = p[len(part):], off+int64(len(part))
 		}
-		d.line.Publish()
+		d.publish(running[:n])
 		for i := range running[:n] {
 			if e := d.finish(&running[i]); err == nil {
 				err = e
@@ -233,6 +237,19 @@ func (d *Device) transferAll(kind uint32, p []byte, off int64) (err error) {
 		}
 	}
 	return nil
+}
+
+// publish shows the device requests of one caller, and those of others that can
+// run: a ring of the doorbell costs far more than a turn of the scheduler. Where
+// nobody else can run it is at once.
+func (d *Device) publish(list []started) {
+	last := &list[len(list)-1]
+	if d.yield == nil || last.err != nil {
+		d.line.Publish()
+		return
+	}
+	d.yield()
+	d.line.PublishFor(last.token)
 }
 
 // move starts the transfer of one part.

@@ -19,6 +19,7 @@ type rig struct {
 	mem    []uint64
 	answer func(c *virtq.Chain) (written int) // of each request, in the doorbell
 	seen   []uint32                           // types of requests
+	rings  int                                // of the doorbell
 }
 
 // Wait implements queue.Waiter: everything is answered in the doorbell.
@@ -59,6 +60,7 @@ func status(c *virtq.Chain, v byte) int {
 
 func (r *rig) serve(t testing.TB) {
 	var c virtq.Chain
+	r.rings++
 	for {
 		ok, err := r.q.Pop(&c)
 		if err != nil {

@@ -232,6 +232,17 @@ func (l *Line) Publish() {
 	}
 }
 
+// PublishFor is Publish, unless the request of a token was answered meanwhile: who
+// let others run before has had it published by one of them.
+func (l *Line) PublishFor(token uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.err == nil && !l.slots[token].answered {
+		l.q.Publish()
+		l.reap()
+	}
+}
+
 // Await parks until a started request is answered, and returns the length of the
 // reply in bytes. After an error the request's buffers must not be used for
 // anything else: the device may write to them yet.

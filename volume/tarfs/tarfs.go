@@ -87,6 +87,7 @@ type FS struct {
 	notes   []string
 	skipped int
 	end     int64
+	ahead   ahead
 
 	// Fixed reports whether a buffer stays where it is while its goroutine is
 	// parked. Such buffers are given to the device, others are copied to. nil:
@@ -215,7 +216,9 @@ func (fs *FS) ReadAt(i Ino, p []byte, off int64) (int, error) {
 		at, rest := n.off+off+int64(done), p[done:]
 		var k int
 		var err error
-		if whole := int64(len(rest)) &^ (sector - 1); direct && at&(sector-1) == 0 && whole > 0 {
+		if len(p) < pieceSize {
+			k, err = fs.short(rest, at)
+		} else if whole := int64(len(rest)) &^ (sector - 1); direct && at&(sector-1) == 0 && whole > 0 {
 			k, err = int(whole), fs.d.ReadAt(rest[:whole], at)
 		} else {
 			if direct {

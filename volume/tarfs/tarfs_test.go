@@ -217,6 +217,7 @@ func TestReadAt(t *testing.T) {
 				t.Errorf("before the beginning: %d, %v", n, err)
 			}
 			m.Fail = func(string, int64, int64) error { return block.ErrIO }
+			fs.ahead = ahead{}
 			if _, err := fs.ReadAt(i, make([]byte, 10), 0); !errors.Is(err, block.ErrIO) {
 				t.Errorf("a device that fails: %v", err)
 			}
@@ -231,6 +232,44 @@ func TestOpenReadsLittle(t *testing.T) {
 	m.Fail = func(op string, off, n int64) error { read += n; return nil }
 	if _, err := Open(m); err != nil || read > 300<<10 {
 		t.Errorf("%d bytes were read, %v", read, err)
+	}
+}
+
+// Who reads byte by byte does not ask the device for each, and sees the same; a
+// part that cannot be read is no reason to fail for what is beside it.
+func TestShortReads(t *testing.T) {
+	text := make([]byte, 100_000)
+	for i := range text {
+		text[i] = byte(i * i >> 3)
+	}
+	d := blocktest.Of(text)
+	fs := &FS{d: d, inodes: []inode{{Info: Info{Mode: TypeRegular, Size: 90_001}, off: 512}}}
+	reads := 0
+	d.Fail = func(op string, off, n int64) error { reads++; return nil }
+	var b [1]byte
+	for i := range 90_001 {
+		if n, err := fs.ReadAt(0, b[:], int64(i)); n != 1 || err != nil || b[0] != text[512+i] {
+			t.Fatalf("byte %d is %d, want %d (%v)", i, b[0], text[512+i], err)
+		}
+	}
+	if n, err := fs.ReadAt(0, b[:], 90_001); n != 0 || err != nil {
+		t.Errorf("at the end: %d, %v", n, err)
+	}
+	if reads > 6 {
+		t.Errorf("%d reads of the device", reads)
+	}
+	fs.ahead = ahead{}
+	d.Fail = func(op string, off, n int64) error {
+		if off < 4096 && off+n > 2048 {
+			return block.ErrIO
+		}
+		return nil
+	}
+	if n, err := fs.ReadAt(0, b[:], 0); n != 1 || err != nil || b[0] != text[512] {
+		t.Errorf("beside what cannot be read: %d, %v", n, err)
+	}
+	if _, err := fs.ReadAt(0, b[:], 2048); err != block.ErrIO {
+		t.Errorf("what cannot be read: %v", err)
 	}
 }
 
