@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -90,6 +92,9 @@ func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addre
 	if control {
 		words = append(words, "control=com2")
 	}
+	if c.Stall != stallWarning {
+		words = append(words, fmt.Sprintf("stall-warning=%d", (c.Stall+time.Millisecond-1).Milliseconds()))
+	}
 	if c.Verbose {
 		words = append(words, "verbose=1")
 	}
@@ -145,6 +150,7 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	cfg := qemu.Config{
 		Path: path, Machine: c.qemuMachine(c.Path, machine, card, addrs, true),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
+		OutOfMemory: c.adviseMemory,
 	}
 	cfg.Machine.Drives = drives
 	if dev != nil {
