@@ -47,6 +47,7 @@ const (
 	bigFiles   need = "memory to spare for the files of an image"
 	sealedBoot need = "boot information that somebody else wrote"
 	fineClock  need = "a clock of the host's that is finer than a second"
+	manyAtOnce need = "a user network that takes many connections at once"
 )
 
 var unixLacks = map[need]string{
@@ -66,6 +67,7 @@ var qemuLacks = map[need]string{
 	ourMonitor: "QEMU is on the other side of its rings",
 	bell:       "the doorbells are those of QEMU's devices",
 	bigFiles:   "QEMU reads the whole image into the guest's memory",
+	manyAtOnce: "QEMU's user network has one connection wait (listen(2) with 1); others try again after a second",
 	sealedBoot: "the guest itself, in ring 3, writes what it found out about its machine",
 }
 
