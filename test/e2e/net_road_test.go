@@ -79,6 +79,14 @@ func tapRoad(t *testing.T, on target) *road {
 // not ours.
 func (r *road) isQEMUs() bool { return r.name == "user" && !r.on.has(ourMonitor) }
 
+// must skips the test if the road lacks something.
+func (r *road) must(t testing.TB, needs ...need) {
+	t.Helper()
+	if r.name == "user" {
+		r.on.mustUser(t, needs...)
+	}
+}
+
 func (r *road) guestAt(host string) {
 	r.guest = map[string]string{}
 	for _, p := range guestPorts {
