@@ -112,10 +112,12 @@ func (c *vmConfig) memory() uint64 {
 	switch {
 	case c.Memory != 0:
 		return c.Memory
-	case c.Image != nil:
-		return max(defaultMemory, c.Image.Note.MinMemory)
+	case c.Image == nil:
+		return defaultMemory
+	case c.Target == targetQEMU && c.Image.End > defaultMemory/2:
+		return (c.Image.End+1<<20-1)>>20<<20 + defaultMemory // the files of the image are in it
 	}
-	return defaultMemory
+	return max(defaultMemory, c.Image.Note.MinMemory)
 }
 
 // qemuReserve is the memory in bytes behind an image without which its boot stub

@@ -21,7 +21,7 @@ import (
 
 // Zones are known where LoadLocation can be reached, and files come before what
 // the image has in itself.
-func TestZones(t *testing.T) { each(t, testZones, ownFiles) }
+func TestZones(t *testing.T) { each(t, testZones, ownFiles, computing) }
 
 func testZones(t *testing.T, on target) {
 	img := on.image(t, "./testdata/zoneguest")
@@ -80,7 +80,7 @@ func makeCA(t *testing.T, dir string) {
 
 // A client trusts the usual roots, or those that a file or a variable names and
 // no others.
-func TestRoots(t *testing.T) { each(t, testRoots, ownFiles) }
+func TestRoots(t *testing.T) { each(t, testRoots, ownFiles, computing) }
 
 func testRoots(t *testing.T, on target) {
 	const verified, unknown = "handshake: verified\n", "certificate signed by unknown authority"
