@@ -249,6 +249,7 @@ func TestTrace(t *testing.T) {
 
 // A SYSCALL instruction of a module's own is answered by the library OS.
 func TestRawCalls(t *testing.T) {
-	img := buildImage(t, "hvt", "./testdata/rawcalls")
-	run(t, "run", img, "39").want(t, 0, []string{"result 1\n", "x/sys 1 0 0 0 0\n"}, nil)
+	each(t, func(t *testing.T, on target) {
+		on.run(t, on.image(t, "./testdata/rawcalls"), "39").want(t, 0, []string{"result 1\n", "x/sys 1 0 0 0 0\n"}, nil)
+	}, ownSystem)
 }

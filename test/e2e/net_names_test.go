@@ -19,12 +19,12 @@ func TestInterfaces(t *testing.T) { each(t, testInterfaces, ownNetwork) }
 func testInterfaces(t *testing.T, on target) {
 	t.Run("user", func(t *testing.T) {
 		r := userRoad(t, on)
-		ip6, mac := "fd74:6169:6c6f:72::15/64", "02:00:0a:00:02:0f\n"
-		if r.isQEMUs() {
-			ip6, mac = "fec0::15/64", "52:54:00:12:34:56\n"
+		mac := "02:00:0a:00:02:0f\n"
+		if !on.has(ourMonitor) {
+			mac = "52:54:00:12:34:56\n"
 		}
 		r.run(t, []string{"lo 65536 up|loopback|running [127.0.0.1/8 ::1/128] \n",
-			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", ip6, "fe80::", mac}, "interfaces")
+			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", r.guest6 + "/64", "fe80::", mac}, "interfaces")
 	})
 	t.Run("tap", func(t *testing.T) {
 		r := tapRoad(t, on)
@@ -44,10 +44,13 @@ func testInterfaces(t *testing.T, on target) {
 }
 
 // TestOwn: the guest's own addresses answer, and its groups are known.
-func TestOwn(t *testing.T) {
-	userRoad(t).run(t, []string{
+func TestOwn(t *testing.T) { each(t, testOwn, ownNetwork) }
+
+func testOwn(t *testing.T, on target) {
+	r := userRoad(t, on)
+	r.run(t, []string{
 		"lo listens to [224.0.0.1 ff02::1", "127.0.0.1 answers\n::1 answers\n",
-		"eth0 listens to [224.0.0.1 ff02::1", "10.0.2.15 answers\n", "fd74:6169:6c6f:72::15 answers\n",
+		"eth0 listens to [224.0.0.1 ff02::1", "10.0.2.15 answers\n", r.guest6 + " answers\n",
 	}, "own")
 }
 

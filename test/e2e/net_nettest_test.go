@@ -29,12 +29,8 @@ func testNettest(t *testing.T, on target) {
 		back := vmtest.FreePort(t, "tcp")
 		_, port, _ := net.SplitHostPort(back)
 		relay := userRelay(t, back)
-		own6 := "TCPOwnAddress/fd74:6169:6c6f:72::15"
-		if !on.has(ourMonitor) {
-			own6 = "TCPOwnAddress/fec0::15"
-		}
 		r := setting{limit: 3 * limit}.start(t, on.line("-p", "127.0.0.1:"+port+":9000", img, "-relay", relay, "-test.v")...).wait()
-		checkNettest(t, r, "Pipe", "TCP4", "TCP6", "TCPOwnAddress/10.0.2.15", own6,
+		checkNettest(t, r, "Pipe", "TCP4", "TCP6", "TCPOwnAddress/10.0.2.15", "TCPOwnAddress/"+userRoad(t, on).guest6,
 			"TCPOwnAddress", "Relay", "UDP4", "UDP6", "Support")
 	})
 	t.Run("tap", func(t *testing.T) {

@@ -22,6 +22,7 @@ type road struct {
 	flags  []string // of run
 	resolv string   // a file to have in the place of /etc/resolv.conf, "" for none
 
+	guest6         string            // the guest's address on a user network
 	host4, host6   string            // the test's addresses, as the guest knows them
 	local4, local6 string            // where the test listens for that
 	guest          map[string]string // "tcp 80" to the address that the test dials
@@ -52,10 +53,10 @@ func unixRoad(t *testing.T, on target) *road {
 
 // userRoad is the user network, with published ports: ours or QEMU's.
 func userRoad(t *testing.T, on target) *road {
-	r := &road{name: "user", on: on, host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2",
+	r := &road{name: "user", on: on, host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2", guest6: "fd74:6169:6c6f:72::15",
 		local4: "127.0.0.1", local6: "::1", guest: map[string]string{}}
 	if !on.has(ourMonitor) {
-		r.host6 = "fec0::2"
+		r.host6, r.guest6 = "fec0::2", "fec0::15"
 	}
 	for _, p := range guestPorts {
 		network, port := p[:3], p[4:]
@@ -74,10 +75,6 @@ func tapRoad(t *testing.T, on target) *road {
 	r.guestAt(tapGuest4)
 	return r
 }
-
-// isQEMUs reports whether the road is QEMU's user network, whose manners are
-// not ours.
-func (r *road) isQEMUs() bool { return r.name == "user" && !r.on.has(ourMonitor) }
 
 // must skips the test if the road lacks something.
 func (r *road) must(t testing.TB, needs ...need) {
