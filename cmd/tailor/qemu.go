@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -18,6 +19,7 @@ import (
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/tap"
+	"github.com/tailor-os/tailor/internal/usernet"
 	"github.com/tailor-os/tailor/internal/volfile"
 	"github.com/tailor-os/tailor/params"
 )
@@ -131,12 +133,8 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := checkMemory(c.Memory); err != nil {
+	if err := c.checkQEMU(); err != nil {
 		return 0, err
-	}
-	if need := c.Image.End + qemuReserve; c.memory() < need {
-		need = (need + 1<<20 - 1) >> 20 << 20
-		return 0, hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
 	drives, err := c.qemuDrives()
 	if err != nil {
@@ -173,6 +171,20 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.qemuMachine(c.Path, machine, card, addrs, false))))
 	}
 	return qemu.Run(ctx, cfg)
+}
+
+// checkQEMU looks for what would go wrong once QEMU runs: it would say so in
+// words of its own, or the guest not at all.
+func (c *vmConfig) checkQEMU() error {
+	if err := checkMemory(c.Memory); err != nil {
+		return err
+	}
+	if need := c.Image.End + qemuReserve; c.memory() < need {
+		need = (need + 1<<20 - 1) >> 20 << 20
+		return hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
+	}
+	n := c.Image.Note
+	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block"), usernet.Probe(forwards(c.Publish)))
 }
 
 // qemuDrives are the block devices that are behind the guest's volumes.
