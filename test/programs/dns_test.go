@@ -10,7 +10,7 @@ import (
 )
 
 // TestDNS: an authoritative server on miekg/dns, asked by dig.
-func TestDNS(t *testing.T) { each(t, testDNS) }
+func TestDNS(t *testing.T) { each(t, testDNS, "spt", "qemu-q35") }
 
 func testDNS(t *testing.T, on target) {
 	path := xtest.NeedCommand(t, "dig", "bind9-dnsutils")
