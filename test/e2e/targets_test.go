@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"io"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -225,16 +224,4 @@ func (on target) startGuest(t testing.TB, stdin io.Reader, args ...string) *proc
 func (on target) buildWith(t *testing.T, env []string, pkg string, flags ...string) string {
 	t.Helper()
 	return buildWith(t, env, pkg, append([]string{"-t", on.build}, flags...)...)
-}
-
-// own returns standard error without the lines of the tool's that say where the
-// program runs.
-func own(stderr string) string {
-	var b strings.Builder
-	for line := range strings.Lines(stderr) {
-		if !strings.HasPrefix(line, "tailor: target ") {
-			b.WriteString(line)
-		}
-	}
-	return b.String()
 }
