@@ -24,6 +24,10 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
+// stallWarning is how long a goroutine may compute without a warning, if
+// nothing is said; the guest of target virtio has the same default.
+const stallWarning = time.Second
+
 // runOptions are the flags of run.
 type runOptions struct {
 	buildOptions
@@ -44,7 +48,7 @@ type runOptions struct {
 }
 
 func runVerb() *verb {
-	o := runOptions{stall: time.Second}
+	o := runOptions{stall: stallWarning}
 	flags := slices.Concat([]cli.Flag{
 		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),

@@ -31,6 +31,7 @@ var docs = []doc{
 	{name: "env", meaning: "a variable of the program's environment; may come again", example: "GREETING=hi", flag: "-e"},
 	{name: "trace", meaning: "a line on standard error for each system call, if the image was built with --trace syscalls", example: "syscalls", flag: "--trace"},
 	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},
+	{name: "stall-warning", meaning: "warn once when a goroutine computes for that many milliseconds while all others wait, with target virtio; 0 for never (default 1000)", example: "500", flag: "--stall-warning"},
 	{name: "virtio_mmio.device", meaning: "where a virtio-mmio device is: as Linux reads it, appended by QEMU microvm and Firecracker", example: "4K@0xd0001000:5", own: true},
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
