@@ -96,23 +96,29 @@ func commandLine() (s string) {
 // hostsFile returns /etc/hosts. ip= may carry a prefix length.
 func hostsFile(p Params) string {
 	s := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
+	static := false
 	for _, addr := range p.All("ip") {
+		if addr == "dhcp" || addr == "none" {
+			continue
+		}
 		addr, _ = cut(addr, '/')
 		s += addr + " " + host() + "\n"
+		static = true
 	}
-	if len(p.All("ip")) == 0 {
+	if !static {
 		s += "127.0.1.1 " + host() + "\n"
 	}
 	return s
 }
 
-// resolvFile returns /etc/resolv.conf.
+// resolvFile returns /etc/resolv.conf: what the boot parameters say or, of what
+// they do not mention, the network.
 func resolvFile(p Params) string {
 	s := ""
-	for _, addr := range p.All("dns") {
+	for _, addr := range orLearned(p.All("dns"), learned.dns) {
 		s += "nameserver " + addr + "\n"
 	}
-	if list := p.All("search"); len(list) > 0 {
+	if list := orLearned(p.All("search"), learned.search); len(list) > 0 {
 		s += "search"
 		for _, name := range list {
 			s += " " + name

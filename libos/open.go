@@ -42,6 +42,9 @@ func openPath(a *args, dirfd, path int, flags, mode uint32) (uintptr, Errno) {
 	if errno != 0 {
 		return 0, errno
 	}
+	if beforeResolver != nil && name == "/etc/resolv.conf" {
+		beforeResolver()
+	}
 	d, errno := openDesc(dirfd, name, flags, mode)
 	if errno != 0 {
 		return 0, errno

@@ -111,7 +111,11 @@ func tailorReport(status uintptr) {
 		}
 		return
 	}
-	tailorReportTo(tailorCOM2, "exit ", status)
+	text := "exit "
+	if tailorControl().OutOfMemory != 0 {
+		text = "memory\nexit "
+	}
+	tailorReportTo(tailorCOM2, text, status)
 }
 
 //go:nosplit

@@ -32,6 +32,9 @@ func (s *socket) destination(sa []byte, exact bool) (tcpip.FullAddress, libos.Er
 	case a.Addr.Len() == 0:
 		a.Addr = mappedAny
 	}
+	if !exact && !isLoopback(a.Addr) {
+		s.st.await()
+	}
 	if s.typ == sockRaw || s.proto == protoICMP || s.proto == protoICMPv6 {
 		if !exact {
 			a.Port = 0

@@ -48,6 +48,9 @@ type link struct {
 	// the goroutine that delivers, so the answer may differ from packet to
 	// packet.
 	validated atomic.Bool
+	// hear, if it is there, is shown each packet for this machine before the
+	// stack, and reports whether the stack needs not see it.
+	hear atomic.Pointer[func(pkt *stack.PacketBuffer, validated bool) bool]
 }
 
 func newLink(dev Device, mtu int) *link {
@@ -164,6 +167,9 @@ func (l *link) receive(buf buffer.Buffer, validated bool) {
 	}
 	proto := eth.Type()
 	pkt.NetworkProtocolNumber = proto
+	if hear := l.hear.Load(); hear != nil && (*hear)(pkt, validated) {
+		return
+	}
 	l.validated.Store(validated && ipHeaderValid(proto, pkt))
 	(*d).DeliverNetworkPacket(proto, pkt)
 }

@@ -168,6 +168,7 @@ func (n *netlinkSocket) answer(req []byte) {
 	case typ == rtmGetLink && dump:
 		n.st.dumpLinks(&w)
 	case typ == rtmGetAddr && dump:
+		n.st.await()
 		n.st.dumpAddrs(&w, family)
 	case typ == rtmGetRoute && dump:
 		n.st.dumpRoutes(&w, family)

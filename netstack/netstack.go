@@ -78,6 +78,10 @@ type Stack struct {
 	down    atomic.Bool // the device broke
 	orphans orphans
 	joined  joined
+	waiting atomic.Pointer[waiting] // for an address; nil with a static one
+	// routers is told what IPv6 routers advertise; nil in images that do not find
+	// their address. It is a *slaac, which those others must not link.
+	routers ipv6.NDPDispatcher
 
 	mu     sync.Mutex
 	link   *link // nil without a network card
@@ -86,14 +90,20 @@ type Stack struct {
 
 // New makes a stack that has the loopback interface and nothing else.
 func New() (*Stack, error) {
-	s := &Stack{ip: stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocolWithOptions(ipv4Options()), ipv6.NewProtocolWithOptions(ipv6Options()), arp.NewProtocol},
+	s := &Stack{}
+	v6 := ipv6Options()
+	if newSLAAC != nil {
+		s.routers = newSLAAC(s)
+		v6.NDPDisp = s.routers
+	}
+	s.ip = stack.New(stack.Options{
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocolWithOptions(ipv4Options()), ipv6.NewProtocolWithOptions(v6), arp.NewProtocol},
 		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocolCUBIC, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 		RawFactory:         raw.EndpointFactory{},
 		HandleLocal:        true,
 		// gVisor's own source buffers 4 KiB of entropy at once; boot needs 60 bytes.
 		SecureRNG: rand.Reader,
-	})}
+	})
 	if err := s.tune(); err != nil {
 		return nil, err
 	}
@@ -105,9 +115,9 @@ func ipv4Options() ipv4.Options {
 	return ipv4.Options{IGMP: ipv4.IGMPOptions{Enabled: true}}
 }
 
-// ipv6Options leaves out what would make a starting guest talk and wait:
-// addresses are static, so there is no router solicitation, and they are used
-// at once, without duplicate address detection (RFC 4862 section 5.4 lets that
+// ipv6Options leaves out what would make a starting guest talk and wait: where
+// addresses are static, there is no router solicitation, and they are used at
+// once, without duplicate address detection (RFC 4862 section 5.4 lets that
 // be disabled).
 func ipv6Options() ipv6.Options {
 	return ipv6.Options{

@@ -17,6 +17,9 @@ type Config struct {
 	DNS      []netip.Addr // resolvers, in order of preference
 	MTU      int          // bytes; 0: what the device says
 	Hostname string
+	// DHCP is whether ip=dhcp asks for an address, None whether ip=none wants
+	// that there is none.
+	DHCP, None bool
 }
 
 // ParseParams reads the words ip=, ip6=, gw=, gw6=, dns=, mtu= and hostname= of
@@ -36,6 +39,10 @@ func ParseParams(words string) (Config, error) {
 func (c *Config) set(key, value string) (err error) {
 	switch key {
 	case "ip":
+		c.DHCP, c.None = value == "dhcp", value == "none"
+		if c.IP = (netip.Prefix{}); c.DHCP || c.None {
+			return nil
+		}
 		c.IP, err = parsePrefix(value, netip.Addr.Is4, "10.0.2.15/24")
 	case "ip6":
 		c.IP6, err = parsePrefix(value, netip.Addr.Is6, "fd00::15/64")

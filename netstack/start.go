@@ -28,11 +28,15 @@ func (s *Stack) Start(dev Device, words string) error {
 		return errors.New("netstack: started twice: there is one network card")
 	}
 	s.config = c
+	if c.DHCP && startDHCP == nil {
+		return errors.New("boot parameter ip=dhcp: this image has no DHCP client; build it with --dhcp")
+	}
 	if dev == nil {
 		return nil
 	}
 	l := newLink(dev, mtu(dev, c))
-	if err := s.ip.CreateNICWithOptions(ethernetNIC, l, stack.NICOptions{Name: ethernetName}); err != nil {
+	find := s.routers != nil && c.finds()
+	if err := s.ip.CreateNICWithOptions(ethernetNIC, l, stack.NICOptions{Name: ethernetName, Disabled: find}); err != nil {
 		return stackError("create "+ethernetName, err)
 	}
 	s.link = l
@@ -40,7 +44,19 @@ func (s *Stack) Start(dev Device, words string) error {
 		return err
 	}
 	holdBehind(dev.Backlog)
-	return dev.Run(l.receive)
+	if err := dev.Run(l.receive); err != nil {
+		return err
+	}
+	if find {
+		return startDHCP(s)
+	}
+	return nil
+}
+
+// finds reports whether addresses are to be found. With a static IPv6 address,
+// that is IPv4's alone.
+func (c *Config) finds() bool {
+	return c.DHCP || !c.IP.IsValid() && !c.IP6.IsValid() && !c.None
 }
 
 // Config returns what [Stack.Start] was told.

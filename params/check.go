@@ -23,6 +23,7 @@ var known = [...]Param{
 	{"env", "NAME=VALUE", isVariable},
 	{"trace", "syscalls", func(v string) bool { return v == "syscalls" }},
 	{"verbose", "1", func(v string) bool { return v == "1" }},
+	{"stall-warning", "MILLISECONDS", isMilliseconds},
 	{"virtio_mmio.device", "SIZE@ADDRESS:IRQ[:ID]", isDevice},
 	{"control", "com2", func(v string) bool { return v == "com2" }},
 	{"mount", "TAG:PATH:KIND", some},
@@ -115,6 +116,20 @@ func MTU(v string) int {
 		return 0
 	}
 	return n
+}
+
+// maxMilliseconds is some three months.
+const maxMilliseconds = 8e9
+
+func isMilliseconds(v string) bool {
+	n := 0
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' || n > maxMilliseconds/10 {
+			return false
+		}
+		n = n*10 + int(v[i]-'0')
+	}
+	return v != ""
 }
 
 // maxHostname is what struct utsname has room for, in bytes.

@@ -41,17 +41,20 @@ func init() {
 }
 
 func start(params string) error {
+	if dhcp {
+		netstack.UseDHCP()
+	}
 	d := device(abi.DeviceNet, 0)
 	p := libos.Params(params)
 	addressed := p.Get("ip") != "" || p.Get("ip6") != ""
 	if d == nil {
 		err := netstack.Start(nil, params)
-		if err == nil && addressed {
+		if err == nil && addressed && p.Get("ip") != "none" {
 			err = errors.New("the machine has no network device, or none that can be used, for the address given by ip=")
 		}
 		return err
 	}
-	if !addressed && bootInfo().Platform != 0 {
+	if !addressed && !dhcp && bootInfo().Platform != 0 {
 		println("tailor: network: the device has no address; give it one by the boot parameters ip=ADDRESS/BITS and gw=ADDRESS")
 	}
 	dev, err := netdev.New(d, netdev.Config{

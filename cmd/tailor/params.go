@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 
+	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 )
 
@@ -14,6 +15,16 @@ type addresses struct {
 	ip, ip6 netip.Prefix
 	gw, gw6 netip.Addr
 	dns     []netip.Addr
+	dhcp    bool // the guest finds its IPv4 address
+}
+
+// parseIP reads an address with its network, or the word dhcp as the prefix that
+// is not valid.
+func parseIP(s string) (netip.Prefix, error) {
+	if s == "dhcp" {
+		return netip.Prefix{}, nil
+	}
+	return cli.ParsePrefix(s)
 }
 
 // staticAddresses sorts --ip, --gateway and --dns by family, of which the guest
@@ -22,6 +33,9 @@ func staticAddresses(ips []netip.Prefix, gateways, dns []netip.Addr) (addresses,
 	a := addresses{dns: dns}
 	for _, p := range ips {
 		to := &a.ip
+		if a.dhcp = a.dhcp || !p.IsValid(); !p.IsValid() {
+			continue
+		}
 		if p.Addr().Is6() {
 			to = &a.ip6
 		}
@@ -29,6 +43,9 @@ func staticAddresses(ips []netip.Prefix, gateways, dns []netip.Addr) (addresses,
 			return a, hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", *to, p)
 		}
 		*to = p
+	}
+	if a.dhcp && a.ip.IsValid() {
+		return a, hint.Errorf("remove one of them", "--ip dhcp and --ip %s both give the guest its IPv4 address", a.ip)
 	}
 	for _, g := range gateways {
 		to, ip := &a.gw, a.ip
@@ -55,6 +72,9 @@ func (a addresses) params() string {
 		if valid {
 			words = append(words, key+"="+value.String())
 		}
+	}
+	if a.dhcp {
+		words = append(words, "ip=dhcp")
 	}
 	add("ip", a.ip.IsValid(), a.ip)
 	add("gw", a.gw.IsValid(), a.gw)

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,6 +19,7 @@ import (
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/tap"
+	"github.com/tailor-os/tailor/internal/usernet"
 	"github.com/tailor-os/tailor/internal/volfile"
 	"github.com/tailor-os/tailor/params"
 )
@@ -90,6 +94,9 @@ func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addre
 	if control {
 		words = append(words, "control=com2")
 	}
+	if c.Stall != stallWarning {
+		words = append(words, fmt.Sprintf("stall-warning=%d", (c.Stall+time.Millisecond-1).Milliseconds()))
+	}
 	if c.Verbose {
 		words = append(words, "verbose=1")
 	}
@@ -107,10 +114,12 @@ func (c *vmConfig) memory() uint64 {
 	switch {
 	case c.Memory != 0:
 		return c.Memory
-	case c.Image != nil:
-		return max(defaultMemory, c.Image.Note.MinMemory)
+	case c.Image == nil:
+		return defaultMemory
+	case c.Target == targetQEMU && c.Image.End > defaultMemory/2:
+		return (c.Image.End+1<<20-1)>>20<<20 + defaultMemory // the files of the image are in it
 	}
-	return defaultMemory
+	return max(defaultMemory, c.Image.Note.MinMemory)
 }
 
 // qemuReserve is the memory in bytes behind an image without which its boot stub
@@ -124,12 +133,8 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := checkMemory(c.Memory); err != nil {
+	if err := c.checkQEMU(); err != nil {
 		return 0, err
-	}
-	if need := c.Image.End + qemuReserve; c.memory() < need {
-		need = (need + 1<<20 - 1) >> 20 << 20
-		return 0, hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
 	drives, err := c.qemuDrives()
 	if err != nil {
@@ -145,6 +150,7 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	cfg := qemu.Config{
 		Path: path, Machine: c.qemuMachine(c.Path, machine, card, addrs, true),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
+		OutOfMemory: c.adviseMemory,
 	}
 	cfg.Machine.Drives = drives
 	if dev != nil {
@@ -165,6 +171,20 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.byHand(machine, card, addrs))))
 	}
 	return qemu.Run(ctx, cfg)
+}
+
+// checkQEMU looks for what would go wrong once QEMU runs: it would say so in
+// words of its own, or the guest not at all.
+func (c *vmConfig) checkQEMU() error {
+	if err := checkMemory(c.Memory); err != nil {
+		return err
+	}
+	if need := c.Image.End + qemuReserve; c.memory() < need {
+		need = (need + 1<<20 - 1) >> 20 << 20
+		return hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
+	}
+	n := c.Image.Note
+	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block"), usernet.Probe(forwards(c.Publish)))
 }
 
 // qemuDrives are the block devices that are behind the guest's volumes.

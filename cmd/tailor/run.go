@@ -24,6 +24,10 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
+// stallWarning is how long a goroutine may compute without a warning, if
+// nothing is said; the guest of target virtio has the same default.
+const stallWarning = time.Second
+
 // runOptions are the flags of run.
 type runOptions struct {
 	buildOptions
@@ -44,13 +48,13 @@ type runOptions struct {
 }
 
 func runVerb() *verb {
-	o := runOptions{stall: time.Second}
+	o := runOptions{stall: stallWarning}
 	flags := slices.Concat([]cli.Flag{
 		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),
 		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
 		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
-		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME;\nwithout it one next to the host's; repeatable", cli.ParsePrefix),
+		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME,\nor dhcp; without it one next to the host's;\nrepeatable", parseIP),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
@@ -242,6 +246,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	}
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
+	options.dhcp = options.dhcp || o.addrs.dhcp
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err

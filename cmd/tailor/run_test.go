@@ -19,8 +19,12 @@ func TestParams(t *testing.T) {
 		{"2001:db8::5/64", "192.0.2.1", "", "error"},
 		{"192.0.2.5/24", "198.51.100.1", "", "error"},
 		{"192.0.2.5/24", "192.0.2.1 192.0.2.2", "", "error"},
+		{"dhcp", "", "192.0.2.53", "ip=dhcp dns=192.0.2.53"},
+		{"dhcp 2001:db8::5/64", "", "", "ip=dhcp ip6=2001:db8::5/64"},
+		{"dhcp 192.0.2.5/24", "", "", "error"},
+		{"dhcp", "192.0.2.1", "", "error"},
 	} {
-		a, err := staticAddresses(parseAll(t, c.ip, cli.ParsePrefix), parseAll(t, c.gw, cli.ParseAddr), parseAll(t, c.dns, cli.ParseAddr))
+		a, err := staticAddresses(parseAll(t, c.ip, parseIP), parseAll(t, c.gw, cli.ParseAddr), parseAll(t, c.dns, cli.ParseAddr))
 		if got := a.params(); err == nil && got != c.want || (err != nil) != (c.want == "error") {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}

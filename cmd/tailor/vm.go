@@ -88,7 +88,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	}
 	exit, err := c.start(ctx, cfg)
 	if stats.OutOfMemory > 0 {
-		c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
+		c.adviseMemory()
 	}
 	if c.Verbose {
 		c.Log.Infof("exit code %d; %d VM exits, %d notifications, %d times idle; set up in %v, first notification after %v",
@@ -99,6 +99,12 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 		}
 	}
 	return exit, err
+}
+
+// adviseMemory says what to do for a guest that ran out of memory.
+func (c *vmConfig) adviseMemory() {
+	memory := c.memory()
+	c.Log.Infof("hint: the guest ran out of its %s of memory; give it more: -m %s", cli.FormatSize(memory), cli.FormatSize(2*memory))
 }
 
 // start runs the guest on its target.
@@ -237,7 +243,7 @@ func (c *vmConfig) tapAddresses(info tap.Info) (addresses, error) {
 		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
 	}
 	addrs := c.Addrs
-	if addrs.ip.IsValid() || addrs.ip6.IsValid() {
+	if addrs.ip.IsValid() || addrs.ip6.IsValid() || addrs.dhcp {
 		return addrs, nil
 	}
 	if err := addrs.suggest(info); err != nil {

@@ -65,6 +65,10 @@ type Config struct {
 	Volumes bool
 	Needs   []string
 
+	// DHCP makes an image that finds the address of its network card, if it has a
+	// network. Images for other monitors do so anyway.
+	DHCP bool
+
 	// Files are the files and folders that go into the image.
 	Files []archive.Mapping
 
@@ -79,6 +83,9 @@ type Config struct {
 
 // volumes reports whether the image is to see any.
 func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 }
+
+// dhcp reports whether the image is to find its address.
+func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }
 
 // A Result is what was built. Its JSON form is documented in docs/cli.md and
 // only ever grows.

@@ -106,6 +106,9 @@ var known = []service{
 	{"tar", "service", []pattern{"Tailor/volume/tarfs", "Tailor/libos/tarmount"}, []implementation{
 		{"a tar on a volume, read-only", "", []pattern{"Tailor/volume/tarfs"}, ""},
 	}},
+	{"addresses", "service", []pattern{"Tailor/netstack/dhcp4", "Tailor/netstack/dhcp.go", "Tailor/netstack/slaac.go"}, []implementation{
+		{"DHCP, and IPv6 router advertisements", "", []pattern{"Tailor/netstack/dhcp4"}, ""},
+	}},
 	{"network", "service", []pattern{"Tailor/netstack/...", "Tailor/boot/network", "Tailor/gvisor/...", "Tailor/btree", "Tailor/time/rate", "Tailor/exp/..."}, []implementation{
 		{"TCP/IP in the image (gVisor's)", "", []pattern{"Tailor/netstack"}, ""},
 		{"the host's sockets", kindUnix, []pattern{"net"}, ""},

@@ -20,7 +20,7 @@ type doc struct {
 }
 
 var docs = []doc{
-	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network", example: "10.0.2.15/24", flag: "--ip"},
+	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
 	{name: "gw", meaning: "IPv4 router, in the network of ip", example: "10.0.2.2", flag: "--gateway"},
 	{name: "ip6", meaning: "IPv6 address of eth0 with the length of its network", example: "fd00::15/64", flag: "--ip"},
 	{name: "gw6", meaning: "IPv6 router, in the network of ip6 or link-local", example: "fe80::2", flag: "--gateway"},
@@ -31,6 +31,7 @@ var docs = []doc{
 	{name: "env", meaning: "a variable of the program's environment; may come again", example: "GREETING=hi", flag: "-e"},
 	{name: "trace", meaning: "a line on standard error for each system call, if the image was built with --trace syscalls", example: "syscalls", flag: "--trace"},
 	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},
+	{name: "stall-warning", meaning: "warn once when a goroutine computes for that many milliseconds while all others wait, with target virtio; 0 for never (default 1000)", example: "500", flag: "--stall-warning"},
 	{name: "virtio_mmio.device", meaning: "where a virtio-mmio device is: as Linux reads it, appended by QEMU microvm and Firecracker", example: "4K@0xd0001000:5", own: true},
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},

@@ -77,6 +77,8 @@ type Config struct {
 	Shares bool
 	// Volumes links what mounts volumes.
 	Volumes bool
+	// DHCP links what finds a network card's address, with Network.
+	DHCP bool
 	// Trace links the tracer of system calls.
 	Trace bool
 	// Files links what mounts the files that the image carries.
@@ -147,7 +149,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -283,6 +285,11 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	}
 	if cfg.Complete {
 		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.Network && cfg.DHCP {
+		if err := d.enable("boot/network/dhcp.go", Prefix+"boot/network/dhcp.go", "dhcp"); err != nil {
 			return nil, err
 		}
 	}

@@ -100,6 +100,9 @@ func TestReadExit(t *testing.T) {
 		{"exit 0\n", 0, true, false},
 		{"exit 255\r\nmore", 255, true, false},
 		{"", 0, false, false},
+		{"memory\nexit 2\n", 2, true, false},
+		{"memory\n", 0, false, false},
+		{"memory\nmemory\nexit 2\n", 0, false, true},
 		{"exit 256\n", 0, false, true},
 		{"exit -1\n", 0, false, true},
 		{"exit \n", 0, false, true},
@@ -107,18 +110,20 @@ func TestReadExit(t *testing.T) {
 		{"\n", 0, false, true},
 		{"exit " + strings.Repeat("0", maxLine) + "\n", 0, false, true},
 	} {
-		if code, ok, err := readExit(strings.NewReader(c.in)); code != c.code || ok != c.ok || (err != nil) != c.bad {
-			t.Errorf("%q: %d, %v, %v", c.in, code, ok, err)
+		e := readExit(strings.NewReader(c.in))
+		if e.code != c.code || e.ok != c.ok || (e.err != nil) != c.bad || e.outOfMemory != strings.HasPrefix(c.in, "memory\n") {
+			t.Errorf("%q: %+v", c.in, e)
 		}
 	}
 }
 
 func FuzzReadExit(f *testing.F) {
 	f.Add([]byte("exit 7\n"))
+	f.Add([]byte("memory\nexit 2\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		code, ok, err := readExit(strings.NewReader(string(b)))
-		if code < 0 || code > 255 || ok && err != nil || !ok && err == nil && len(b) > 0 {
-			t.Errorf("%q: %d, %v, %v", b, code, ok, err)
+		e := readExit(strings.NewReader(string(b)))
+		if e.code < 0 || e.code > 255 || e.ok && e.err != nil || !e.ok && e.err == nil && len(b) > 0 && !e.outOfMemory {
+			t.Errorf("%q: %+v", b, e)
 		}
 	})
 }

@@ -30,6 +30,7 @@ type Config struct {
 	Stdin          *os.File // nil: at its end
 	Stdout, Stderr io.Writer
 	Signals        <-chan unix.Signal // for the guest
+	OutOfMemory    func()             // called at the end if the guest did not get all the memory it asked for; nil: nothing
 }
 
 // ErrCanceled is returned if the context ended the guest.
@@ -62,9 +63,10 @@ type guest struct {
 
 // An exitCode is what the control channel had.
 type exitCode struct {
-	code int
-	ok   bool
-	err  error
+	code        int
+	ok          bool
+	outOfMemory bool
+	err         error
 }
 
 // Run runs a guest until it ends and returns its program's exit code. If QEMU
@@ -96,6 +98,9 @@ func Run(ctx context.Context, cfg Config) (int, error) {
 	g.outputs.Wait()
 	g.input.Close()
 	g.control.Close()
+	if g.exit.outOfMemory && cfg.OutOfMemory != nil {
+		cfg.OutOfMemory()
+	}
 	return g.result(ctx, err)
 }
 
@@ -174,7 +179,7 @@ func (g *guest) start() error {
 	go g.copyIn()
 	go func() {
 		defer close(g.told)
-		g.exit.code, g.exit.ok, g.exit.err = readExit(g.control)
+		g.exit = readExit(g.control)
 	}()
 	return nil
 }

@@ -24,6 +24,8 @@ const (
 	Root = "root" // the effective user is root
 	Tun  = "tun"  // network interfaces can be made through /dev/net/tun
 
+	Seccomp = "seccomp" // target spt works: see internal/spt
+
 	Modules = "modules" // Go modules can be downloaded, see NeedModule
 )
 
@@ -31,7 +33,7 @@ const (
 // machines can be made here.
 func NeedKVM(t testing.TB) {
 	t.Helper()
-	need(t, KVM, canOpen("/dev/kvm"), "load the kvm module, or join the group kvm")
+	Need(t, KVM, canOpen("/dev/kvm"), "load the kvm module, or join the group kvm")
 }
 
 // NeedRoot skips t (or fails it) unless it runs as root.
@@ -41,14 +43,14 @@ func NeedRoot(t testing.TB) {
 	if uid := os.Geteuid(); uid != 0 {
 		err = fmt.Errorf("running as user %d, not root", uid)
 	}
-	need(t, Root, err, "run the tests as root")
+	Need(t, Root, err, "run the tests as root")
 }
 
 // NeedTun skips t (or fails it) unless it may make taps.
 func NeedTun(t testing.TB) {
 	t.Helper()
 	NeedRoot(t)
-	need(t, Tun, canOpen("/dev/net/tun"), "load the tun module")
+	Need(t, Tun, canOpen("/dev/net/tun"), "load the tun module")
 }
 
 // NeedCommand returns the path of the program name, which Debian's package pkg
@@ -56,7 +58,7 @@ func NeedTun(t testing.TB) {
 func NeedCommand(t testing.TB, name, pkg string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
-	need(t, name, err, "apt-get install "+pkg)
+	Need(t, name, err, "apt-get install "+pkg)
 	return path
 }
 
@@ -65,7 +67,7 @@ func NeedCommand(t testing.TB, name, pkg string) string {
 func NeedFile(t testing.TB, feature, path, pkg string) {
 	t.Helper()
 	_, err := os.Stat(path)
-	need(t, feature, err, "apt-get install "+pkg)
+	Need(t, feature, err, "apt-get install "+pkg)
 }
 
 // refused matches what the go command says when a module proxy answers that it
@@ -90,7 +92,7 @@ func NeedModule(t testing.TB, module string) {
 	if err != nil {
 		err = fmt.Errorf("go mod download %s: %w: %s", module, err, bytes.TrimSpace(out))
 	}
-	need(t, feature, err, remedy)
+	Need(t, feature, err, remedy)
 }
 
 func canOpen(dev string) error {
@@ -101,8 +103,9 @@ func canOpen(dev string) error {
 	return f.Close()
 }
 
-// need ends t if there was an error in finding feature.
-func need(t testing.TB, feature string, err error, remedy string) {
+// Need skips t (or fails it) if err says that feature is missing. It ends t with
+// the remedy.
+func Need(t testing.TB, feature string, err error, remedy string) {
 	t.Helper()
 	if err == nil {
 		return

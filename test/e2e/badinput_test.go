@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tailor-os/tailor/internal/xtest"
+	"github.com/tailor-os/tailor/internal/build"
 )
 
 // refused checks that a run of the tool ended before anything was started:
@@ -31,10 +31,11 @@ func refused(t *testing.T, r result, says string) {
 
 // TestBadFlags: what is asked for cannot be. Malformed flags have scripts of
 // their own beside the tool.
-func TestBadFlags(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestBadFlags(t *testing.T) { each(t, testBadFlags, ownNetwork) }
+
+func testBadFlags(t *testing.T, on target) {
 	p := newPlace(t)
-	img := buildImage(t, "hvt", netGuestPkg)
+	img := on.image(t, netGuestPkg)
 	var taken net.Listener
 	var takenUDP net.PacketConn
 	err := p.ns.do(func() (err error) {
@@ -83,7 +84,7 @@ func TestBadFlags(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(strings.Join(tt.args, " "), func(t *testing.T) {
-			line := append([]string{"run"}, tt.args...)
+			line := on.line(tt.args...)
 			if tt.args[0] != "-m" || len(tt.args) > 1 {
 				line = append(line, img, "nothing")
 			}
@@ -92,9 +93,9 @@ func TestBadFlags(t *testing.T) {
 	}
 	if p.ns != nil {
 		t.Run("tap in use", func(t *testing.T) {
-			m := p.start(t, "run", "--net", "tap:"+tapName, img, "serve")
+			m := p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...)
 			m.expect("ready\n")
-			refused(t, p.start(t, "run", "--net", "tap:"+tapName, img, "serve").wait(), "attached to it")
+			refused(t, p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...).wait(), "attached to it")
 			m.signal(syscall.SIGTERM)
 			m.wait().want(t, 0, nil, nil)
 		})
@@ -110,10 +111,11 @@ func portOf(a net.Addr) string {
 }
 
 // TestBadImages: files that are no image, or none of ours, or of another time.
-func TestBadImages(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestBadImages(t *testing.T) { each(t, testBadImages, ownSystem) }
+
+func testBadImages(t *testing.T, on target) {
 	p := newPlace(t)
-	good, err := os.ReadFile(buildImage(t, "hvt", "../../examples/hello"))
+	good, err := os.ReadFile(on.image(t, "../../examples/hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,10 +128,10 @@ func TestBadImages(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer os.Remove(path)
-			refused(t, p.start(t, "run", path).wait(), says)
+			refused(t, p.start(t, on.line(path)...).wait(), says)
 		})
 	}
-	for _, n := range []int{0, 1, 3, 4, 16, 63, 64, 65, 119, 120, 400, 511, 4096, len(good) / 3, len(good) / 2, len(good) - 4096, len(good) - 100, len(good) - 1} {
+	for _, n := range []int{0, 1, 3, 4, 16, 63, 64, 65, 119, 120, 400, 511, 4096, len(good) / 3, len(good) / 2, len(good) - 4096, len(good) - 100, end(good) - 1} {
 		try(fmt.Sprintf("cut to %d", n), good[:n], filepath.Base(dir))
 	}
 	rnd := rand.NewChaCha8([32]byte{1})
@@ -153,17 +155,21 @@ func TestBadImages(t *testing.T) {
 	try("the tool", self, "")
 	try("a script", []byte("#!/bin/sh\necho hello\n"), "")
 
+	otherTarget := "target xen"
+	if on.build == build.Virtio {
+		otherTarget = "below the image's base" // that of others
+	}
 	// Notes of other images: what differs is as long as what was there.
-	withNet, err := os.ReadFile(buildImage(t, "hvt", netGuestPkg))
+	withNet, err := os.ReadFile(on.image(t, netGuestPkg))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, v := range []struct{ name, says, old, new string }{
 		{"other architecture", "arm64", `"arch":"amd64"`, `"arch":"arm64"`},
-		{"other target", "target xen", `"target":"hvt"`, `"target":"xen"`},
+		{"other target", otherTarget, targetIs(on.build), targetIs("xenpvh"[:len(on.build)])},
 		{"other contract", "version 9 of the guest interface", `"abi":1`, `"abi":9`},
 		{"unknown device", "gpu", `"type":"net"`, `"type":"gpu"`},
-		{"broken note", "note", `"target":"hvt"`, `"target"="hvt"`},
+		{"broken note", "note", targetIs(on.build), strings.Replace(targetIs(on.build), ":", "=", 1)},
 		{"control characters", "note", `"arch":"amd64"`, `"arch":"\u001bc"`},
 	} {
 		if !bytes.Contains(withNet, []byte(v.old)) {
@@ -173,10 +179,16 @@ func TestBadImages(t *testing.T) {
 	}
 	try("newer format", newerFormat(t, good), "image format 77")
 	try("code elsewhere", entryAt(good, 0x1000), "not in an executable segment")
-	t.Run("a folder", func(t *testing.T) { refused(t, run(t, "run", dir), "") })
-	t.Run("not there", func(t *testing.T) { refused(t, p.start(t, "run", dir+"/none.img").wait(), "no such image") })
+	t.Run("a folder", func(t *testing.T) { refused(t, on.run(t, dir), "") })
+	t.Run("not there", func(t *testing.T) { refused(t, p.start(t, on.line(dir+"/none.img")...).wait(), "no such image") })
 	p.clean(t)
 }
+
+// targetIs is how an image's note names its target.
+func targetIs(target string) string { return `"target":"` + target + `"` }
+
+// end returns where an image ends, without what fills the last page.
+func end(file []byte) int { return len(bytes.TrimRight(file, "\x00\xff")) }
 
 // newerFormat patches the format in the note's fixed head: behind the ELF
 // note's header of 12 bytes and the owner's name of 8.
@@ -200,10 +212,11 @@ func entryAt(file []byte, addr uint64) []byte {
 
 // TestFlippedImages starts images with one bit wrong somewhere. Whatever they
 // do, the tool ends, and not by a crash of its own.
-func TestFlippedImages(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestFlippedImages(t *testing.T) { each(t, testFlippedImages, ownSystem) }
+
+func testFlippedImages(t *testing.T, on target) {
 	p := newPlace(t)
-	good, err := os.ReadFile(buildImage(t, "hvt", "../../examples/hello"))
+	good, err := os.ReadFile(on.image(t, "../../examples/hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +225,7 @@ func TestFlippedImages(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	path := filepath.Join(t.TempDir(), "flipped.img")
 	codes := map[int]int{}
-	for i := range 60 {
+	for i := range on.times(60) {
 		bad := append([]byte{}, good...)
 		limit := len(bad)
 		if i%2 == 0 {
@@ -223,7 +236,7 @@ func TestFlippedImages(t *testing.T) {
 		if err := os.WriteFile(path, bad, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		m := p.start(t, "run", path)
+		m := p.start(t, on.line(path)...)
 		// Some run for ever. The second signal is not the guest's to handle.
 		stop := time.AfterFunc(2*time.Second, func() {
 			m.cmd.Process.Signal(syscall.SIGTERM)

@@ -1,10 +1,11 @@
 package e2e
 
 import (
+	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/tailor-os/tailor/internal/xtest"
+	"github.com/tailor-os/tailor/internal/vmtest"
 )
 
 // An image has the system calls, and of the runtime the diagnostics, that its
@@ -183,46 +184,55 @@ read /dev/stdin: illegal seek
 		fmt.Println(len(rand.Text()))`, "26\n"},
 }
 
-func TestCallGroups(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestCallGroups(t *testing.T) { each(t, testCallGroups, ownSystem, computing) }
+
+func testCallGroups(t *testing.T, on target) {
 	for name, p := range reaching {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			write(t, dir, map[string]string{
-				"go.mod":  "module example.com/reach\n\ngo 1.26\n",
-				"main.go": "package main\n\nimport (\n" + strings.ReplaceAll(p.imports, " ", "\n") + "\n)\n\nfunc main() {" + p.body + "\n}\n",
-			})
-			stdout, stderr, code := runIn(t, dir, nil, "run", "-v", ".")
-			if code != 0 || stdout != p.stdout {
-				t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", code, stdout, p.stdout, stderr)
+			r := on.run(t, "-v", reachingImage(t, on, name))
+			if r.code != 0 || r.stdout != p.stdout {
+				t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", r.code, r.stdout, p.stdout, r.stderr)
 			}
-			if name != "exec" && strings.Contains(stderr, "is not supported") {
-				t.Errorf("a call is missing:\n%s", stderr)
+			if name != "exec" && strings.Contains(r.stderr, "is not supported") {
+				t.Errorf("a call is missing:\n%s", r.stderr)
 			}
 		})
 	}
 	t.Run("x/sys", func(t *testing.T) {
-		stdout, stderr, code := runIn(t, ".", nil, "run", "./testdata/unixcalls")
-		if want := "poll 1 1\nmmap 8192 <nil>\nstat true\nfcntl <nil>\n"; code != 0 || stdout != want {
-			t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", code, stdout, want, stderr)
+		r := on.run(t, on.image(t, "./testdata/unixcalls"))
+		if want := "poll 1 1\nmmap 8192 <nil>\nstat true\nfcntl <nil>\n"; r.code != 0 || r.stdout != want {
+			t.Errorf("exit code %d, stdout %q, not %q, stderr:\n%s", r.code, r.stdout, want, r.stderr)
 		}
 	})
+}
+
+// reachingImage builds the image of a program of reaching, once.
+func reachingImage(t *testing.T, on target, name string) string {
+	t.Helper()
+	dir := filepath.Join(vmtest.Dir(), "reaching", strings.ReplaceAll(name, " ", "-"))
+	p := reaching[name]
+	write(t, dir, map[string]string{
+		"go.mod":  "module example.com/reach\n\ngo 1.26\n",
+		"main.go": "package main\n\nimport (\n" + strings.ReplaceAll(p.imports, " ", "\n") + "\n)\n\nfunc main() {" + p.body + "\n}\n",
+	})
+	return on.image(t, dir)
 }
 
 // A trace shows what the program does, and nothing of it is in an image that was
 // not built for it.
 func TestTrace(t *testing.T) {
-	xtest.NeedKVM(t)
-	stdout, stderr, code := runIn(t, ".", nil, "run", "--trace", "syscalls", "./testdata/unixcalls")
-	if code != 0 || !strings.HasPrefix(stdout, "poll 1 1\n") {
-		t.Errorf("exit code %d, stdout %q, stderr:\n%s", code, stdout, stderr)
-	}
-	for _, line := range []string{" ppoll(1) = 1", " mmap(0x0, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = 0x"} {
-		if !strings.Contains(stderr, line) {
-			t.Errorf("the trace has no line %q:\n%s", line, stderr)
+	each(t, func(t *testing.T, on target) {
+		r := on.run(t, "--trace", "syscalls", "./testdata/unixcalls")
+		if r.code != 0 || !strings.HasPrefix(r.stdout, "poll 1 1\n") {
+			t.Errorf("exit code %d, stdout %q, stderr:\n%s", r.code, r.stdout, r.stderr)
 		}
-	}
-	img := buildImage(t, "hvt", "../../examples/hello")
+		for _, line := range []string{" ppoll(1) = 1", " mmap(0x0, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0x0) = 0x"} {
+			if !strings.Contains(r.stderr, line) {
+				t.Errorf("the trace has no line %q:\n%s", line, r.stderr)
+			}
+		}
+	}, ownSystem, computing)
+	img := targetHVT(t).image(t, "../../examples/hello")
 	for _, c := range []struct {
 		args []string
 		want string
@@ -239,6 +249,7 @@ func TestTrace(t *testing.T) {
 
 // A SYSCALL instruction of a module's own is answered by the library OS.
 func TestRawCalls(t *testing.T) {
-	img := buildImage(t, "hvt", "./testdata/rawcalls")
-	run(t, "run", img, "39").want(t, 0, []string{"result 1\n", "x/sys 1 0 0 0 0\n"}, nil)
+	each(t, func(t *testing.T, on target) {
+		on.run(t, on.image(t, "./testdata/rawcalls"), "39").want(t, 0, []string{"result 1\n", "x/sys 1 0 0 0 0\n"}, nil)
+	}, ownSystem)
 }

@@ -17,26 +17,25 @@ import (
 	"time"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
-
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // Zones are known where LoadLocation can be reached, and files come before what
 // the image has in itself.
-func TestZones(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", "./testdata/zoneguest")
-	run(t, "run", img, "Europe/Berlin", "Asia/Tokyo").want(t, 0, []string{"local 12:00 UTC\n", "Europe/Berlin 14:00 CEST\n", "Asia/Tokyo 21:00 JST\n"}, nil)
-	run(t, "run", img, "Atlantis").want(t, 1, []string{"unknown time zone Atlantis"}, nil)
+func TestZones(t *testing.T) { each(t, testZones, ownFiles, computing) }
+
+func testZones(t *testing.T, on target) {
+	img := on.image(t, "./testdata/zoneguest")
+	on.run(t, img, "Europe/Berlin", "Asia/Tokyo").want(t, 0, []string{"local 12:00 UTC\n", "Europe/Berlin 14:00 CEST\n", "Asia/Tokyo 21:00 JST\n"}, nil)
+	on.run(t, img, "Atlantis").want(t, 1, []string{"unknown time zone Atlantis"}, nil)
 	zones := filepath.Join(goEnv(t, "GOROOT"), "lib/time/zoneinfo.zip")
 	// A file in the place of a zone is that zone, and /etc/localtime the local one.
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"GMT-5": "TZif2" + strings.Repeat("\x00", 15) + strings.Repeat("\x00", 24) +
 		"TZif2" + strings.Repeat("\x00", 15) + "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x05" +
 		"\xff\xff\xb9\xb0\x00\x00MINE\x00\n\n"})
-	img = buildWith(t, nil, "./testdata/zoneguest", "--file", dir+"/GMT-5:/usr/share/zoneinfo/Europe/Berlin", "--file", dir+"/GMT-5:/etc/localtime", "--file", zones+":/zones.zip")
-	run(t, "run", img, "Europe/Berlin", "Asia/Tokyo").want(t, 0, []string{"local 07:00 MINE\n", "Europe/Berlin 07:00 MINE\n", "Asia/Tokyo 21:00 JST\n"}, nil)
-	run(t, "run", "-e", "TZ=Europe/Berlin", "-e", "ZONEINFO=/zones.zip", img, "Europe/Berlin").want(t, 0, []string{"local 07:00 MINE\n", "Europe/Berlin 14:00 CEST\n"}, nil)
+	img = on.buildWith(t, nil, "./testdata/zoneguest", "--file", dir+"/GMT-5:/usr/share/zoneinfo/Europe/Berlin", "--file", dir+"/GMT-5:/etc/localtime", "--file", zones+":/zones.zip")
+	on.run(t, img, "Europe/Berlin", "Asia/Tokyo").want(t, 0, []string{"local 07:00 MINE\n", "Europe/Berlin 07:00 MINE\n", "Asia/Tokyo 21:00 JST\n"}, nil)
+	on.run(t, "-e", "TZ=Europe/Berlin", "-e", "ZONEINFO=/zones.zip", img, "Europe/Berlin").want(t, 0, []string{"local 07:00 MINE\n", "Europe/Berlin 14:00 CEST\n"}, nil)
 }
 
 // makeCA makes /tls for tlsguest and the certificate of who signed for it.
@@ -81,18 +80,19 @@ func makeCA(t *testing.T, dir string) {
 
 // A client trusts the usual roots, or those that a file or a variable names and
 // no others.
-func TestRoots(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestRoots(t *testing.T) { each(t, testRoots, ownFiles, computing) }
+
+func testRoots(t *testing.T, on target) {
 	const verified, unknown = "handshake: verified\n", "certificate signed by unknown authority"
 	dir := t.TempDir()
 	makeCA(t, dir)
 	base := []string{"--file", dir + "/tls:/tls", "--file", dir + "/ca.pem:/ca.pem", "--file", dir + "/root.pem:/root.pem"}
-	img := buildWith(t, nil, "./testdata/tlsguest", base...)
-	run(t, "run", img, "/root.pem").want(t, 0, []string{"handshake: ", unknown, "/root.pem: <nil>\n"}, nil)
-	run(t, "run", "-e", "SSL_CERT_FILE=/ca.pem", img, "/root.pem").want(t, 0, []string{verified, "/root.pem: x509: " + unknown}, nil)
-	run(t, "run", "-e", "SSL_CERT_FILE=/missing.pem", img, "/root.pem").want(t, 0, []string{"handshake: ", unknown, "/root.pem: x509: " + unknown}, nil)
-	img = buildWith(t, nil, "./testdata/tlsguest", append(base, "--file", dir+"/ca.pem:/etc/ssl/certs/ca-certificates.crt")...)
-	run(t, "run", img, "/root.pem").want(t, 0, []string{verified, "/root.pem: x509: " + unknown}, nil)
+	img := on.buildWith(t, nil, "./testdata/tlsguest", base...)
+	on.run(t, img, "/root.pem").want(t, 0, []string{"handshake: ", unknown, "/root.pem: <nil>\n"}, nil)
+	on.run(t, "-e", "SSL_CERT_FILE=/ca.pem", img, "/root.pem").want(t, 0, []string{verified, "/root.pem: x509: " + unknown}, nil)
+	on.run(t, "-e", "SSL_CERT_FILE=/missing.pem", img, "/root.pem").want(t, 0, []string{"handshake: ", unknown, "/root.pem: x509: " + unknown}, nil)
+	img = on.buildWith(t, nil, "./testdata/tlsguest", append(base, "--file", dir+"/ca.pem:/etc/ssl/certs/ca-certificates.crt")...)
+	on.run(t, img, "/root.pem").want(t, 0, []string{verified, "/root.pem: x509: " + unknown}, nil)
 }
 
 // Zones and roots are in an image if, and only if, the program can ask for them.

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 const filesGuest = "./testdata/filesguest"
@@ -51,8 +49,9 @@ func bigFile(t *testing.T, path string, size int) string {
 
 // Files that came with an image are there as they were, cannot be changed, and
 // take no memory of the guest.
-func TestFiles(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestFiles(t *testing.T) { each(t, testFiles, ownFiles, computing) }
+
+func testFiles(t *testing.T, on target) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"static/index.html": "<html>", "static/sub/x": "x", "conf": "x=1"})
 	if err := os.Symlink("sub/x", filepath.Join(dir, "static/link")); err != nil {
@@ -61,51 +60,56 @@ func TestFiles(t *testing.T) {
 	if err := os.Chmod(filepath.Join(dir, "conf"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	big := bigFile(t, filepath.Join(dir, "big"), 300<<20+5)
+	size := 300<<20 + 5
+	if !on.has(bigFiles) {
+		size = 8<<20 + 5
+	}
+	big := bigFile(t, filepath.Join(dir, "big"), size)
 	flags := []string{"--file", dir + "/static:/srv/www", "--file", dir + "/conf:/etc/app/", "--file", dir + "/big:/data/big"}
-	img := buildWith(t, nil, filesGuest, flags...)
+	img := on.buildWith(t, nil, filesGuest, flags...)
 
-	run(t, "run", img, "list", "/srv").want(t, 0, []string{
+	on.run(t, img, "list", "/srv").want(t, 0, []string{
 		". drwxr-xr-x", "www drwxr-xr-x 0\nwww/index.html -rw-r--r-- 0\nwww/link Lrwxrwxrwx 0\nwww/sub drwxr-xr-x 0\nwww/sub/x -rw-r--r-- 0\n"}, nil)
-	run(t, "run", img, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 0\n"}, nil)
+	on.run(t, img, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 0\n"}, nil)
 	conf := fmt.Sprintf("3 %x\n", sha256.Sum256([]byte("x=1")))
 	x := fmt.Sprintf("1 %x\n", sha256.Sum256([]byte("x")))
-	run(t, "run", "-m", "32M", img, "sum", "/etc/app/conf", "/srv/www/link", "/data/big").want(t, 0, []string{conf + x + big}, nil)
-	run(t, "run", "-m", "32M", img, "mapped", "/data/big").want(t, 0, []string{big}, nil)
-	run(t, "run", "-m", "32M", img, "mapped", "/etc/app/conf").want(t, 0, []string{conf}, []string{"x=1"})
-	run(t, "run", img, "serve", "/srv/www", "/").want(t, 0, []string{`200 "" "text/html; charset=utf-8" <html>`}, nil)
-	r := run(t, "run", img, "change", "/srv/www/sub/x")
+	on.run(t, "-m", "32M", img, "sum", "/etc/app/conf", "/srv/www/link", "/data/big").want(t, 0, []string{conf + x + big}, nil)
+	on.run(t, "-m", "32M", img, "mapped", "/data/big").want(t, 0, []string{big}, nil)
+	on.run(t, "-m", "32M", img, "mapped", "/etc/app/conf").want(t, 0, []string{conf}, []string{"x=1"})
+	on.run(t, img, "serve", "/srv/www", "/").want(t, 0, []string{`200 "" "text/html; charset=utf-8" <html>`}, nil)
+	r := on.run(t, img, "change", "/srv/www/sub/x")
 	if got := strings.Count(r.stdout, "read-only file system"); r.code != 0 || got != 7 || strings.Count(r.stdout, "invalid cross-device link") != 2 || strings.Contains(r.stdout, "<nil>") {
 		t.Errorf("a folder's file, exit code %d:\n%s", r.code, r.stdout)
 	}
-	r = run(t, "run", img, "change", "/etc/app/conf")
+	r = on.run(t, img, "change", "/etc/app/conf")
 	if strings.Count(r.stdout, "read-only file system") != 4 || strings.Count(r.stdout, "device or resource busy") != 3 || !strings.HasSuffix(r.stdout, "<nil>\n") {
 		t.Errorf("a file, exit code %d:\n%s", r.code, r.stdout)
 	}
 	t.Run("run", func(t *testing.T) {
-		run(t, "run", "--file", dir+"/conf:/c", filesGuest, "sum", "/c").want(t, 0, []string{conf}, nil)
+		on.run(t, "--file", dir+"/conf:/c", filesGuest, "sum", "/c").want(t, 0, []string{conf}, nil)
 	})
-	t.Run("boot", func(t *testing.T) { bootCost(t, img, dir) })
+	t.Run("boot", func(t *testing.T) { bootCost(t, on, img, dir) })
 	t.Run("same", func(t *testing.T) {
 		env := []string{"SOURCE_DATE_EPOCH=1000000000"}
-		a := buildWith(t, env, filesGuest, flags[:4]...)
-		b := buildWith(t, env, filesGuest, flags[2], flags[3], flags[0], flags[1])
+		a := on.buildWith(t, env, filesGuest, flags[:4]...)
+		b := on.buildWith(t, env, filesGuest, flags[2], flags[3], flags[0], flags[1])
 		one, _ := os.ReadFile(a)
 		two, _ := os.ReadFile(b)
 		if len(one) == 0 || string(one) != string(two) {
 			t.Error("the same files give two images")
 		}
-		run(t, "run", a, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 1000000000\n"}, nil)
+		on.run(t, a, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 1000000000\n"}, nil)
 	})
 }
 
 // bootCost compares starts of the image with big files to one with a small one.
-func bootCost(t *testing.T, img, dir string) {
-	small := buildWith(t, nil, filesGuest, "--file", dir+"/conf:/conf")
+func bootCost(t *testing.T, on target, img, dir string) {
+	on.must(t, bigFiles)
+	small := on.buildWith(t, nil, filesGuest, "--file", dir+"/conf:/conf")
 	median := func(img string) time.Duration {
 		var list []time.Duration
 		for range 11 {
-			r := run(t, "run", img, "nothing")
+			r := on.run(t, img, "nothing")
 			if r.code != 0 {
 				t.Fatal(r.stderr)
 			}

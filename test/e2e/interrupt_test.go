@@ -12,16 +12,22 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 const concurrencyPkg = "./testdata/concurrency"
 
-// bothReleases runs a test with images of each Go release.
-func bothReleases(t *testing.T, f func(t *testing.T, img string)) {
-	xtest.NeedKVM(t)
-	t.Run("this", func(t *testing.T) { f(t, buildImage(t, "hvt", concurrencyPkg)) })
+// A release is a target with an image of testdata/concurrency.
+type release struct {
+	target
+	img string
+}
+
+// eachRelease runs f on each target, and on hvt with an image of the other Go
+// release as well: how the runtime was changed for each is seen there.
+func eachRelease(t *testing.T, f func(t *testing.T, on release), needs ...need) {
+	each(t, func(t *testing.T, on target) { f(t, release{on, on.image(t, concurrencyPkg)}) }, needs...)
 	t.Run(otherGo, func(t *testing.T) {
+		on := targetHVT(t)
 		img := filepath.Join(vmtest.Dir(), "concurrency-"+otherGo+".img")
 		if _, err := os.Stat(img); err != nil {
 			_, stderr, code := runIn(t, ".", []string{"GOTOOLCHAIN=" + otherGo}, "build", "-o", img, concurrencyPkg)
@@ -29,7 +35,7 @@ func bothReleases(t *testing.T, f func(t *testing.T, img string)) {
 				t.Fatalf("exit code %d\n%s", code, stderr)
 			}
 		}
-		f(t, img)
+		f(t, release{on, img})
 	})
 }
 
@@ -37,12 +43,12 @@ func bothReleases(t *testing.T, f func(t *testing.T, img string)) {
 // goroutines all the same. (As on Linux, Go shows no callers of a function that is
 // just moving its stack pointer, such as the one that reads the clock.)
 func TestQuitWhileComputing(t *testing.T) {
-	bothReleases(t, func(t *testing.T, img string) {
+	eachRelease(t, func(t *testing.T, on release) {
 		for name, in := range map[string]string{"burn": "main.burn", "allocate": "main.allocateForever", "clock": "goroutine 1 gp="} {
 			for _, sig := range []syscall.Signal{syscall.SIGQUIT, syscall.SIGABRT} {
 				t.Run(name+" "+sig.String(), func(t *testing.T) {
 					// The collector, which an allocation may be in, reads the clock too.
-					for try := 1; !strings.Contains(quitWhileComputing(t, img, name, sig), in); try++ {
+					for try := 1; !strings.Contains(quitWhileComputing(t, on, name, sig), in); try++ {
 						if try == 3 {
 							t.Fatalf("%s is in none of %d traces", in, try)
 						}
@@ -54,8 +60,8 @@ func TestQuitWhileComputing(t *testing.T) {
 }
 
 // quitWhileComputing returns the trace of a guest that computes.
-func quitWhileComputing(t *testing.T, img, name string, sig syscall.Signal) string {
-	p := start(t, nil, "run", img, name)
+func quitWhileComputing(t *testing.T, on release, name string, sig syscall.Signal) string {
+	p := on.start(t, nil, on.img, name)
 	p.expect("ready")
 	time.Sleep(50 * time.Millisecond) // so that it computes
 	p.signal(sig)
@@ -70,8 +76,8 @@ func quitWhileComputing(t *testing.T, img, name string, sig syscall.Signal) stri
 // A CPU profile has a sample for each hundredth second that the guest ran, and
 // knows which function did.
 func TestProfile(t *testing.T) {
-	bothReleases(t, func(t *testing.T, img string) {
-		r := run(t, "run", img, "profile")
+	eachRelease(t, func(t *testing.T, on release) {
+		r := on.run(t, on.img, "profile")
 		r.want(t, 0, nil, nil)
 		file := filepath.Join(t.TempDir(), "cpu.pprof")
 		if err := os.WriteFile(file, []byte(r.stdout), 0o666); err != nil {
@@ -87,7 +93,7 @@ func TestProfile(t *testing.T) {
 		if all < 200 || all > 2500 || one+three < 0.9*all || three < 2*one || three > 4.5*one {
 			t.Errorf("burnOne %v ms, burnThree %v ms, main %v ms:\n%s", one, three, all, out)
 		}
-	})
+	}, computing)
 }
 
 // cumulated returns the milliseconds that pprof -top has for a function and what
@@ -107,14 +113,15 @@ func cumulated(t *testing.T, top []byte, function string) float64 {
 
 // Interrupts leave vector registers alone.
 func TestVectorsInterrupted(t *testing.T) {
-	xtest.NeedKVM(t)
-	run(t, "run", buildImage(t, "hvt", concurrencyPkg), "vectors").want(t, 0, []string{"same\n"}, nil)
+	each(t, func(t *testing.T, on target) {
+		on.run(t, on.image(t, concurrencyPkg), "vectors").want(t, 0, []string{"same\n"}, nil)
+	}, computing)
 }
 
 func TestStallWarning(t *testing.T) {
 	const warning, over = "without blocking; all others, timers and the network wait\ngoroutine ", "tailor: warning: the event loop goes on after "
-	bothReleases(t, func(t *testing.T, img string) {
-		r := run(t, "run", "--stall-warning", "300ms", img, "stall", "3s")
+	eachRelease(t, func(t *testing.T, on release) {
+		r := on.run(t, "--stall-warning", "300ms", on.img, "stall", "3s")
 		r.want(t, 0, []string{"done\n"}, []string{warning, "main.stalled(", over})
 		if strings.Count(r.stderr, warning) != 1 || strings.Count(r.stderr, over) != 1 {
 			t.Errorf("more than one warning:\n%s", r.stderr)
@@ -123,34 +130,34 @@ func TestStallWarning(t *testing.T) {
 		if err != nil || waited < 2500*time.Millisecond || waited > 10*time.Second {
 			t.Errorf("the loop waited %v of 3 s, %v", waited, err)
 		}
-	})
-	img := buildImage(t, "hvt", concurrencyPkg)
-	for _, args := range [][]string{{"--stall-warning=0", img, "stall", "2s"}, {img, "stall", "300ms"}} {
-		r := run(t, append([]string{"run"}, args...)...)
-		r.want(t, 0, []string{"done\n"}, nil)
-		if strings.Contains(r.stderr, "warning") {
-			t.Errorf("%v: warned all the same:\n%s", args, r.stderr)
+		for _, args := range [][]string{{"--stall-warning=0", on.img, "stall", "2s"}, {on.img, "stall", "300ms"}} {
+			r := on.run(t, args...)
+			r.want(t, 0, []string{"done\n"}, nil)
+			if strings.Contains(r.stderr, "warning") {
+				t.Errorf("%v: warned all the same:\n%s", args, r.stderr)
+			}
 		}
-	}
+	}, oneThread, computing)
 }
 
 // TestInterruptAttacks: what a guest puts where interrupts are agreed on hurts
 // itself alone.
-func TestInterruptAttacks(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", guestPkg)
+func TestInterruptAttacks(t *testing.T) { each(t, testInterruptAttacks, bell) }
+
+func testInterruptAttacks(t *testing.T, on target) {
+	img := on.image(t, guestPkg)
 	for _, name := range []string{"resume-system", "resume-high", "resume-null", "resume-doorbell", "interrupt-system", "interrupt-null", "interrupt-high"} {
 		t.Run(name, func(t *testing.T) {
-			r := run(t, "run", img, name)
+			r := on.run(t, img, name)
 			if r.code != 2 && (r.code != 125 || len(errorLines(r)) != 1) || strings.Contains(r.stdout, "SURVIVED") || strings.Contains(r.stderr, "internal/monitor") {
 				t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, clip(r.stderr))
 			}
 			t.Log(r.code, errorLines(r))
 		})
 	}
-	t.Run("profile-flood", func(t *testing.T) { run(t, "run", img, "profile-flood").want(t, 0, []string{"done\n"}, nil) })
+	t.Run("profile-flood", func(t *testing.T) { on.run(t, img, "profile-flood").want(t, 0, []string{"done\n"}, nil) })
 	t.Run("mask-all", func(t *testing.T) {
-		p := start(t, nil, "run", img, "mask-all")
+		p := on.start(t, nil, img, "mask-all")
 		p.expect("ready")
 		p.signal(syscall.SIGQUIT) // cannot be delivered
 		time.Sleep(100 * time.Millisecond)
@@ -159,7 +166,7 @@ func TestInterruptAttacks(t *testing.T) {
 	})
 	t.Run("random", func(t *testing.T) {
 		for range 10 {
-			p := start(t, nil, "run", img, "interrupt-random")
+			p := on.start(t, nil, img, "interrupt-random")
 			stop := time.AfterFunc(3*time.Second, func() { p.cmd.Process.Signal(syscall.SIGTERM) })
 			r := p.wait()
 			stop.Stop()

@@ -17,7 +17,6 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // A place is where tools are run that must leave nothing behind: a folder for
@@ -130,20 +129,21 @@ func (p *place) clean(t *testing.T) {
 	}
 }
 
-// TestFiftyMachines starts and stops 50 virtual machines in each way that one
-// can end, as many at a time as there are processors, and looks for what is
-// left of them.
-func TestFiftyMachines(t *testing.T) {
-	xtest.NeedKVM(t)
+// TestFiftyMachines starts and stops 50 machines in each way that one can end,
+// as many at a time as there are processors, and looks for what is left of them.
+// Under software emulation each way comes once.
+func TestFiftyMachines(t *testing.T) { each(t, testFiftyMachines, separate) }
+
+func testFiftyMachines(t *testing.T, on target) {
 	p := newPlace(t)
-	img := buildImage(t, "hvt", netGuestPkg)
+	img := on.image(t, netGuestPkg)
 	endings := []func(*testing.T, int){
 		func(t *testing.T, i int) { // by itself
-			p.start(t, "run", img, "interfaces").wait().want(t, 0, []string{"eth0"}, nil)
+			p.start(t, on.line(img, "interfaces")...).wait().want(t, 0, []string{"eth0"}, nil)
 		},
 		func(t *testing.T, i int) { // after it served
 			port := p.port(t, i)
-			m := p.start(t, "run", "-p", port+":7", img, "serve")
+			m := p.start(t, on.line("-p", port+":7", img, "serve")...)
 			m.expect("ready\n")
 			p.echo(t, port)
 			m.signal(syscall.SIGTERM)
@@ -151,31 +151,33 @@ func TestFiftyMachines(t *testing.T) {
 		},
 		func(t *testing.T, i int) { // while it serves
 			port := p.port(t, i)
-			m := p.start(t, "run", "-p", port+":7", "-p", port+":7/udp", img, "serve")
+			m := p.start(t, on.line("-p", port+":7", "-p", port+":7/udp", img, "serve")...)
 			m.expect("ready\n")
 			p.echo(t, port)
 			m.signal(syscall.SIGINT)
 			m.wait().want(t, 128+int(syscall.SIGINT), nil, nil)
 		},
 		func(t *testing.T, i int) { // killed
-			m := p.start(t, "run", "-p", p.port(t, i)+":7", img, "serve")
+			m := p.start(t, on.line("-p", p.port(t, i)+":7", img, "serve")...)
 			m.expect("ready\n")
 			m.signal(syscall.SIGKILL)
 			m.wait()
 		},
-		func(t *testing.T, i int) { // of its own fault
-			stopped(t, p.start(t, "run", img, "ring", "head", "net", "1").wait(), "net transmit")
-		},
 		func(t *testing.T, i int) { // with code of its own
-			p.start(t, "run", img, "nothing-of-that-name").wait().want(t, 99, nil, nil)
+			p.start(t, on.line(img, "nothing-of-that-name")...).wait().want(t, 99, nil, nil)
 		},
+	}
+	if on.has(ourMonitor) {
+		endings = append(endings, func(t *testing.T, i int) { // of its own fault
+			stopped(t, p.start(t, on.line(img, "ring", "head", "net", "1")...).wait(), "net transmit")
+		})
 	}
 	if p.ns != nil {
 		var tap sync.Mutex // it can be attached to once
 		endings = append(endings, func(t *testing.T, i int) {
 			tap.Lock()
 			defer tap.Unlock()
-			m := p.start(t, "run", "--net", "tap:"+tapName, img, "serve")
+			m := p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...)
 			m.expect("ready\n")
 			m.signal(syscall.SIGTERM)
 			m.wait().want(t, 0, nil, nil)
@@ -190,7 +192,7 @@ func TestFiftyMachines(t *testing.T) {
 			}
 		})
 	}
-	for i := range 50 {
+	for i := range max(on.times(50), len(endings)) {
 		next <- i
 	}
 	close(next)
@@ -228,17 +230,22 @@ func (p *place) echo(t *testing.T, port string) {
 }
 
 // TestInterruptAnyTime sends SIGINT at 30 moments of a start.
-func TestInterruptAnyTime(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestInterruptAnyTime(t *testing.T) { each(t, testInterruptAnyTime, separate) }
+
+func testInterruptAnyTime(t *testing.T, on target) {
 	p := newPlace(t)
-	img := buildImage(t, "hvt", websitePkg)
+	img := on.image(t, websitePkg)
+	span := 50 * time.Millisecond
+	if on.slow > 1 {
+		span = 500 * time.Millisecond // QEMU's own start is a part of it
+	}
 	codes := map[int]int{}
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	for i := range 30 {
-		delay := time.Duration(rnd.Int64N(int64(50 * time.Millisecond)))
-		m := p.start(t, "run", "-p", p.port(t, i)+":80", img)
+	for i := range max(10, on.times(30)) {
+		delay := time.Duration(rnd.Int64N(int64(span)))
+		m := p.start(t, on.line("-p", p.port(t, i)+":80", img)...)
 		time.Sleep(delay)
 		m.signal(syscall.SIGINT)
 		r := m.wait()

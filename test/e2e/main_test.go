@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // limit bounds every wait for a virtual machine.
@@ -84,18 +83,6 @@ func (p *proc) signal(s syscall.Signal) { p.Signal(s) }
 func run(t testing.TB, args ...string) result {
 	t.Helper()
 	return start(t, nil, args...).wait()
-}
-
-// guest runs a command of the guest program as a virtual machine.
-func guest(t testing.TB, args ...string) result {
-	t.Helper()
-	return startGuest(t, nil, args...).wait()
-}
-
-func startGuest(t testing.TB, stdin io.Reader, args ...string) *proc {
-	t.Helper()
-	xtest.NeedKVM(t)
-	return start(t, stdin, append([]string{"run", buildImage(t, "hvt", guestPkg)}, args...)...)
 }
 
 // expect waits for a piece of standard output.

@@ -50,7 +50,8 @@ func TestDial(t *testing.T) {
 		for family, name := range map[int]string{4: "4", 6: "6"} {
 			echo := r.listen(t, family, serveEcho)
 			t.Run("echo"+name, func(t *testing.T) {
-				r.run(t, []string{"echoed 8388608 from " + echo}, "dial-echo", echo, "8388608")
+				n := fmt.Sprint(r.on.times(8 << 20))
+				r.run(t, []string{"echoed " + n + " from " + echo}, "dial-echo", echo, n)
 			})
 			t.Run("refused"+name, func(t *testing.T) {
 				out := r.run(t, nil, "dial-refused", r.closedPort(t, family)).stdout
@@ -59,10 +60,14 @@ func TestDial(t *testing.T) {
 				}
 			})
 			t.Run("udp"+name, func(t *testing.T) {
+				if family == 6 {
+					r.must(t, fragments6)
+				}
 				r.run(t, []string{"echoed 0\n", "echoed 65000\n", "too long: write udp ", "message too long"},
 					"udp-echo", r.listenPacket(t, family), "1", "0", "1472", "1473", "9000", "65000")
 			})
 			t.Run("udp refused"+name, func(t *testing.T) {
+				r.must(t, refusals)
 				r.run(t, []string{"true "}, "udp-refused", r.closedPort(t, family))
 			})
 			t.Run("deadline"+name, func(t *testing.T) {
@@ -80,10 +85,14 @@ func TestDial(t *testing.T) {
 		})
 		echo := r.listen(t, 4, serveEcho)
 		t.Run("many", func(t *testing.T) {
-			img := buildImage(t, r.target, netGuestPkg)
-			r.startImage(t, img, r.memory("128M"), "dial-many", echo, "1000").wait().want(t, 0, []string{"all 1000 answered"}, nil)
+			img := r.on.image(t, netGuestPkg)
+			n := fmt.Sprint(r.on.times(1000))
+			r.startImage(t, img, r.on.memory("128M"), "dial-many", echo, n).wait().want(t, 0, []string{"all " + n + " answered"}, nil)
 		})
-		t.Run("churn", func(t *testing.T) { r.run(t, []string{"churned 3000"}, "dial-churn", echo, "3000") })
+		t.Run("churn", func(t *testing.T) {
+			n := fmt.Sprint(r.on.times(3000))
+			r.run(t, []string{"churned " + n}, "dial-churn", echo, n)
+		})
 		t.Run("reset", func(t *testing.T) {
 			rude := r.listen(t, 4, func(c *net.TCPConn) {
 				io.CopyN(io.Discard, c, 100<<10)
@@ -99,8 +108,10 @@ func TestDial(t *testing.T) {
 }
 
 // TestKeepAlive takes the wire away from a connection that has keep-alive on.
-func TestKeepAlive(t *testing.T) {
-	r := tapRoad(t)
+func TestKeepAlive(t *testing.T) { each(t, testKeepAlive, ownNetwork) }
+
+func testKeepAlive(t *testing.T, on target) {
+	r := tapRoad(t, on)
 	accepted := make(chan bool, 1)
 	addr := r.listen(t, 4, func(c *net.TCPConn) {
 		accepted <- true
@@ -117,14 +128,15 @@ func TestKeepAlive(t *testing.T) {
 // TestLoopbackStall passes data through the guest's loopback in pieces of all
 // kinds. No timer of TCP's, of 200 ms at the least, may be needed for that. The
 // host may delay a guest as long, so one try of three must be good.
-func TestLoopbackStall(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", netGuestPkg)
+func TestLoopbackStall(t *testing.T) { each(t, testLoopbackStall, ownNetwork, computing) }
+
+func testLoopbackStall(t *testing.T, on target) {
+	img := on.image(t, netGuestPkg)
 	for _, sizes := range [][2]string{{"1024", "1024"}, {"1024", "65536"}, {"4096", "32768"}, {"65536", "1024"}, {"65536", "65536"}, {"1048576", "100"}} {
 		t.Run(sizes[0]+" "+sizes[1], func(t *testing.T) {
 			worst := 0
 			for range 3 {
-				r := run(t, "run", img, "loopback", sizes[0], sizes[1])
+				r := on.run(t, img, "loopback", sizes[0], sizes[1])
 				if n, _ := fmt.Sscanf(r.stdout, "worst %d\n", &worst); n != 1 || r.code != 0 {
 					t.Fatalf("exit code %d\n%s%s", r.code, r.stdout, r.stderr)
 				}
@@ -138,9 +150,10 @@ func TestLoopbackStall(t *testing.T) {
 }
 
 // TestUserNetworkBounds: what the guest must not reach through this process.
-func TestUserNetworkBounds(t *testing.T) {
-	xtest.NeedKVM(t)
-	r := userRoad(t)
+func TestUserNetworkBounds(t *testing.T) { each(t, testUserNetworkBounds, ownNetwork) }
+
+func testUserNetworkBounds(t *testing.T, on target) {
+	r := userRoad(t, on)
 	secret := r.listen(t, 4, serveEcho) // on 127.0.0.1 of the host
 	_, port, _ := net.SplitHostPort(secret)
 	out := r.run(t, nil, "dial-refused", "127.0.0.1:"+port, "[::1]:"+port, "0.0.0.0:"+port, "10.0.2.9:"+port).stdout
@@ -155,14 +168,15 @@ func TestUserNetworkBounds(t *testing.T) {
 }
 
 // TestNetNone: a program with sockets but without a network has its loopback.
-func TestNetNone(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", netGuestPkg)
-	r := run(t, "run", "--net", "none", img, "interfaces")
+func TestNetNone(t *testing.T) { each(t, testNetNone, ownNetwork) }
+
+func testNetNone(t *testing.T, on target) {
+	img := on.image(t, netGuestPkg)
+	r := on.run(t, "--net", "none", img, "interfaces")
 	r.want(t, 0, []string{"lo 65536 up|loopback|running [127.0.0.1/8 ::1/128]"}, nil)
 	if strings.Contains(r.stdout, "eth0") {
 		t.Errorf("an interface without a network:\n%s", r.stdout)
 	}
-	r = run(t, "run", "--net", "none", img, "dial-refused", "192.0.2.1:80")
+	r = on.run(t, "--net", "none", img, "dial-refused", "192.0.2.1:80")
 	r.want(t, 0, []string{"network is unreachable"}, nil)
 }

@@ -8,12 +8,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestExitsPerEcho: an idle guest that answers an echo request leaves virtual
+// TestExitsPerEcho, of hvt alone, which counts them: an idle guest that answers an echo request leaves virtual
 // machine mode once for both, the doorbell for its answer and going idle.
 func TestExitsPerEcho(t *testing.T) {
 	const echoes = 200
 	needPing(t)
-	r := tapRoad(t)
+	r := tapRoad(t, targetHVT(t))
 	r.flags = append(r.flags, "-v")
 	p := r.serve(t)
 	r.ns.command(t, "ping", "-q", "-c", fmt.Sprint(echoes), "-i", "0.01", tapGuest4)

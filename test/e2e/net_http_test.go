@@ -46,7 +46,7 @@ func get(c *http.Client, path string) (string, error) {
 // website starts examples/website and waits until it serves.
 func (r *road) website(t testing.TB) *proc {
 	t.Helper()
-	p := r.startImage(t, buildImage(t, r.target, websitePkg), nil)
+	p := r.startImage(t, r.on.image(t, websitePkg), nil)
 	if !p.errOut.Await("listening on") {
 		t.Fatalf("the website ended:\n%s", p.errOut)
 	}
@@ -59,13 +59,14 @@ func TestHTTPRequests(t *testing.T) {
 		t.Run("sequential", func(t *testing.T) {
 			c := r.client(t, true)
 			begin := time.Now()
-			for i := range 10000 {
+			n := r.on.times(10000)
+			for i := range n {
 				body, err := get(c, "/")
 				if err != nil || !strings.Contains(body, "<h1>It runs</h1>") {
 					t.Fatalf("request %d: %v, %d bytes", i, err, len(body))
 				}
 			}
-			t.Logf("%.0f requests/s on one connection", 10000/time.Since(begin).Seconds())
+			t.Logf("%.0f requests/s on one connection", float64(n)/time.Since(begin).Seconds())
 		})
 		t.Run("parallel", func(t *testing.T) {
 			c := r.client(t, false) // 200 connections at once, and each its own
@@ -73,7 +74,8 @@ func TestHTTPRequests(t *testing.T) {
 			var served atomic.Int64
 			var bad failures
 			defer bad.report(t)
-			for i := range 200 {
+			n := r.on.times(200)
+			for i := range n {
 				wg.Go(func() {
 					for _, path := range []string{"/", "/style.css", "/api/status"} {
 						body, err := get(c, path)
@@ -86,8 +88,8 @@ func TestHTTPRequests(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			if n := served.Load(); n != 600 {
-				t.Errorf("%d requests of 600 were served", n)
+			if got := served.Load(); got != int64(3*n) {
+				t.Errorf("%d requests of %d were served", got, 3*n)
 			}
 		})
 		t.Run("shutdown", func(t *testing.T) {
@@ -126,8 +128,8 @@ func TestShutdownInProgress(t *testing.T) {
 func noise(seed string) io.Reader { return rand.NewChaCha8(sha256.Sum256([]byte(seed))) }
 
 func TestHTTPBulk(t *testing.T) {
-	const size = 64 << 20
 	roads(t, func(t *testing.T, r *road) {
+		size := int64(r.on.times(64 << 20))
 		r.serve(t)
 		c := r.client(t, true)
 		t.Run("upload", func(t *testing.T) {
@@ -139,7 +141,7 @@ func TestHTTPBulk(t *testing.T) {
 			}
 			defer resp.Body.Close()
 			got, _ := io.ReadAll(resp.Body)
-			t.Logf("%.0f MB/s", size/1e6/time.Since(begin).Seconds())
+			t.Logf("%.0f MB/s", float64(size)/1e6/time.Since(begin).Seconds())
 			if want := fmt.Sprintf("%d %x <nil>", size, h.Sum(nil)); string(got) != want {
 				t.Errorf("the guest got %s\nwant          %s", got, want)
 			}
@@ -153,7 +155,7 @@ func TestHTTPBulk(t *testing.T) {
 			defer resp.Body.Close()
 			got, want := sha256.New(), sha256.New()
 			n, err := io.Copy(got, resp.Body)
-			t.Logf("%.0f MB/s", size/1e6/time.Since(begin).Seconds())
+			t.Logf("%.0f MB/s", float64(size)/1e6/time.Since(begin).Seconds())
 			io.CopyN(want, noise("down"), size)
 			if n != size || err != nil || string(got.Sum(nil)) != string(want.Sum(nil)) {
 				t.Errorf("%d bytes of %d, %v; sum %x, want %x", n, size, err, got.Sum(nil), want.Sum(nil))

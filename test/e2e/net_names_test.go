@@ -12,23 +12,27 @@ import (
 	"time"
 
 	"golang.org/x/net/dns/dnsmessage"
-
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
-func TestInterfaces(t *testing.T) {
+func TestInterfaces(t *testing.T) { each(t, testInterfaces, ownNetwork) }
+
+func testInterfaces(t *testing.T, on target) {
 	t.Run("user", func(t *testing.T) {
-		r := userRoad(t)
+		r := userRoad(t, on)
+		mac := "02:00:0a:00:02:0f\n"
+		if !on.has(ourMonitor) {
+			mac = "52:54:00:12:34:56\n"
+		}
 		r.run(t, []string{"lo 65536 up|loopback|running [127.0.0.1/8 ::1/128] \n",
-			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", "fd74:6169:6c6f:72::15/64", "fe80::", "02:00:0a:00:02:0f\n"}, "interfaces")
+			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", r.guest6 + "/64", "fe80::", mac}, "interfaces")
 	})
 	t.Run("tap", func(t *testing.T) {
-		r := tapRoad(t)
+		r := tapRoad(t, on)
 		r.ns.ip(t, "link set "+tapName+" mtu 9000")
 		r.run(t, []string{"eth0 9000 up|broadcast|multicast|running [", tapGuest4 + "/24", tapGuest6 + "/64", "fe80::"}, "interfaces")
 	})
 	t.Run("tap with the host's addresses", func(t *testing.T) {
-		r := tapRoad(t)
+		r := tapRoad(t, on)
 		r.flags = []string{"--net", "tap:" + tapName}
 		res := r.run(t, []string{"192.0.2.", "2001:db8::"}, "interfaces")
 		for _, taken := range []string{tapHost4 + "/24", tapHost6 + "/64"} {
@@ -40,16 +44,21 @@ func TestInterfaces(t *testing.T) {
 }
 
 // TestOwn: the guest's own addresses answer, and its groups are known.
-func TestOwn(t *testing.T) {
-	userRoad(t).run(t, []string{
+func TestOwn(t *testing.T) { each(t, testOwn, ownNetwork) }
+
+func testOwn(t *testing.T, on target) {
+	r := userRoad(t, on)
+	r.run(t, []string{
 		"lo listens to [224.0.0.1 ff02::1", "127.0.0.1 answers\n::1 answers\n",
-		"eth0 listens to [224.0.0.1 ff02::1", "10.0.2.15 answers\n", "fd74:6169:6c6f:72::15 answers\n",
+		"eth0 listens to [224.0.0.1 ff02::1", "10.0.2.15 answers\n", r.guest6 + " answers\n",
 	}, "own")
 }
 
 // TestHosts: names that need no server.
-func TestHosts(t *testing.T) {
-	r := userRoad(t)
+func TestHosts(t *testing.T) { each(t, testHosts, ownNetwork) }
+
+func testHosts(t *testing.T, on target) {
+	r := userRoad(t, on)
 	r.flags = append(r.flags, "--dns", "192.0.2.53", "--dns", "2001:db8::53")
 	r.run(t, []string{"== /etc/hosts\n127.0.0.1 localhost\n", "nameserver 192.0.2.53\nnameserver 2001:db8::53\n", "tailor is "}, "hosts")
 	r.run(t, []string{"localhost is 127.0.0.1 ::1\n", "192.0.2.7 is 192.0.2.7\n", "2001:db8::7 is 2001:db8::7\n"},
@@ -58,7 +67,9 @@ func TestHosts(t *testing.T) {
 
 // TestDNS resolves names with a server of the test's own: as the host's
 // resolver behind the user network, and directly over a tap.
-func TestDNS(t *testing.T) {
+func TestDNS(t *testing.T) { each(t, testDNS, ownNetwork) }
+
+func testDNS(t *testing.T, on target) {
 	lookups := func(t *testing.T, r *road, server string) {
 		r.run(t, []string{"www.test. is 192.0.2.80 2001:db8::80\n", "four.test. is 192.0.2.4\n"}, "lookup", "www.test.", "four.test.")
 		r.run(t, []string{"nope.test. not found: true lookup nope.test. on " + server + ":53: no such host\n"}, "lookup", "nope.test.")
@@ -66,7 +77,7 @@ func TestDNS(t *testing.T) {
 		r.run(t, []string{fmt.Sprintf("txt %d\n", longText)}, "lookup-txt", "long.test.") // too long for a datagram
 	}
 	t.Run("user", func(t *testing.T) {
-		r := userRoad(t)
+		r := userRoad(t, on)
 		r.flags = nil
 		r.ns = newNamespace(t)
 		serveNames(t, r.ns, "127.0.0.1")
@@ -77,21 +88,20 @@ func TestDNS(t *testing.T) {
 		lookups(t, r, "10.0.2.3")
 	})
 	t.Run("tap", func(t *testing.T) {
-		r := tapRoad(t)
+		r := tapRoad(t, on)
 		r.flags = append(r.flags, "--dns", tapHost4)
 		serveNames(t, r.ns, tapHost4)
 		lookups(t, r, tapHost4)
 	})
 	t.Run("tap6", func(t *testing.T) {
-		r := tapRoad(t)
+		r := tapRoad(t, on)
 		r.flags = append(r.flags, "--dns", tapHost6)
 		serveNames(t, r.ns, tapHost6)
 		lookups(t, r, "["+tapHost6+"]")
 	})
 	t.Run("no answer", func(t *testing.T) {
-		xtest.NeedKVM(t)
-		img := buildImage(t, "hvt", netGuestPkg)
-		run(t, "run", "--net", "none", img, "lookup", "www.test.").want(t, 0, []string{"www.test. not found: "}, nil)
+		img := on.image(t, netGuestPkg)
+		on.run(t, "--net", "none", img, "lookup", "www.test.").want(t, 0, []string{"www.test. not found: "}, nil)
 	})
 }
 

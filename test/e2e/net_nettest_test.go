@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 const nettestPkg = "./testdata/nettestguest"
@@ -17,26 +16,27 @@ const nettestPkg = "./testdata/nettestguest"
 // TestNettest runs golang.org/x/net/nettest as a plain process and in virtual
 // machines: on the guest's own loopback and address, and on connections that
 // leave the guest and come back.
-func TestNettest(t *testing.T) {
-	t.Run("unix", func(t *testing.T) {
-		img := buildImage(t, "unix", nettestPkg)
-		checkNettest(t, setting{limit: 3 * limit}.start(t, "run", "-t", "unix", img, "-test.v").wait(),
+func TestNettest(t *testing.T) { each(t, testNettest, computing) }
+
+func testNettest(t *testing.T, on target) {
+	img := on.image(t, nettestPkg)
+	if !on.has(ownNetwork) {
+		checkNettest(t, setting{limit: 3 * limit}.start(t, on.line(img, "-test.v")...).wait(),
 			"Pipe", "TCP4", "TCP6", "Unix", "UDP4", "UDP6", "Support")
-	})
+		return
+	}
 	t.Run("user", func(t *testing.T) {
-		xtest.NeedKVM(t)
 		back := vmtest.FreePort(t, "tcp")
 		_, port, _ := net.SplitHostPort(back)
 		relay := userRelay(t, back)
-		img := buildImage(t, "hvt", nettestPkg)
-		r := setting{limit: 3 * limit}.start(t, "run", "-p", "127.0.0.1:"+port+":9000", img, "-relay", relay, "-test.v").wait()
-		checkNettest(t, r, "Pipe", "TCP4", "TCP6", "TCPOwnAddress/10.0.2.15", "TCPOwnAddress/fd74:6169:6c6f:72::15",
+		r := setting{limit: 3 * limit}.start(t, on.line("-p", "127.0.0.1:"+port+":9000", img, "-relay", relay, "-test.v")...).wait()
+		checkNettest(t, r, "Pipe", "TCP4", "TCP6", "TCPOwnAddress/10.0.2.15", "TCPOwnAddress/"+userRoad(t, on).guest6,
 			"TCPOwnAddress", "Relay", "UDP4", "UDP6", "Support")
 	})
 	t.Run("tap", func(t *testing.T) {
-		r := tapRoad(t)
+		r := tapRoad(t, on)
 		relay := r.listen(t, 4, func(c *net.TCPConn) { r.ns.do(func() error { joinTo(c, tapGuest4+":9000"); return nil }) })
-		p := r.startImage(t, buildImage(t, "hvt", nettestPkg), nil, "-relay", relay, "-test.v", "-test.run", "Relay|TCPOwn")
+		p := r.startImage(t, img, nil, "-relay", relay, "-test.v", "-test.run", "Relay|TCPOwn")
 		checkNettest(t, p.wait(), "Relay", "TCPOwnAddress/"+tapGuest4, "TCPOwnAddress/"+tapGuest6)
 	})
 }

@@ -13,9 +13,11 @@ import (
 
 // TestPieces: what a goroutine writes in many pieces, without parking between
 // them, arrives whole, and in fewer packets than pieces.
-func TestPieces(t *testing.T) {
+func TestPieces(t *testing.T) { each(t, testPieces, ownNetwork) }
+
+func testPieces(t *testing.T, on target) {
 	const pieces = 2000
-	r := tapRoad(t)
+	r := tapRoad(t, on)
 	done := make(chan error, 1)
 	addr := r.listen(t, 4, func(c *net.TCPConn) { done <- readPieces(c, pieces) })
 	r.run(t, []string{"end: EOF"}, "dial-pieces", addr, fmt.Sprint(pieces))

@@ -17,11 +17,12 @@ const netGuestPkg = "./testdata/netguest"
 // of them; that of a plain process shows that the test itself is right.
 type road struct {
 	name   string
-	target string
+	on     target
 	ns     *namespace
 	flags  []string // of run
 	resolv string   // a file to have in the place of /etc/resolv.conf, "" for none
 
+	guest6         string            // the guest's address on a user network
 	host4, host6   string            // the test's addresses, as the guest knows them
 	local4, local6 string            // where the test listens for that
 	guest          map[string]string // "tcp 80" to the address that the test dials
@@ -30,29 +31,33 @@ type road struct {
 // guestPorts are the ports of the program's command serve.
 var guestPorts = []string{"tcp 7", "tcp 9", "tcp 19", "tcp 80", "udp 7"}
 
-// roads runs f for each way there is here.
-func roads(t *testing.T, f func(t *testing.T, r *road)) {
-	for _, way := range []struct {
-		name string
-		open func(t *testing.T) *road
-	}{{"unix", unixRoad}, {"user", userRoad}, {"tap", tapRoad}} {
-		t.Run(way.name, func(t *testing.T) { f(t, way.open(t)) })
-	}
+// roads runs f for each way there is here, on each target.
+func roads(t *testing.T, f func(t *testing.T, r *road), needs ...need) {
+	each(t, func(t *testing.T, on target) {
+		if !on.has(ownNetwork) {
+			f(t, unixRoad(t, on))
+			return
+		}
+		t.Run("user", func(t *testing.T) { f(t, userRoad(t, on)) })
+		t.Run("tap", func(t *testing.T) { f(t, tapRoad(t, on)) })
+	}, needs...)
 }
 
 // unixRoad is a plain process, on a loopback of its own.
-func unixRoad(t *testing.T) *road {
-	r := &road{name: "unix", target: "unix", ns: newNamespace(t), flags: []string{"-t", "unix"},
+func unixRoad(t *testing.T, on target) *road {
+	r := &road{name: "unix", on: on, ns: newNamespace(t),
 		host4: "127.0.0.1", host6: "::1", local4: "127.0.0.1", local6: "::1"}
 	r.guestAt("127.0.0.1")
 	return r
 }
 
-// userRoad is the user network, with published ports.
-func userRoad(t *testing.T) *road {
-	xtest.NeedKVM(t)
-	r := &road{name: "user", target: "hvt", host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2",
+// userRoad is the user network, with published ports: ours or QEMU's.
+func userRoad(t *testing.T, on target) *road {
+	r := &road{name: "user", on: on, host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2", guest6: "fd74:6169:6c6f:72::15",
 		local4: "127.0.0.1", local6: "::1", guest: map[string]string{}}
+	if !on.has(ourMonitor) {
+		r.host6, r.guest6 = "fec0::2", "fec0::15"
+	}
 	for _, p := range guestPorts {
 		network, port := p[:3], p[4:]
 		addr := vmtest.FreePort(t, network)
@@ -63,13 +68,20 @@ func userRoad(t *testing.T) *road {
 	return r
 }
 
-func tapRoad(t *testing.T) *road {
-	xtest.NeedKVM(t)
-	r := &road{name: "tap", target: "hvt", ns: newTap(t),
+func tapRoad(t *testing.T, on target) *road {
+	r := &road{name: "tap", on: on, ns: newTap(t),
 		flags: []string{"--net", "tap:" + tapName, "--ip", tapGuest4 + "/24", "--ip", tapGuest6 + "/64"},
 		host4: tapHost4, host6: tapHost6, local4: tapHost4, local6: tapHost6}
 	r.guestAt(tapGuest4)
 	return r
+}
+
+// must skips the test if the road lacks something.
+func (r *road) must(t testing.TB, needs ...need) {
+	t.Helper()
+	if r.name == "user" {
+		r.on.mustUser(t, needs...)
+	}
 }
 
 func (r *road) guestAt(host string) {
@@ -82,12 +94,12 @@ func (r *road) guestAt(host string) {
 // start runs the guest program at the other end of the road.
 func (r *road) start(t testing.TB, args ...string) *proc {
 	t.Helper()
-	return r.startImage(t, buildImage(t, r.target, netGuestPkg), nil, args...)
+	return r.startImage(t, r.on.image(t, netGuestPkg), nil, args...)
 }
 
 func (r *road) startImage(t testing.TB, img string, flags []string, args ...string) *proc {
 	t.Helper()
-	line := append([]string{"run"}, r.flags...)
+	line := r.on.line(r.flags...)
 	line = append(append(line, flags...), img)
 	s := setting{ns: r.ns, limit: 2 * limit}
 	if r.resolv != "" {
@@ -97,15 +109,6 @@ func (r *road) startImage(t testing.TB, img string, flags []string, args ...stri
 		return s.exec(t, xtest.NeedCommand(t, "unshare", "util-linux"), append(line, args...)...)
 	}
 	return s.start(t, append(line, args...)...)
-}
-
-// memory returns the flags for a guest of that size. A plain process has what
-// it wants.
-func (r *road) memory(size string) []string {
-	if r.target == "unix" {
-		return nil
-	}
-	return []string{"-m", size}
 }
 
 // run runs the guest program to its end, which must be a good one.
@@ -120,7 +123,7 @@ func (r *road) run(t testing.TB, stdout []string, args ...string) result {
 func (r *road) serve(t testing.TB) *proc {
 	t.Helper()
 	// Of each of 1,000 connections, io.Copy alone has 32 KiB.
-	p := r.startImage(t, buildImage(t, r.target, netGuestPkg), r.memory("128M"), "serve")
+	p := r.startImage(t, r.on.image(t, netGuestPkg), r.on.memory("128M"), "serve")
 	p.expect("ready\n")
 	return p
 }

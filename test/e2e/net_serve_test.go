@@ -18,8 +18,8 @@ func TestServe(t *testing.T) {
 	roads(t, func(t *testing.T, r *road) {
 		p := r.serve(t)
 		t.Run("half-close", func(t *testing.T) { serveHalfClose(t, r) })
-		t.Run("many", func(t *testing.T) { serveMany(t, r, 1000) })
-		t.Run("churn", func(t *testing.T) { serveChurn(t, r, 5000) })
+		t.Run("many", func(t *testing.T) { r.must(t, manyAtOnce); serveMany(t, r, r.on.times(1000)) })
+		t.Run("churn", func(t *testing.T) { serveChurn(t, r, r.on.times(5000)) })
 		t.Run("slow reader", func(t *testing.T) { serveSlowReader(t, r) })
 		t.Run("reset", func(t *testing.T) { serveReset(t, r, p) })
 		t.Run("datagrams", func(t *testing.T) { serveDatagrams(t, r) })
@@ -30,7 +30,7 @@ func TestServe(t *testing.T) {
 // serveHalfClose says all it has to, and then gets everything back.
 func serveHalfClose(t *testing.T, r *road) {
 	c := r.tcp(t, "7")
-	const size = 4 << 20
+	size := int64(r.on.times(4 << 20))
 	go func() {
 		io.CopyN(c, noise("half"), size)
 		c.CloseWrite()
@@ -189,6 +189,7 @@ func (r *road) discard(t testing.TB) *net.TCPConn {
 // serveReset resets connections in the middle of a transfer, in both
 // directions.
 func serveReset(t *testing.T, r *road, p *proc) {
+	r.must(t, resets)
 	c := r.discard(t)
 	if _, err := io.CopyN(c, noise("reset"), 1<<20); err != nil {
 		t.Fatal(err)
@@ -252,8 +253,10 @@ func serveNothingLeft(t *testing.T, r *road) {
 
 // TestServeSixAndPing: IPv6 and echo requests, which the user network does not
 // publish.
-func TestServeSixAndPing(t *testing.T) {
-	r := tapRoad(t)
+func TestServeSixAndPing(t *testing.T) { each(t, testServeSixAndPing, ownNetwork) }
+
+func testServeSixAndPing(t *testing.T, on target) {
+	r := tapRoad(t, on)
 	ping := needPing(t)
 	r.serve(t)
 	r.guestAt(tapGuest6)
@@ -303,8 +306,11 @@ func TestServeSixAndPing(t *testing.T) {
 
 // TestServeLate connects before the guest listens: the client must wait, and be
 // served.
-func TestServeLate(t *testing.T) {
-	r := userRoad(t)
+func TestServeLate(t *testing.T) { each(t, testServeLate, ownNetwork) }
+
+func testServeLate(t *testing.T, on target) {
+	r := userRoad(t, on)
+	r.must(t, prompt)
 	begin := time.Now()
 	p := r.start(t, "late")
 	var c net.Conn

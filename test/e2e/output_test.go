@@ -9,14 +9,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // TestInitFailures: a program that ends before main has begun.
-func TestInitFailures(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", guestPkg)
+func TestInitFailures(t *testing.T) { each(t, testInitFailures) }
+
+func testInitFailures(t *testing.T, on target) {
+	img := on.image(t, guestPkg)
 	for _, tt := range []struct {
 		how    string
 		code   int
@@ -24,9 +23,9 @@ func TestInitFailures(t *testing.T) {
 	}{
 		{"exit", 5, nil},
 		{"panic", 2, []string{"panic: too early", "goroutine 1 [running]:", "main.init."}},
-		{"deadlock", 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [chan receive]:", "main.init."}},
+		{"deadlock", 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [chan receive", "main.init."}},
 	} {
-		r := run(t, "run", "-e", "T_INIT="+tt.how, img, "exit", "0")
+		r := on.run(t, "-e", "T_INIT="+tt.how, img, "exit", "0")
 		r.want(t, tt.code, nil, tt.stderr)
 		if r.stdout != "" {
 			t.Errorf("%s: printed %q", tt.how, r.stdout)
@@ -47,13 +46,14 @@ func (m *meter) Write(p []byte) (int, error) {
 
 // TestPour: 100 MiB of output pass through, and neither the guest nor the host
 // keeps them, however slow the reader is.
-func TestPour(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", guestPkg)
+func TestPour(t *testing.T) { each(t, testPour, separate) }
+
+func testPour(t *testing.T, on target) {
+	img := on.image(t, guestPkg)
 	maxRSS := func(mib int) int64 {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
 		defer cancel()
-		cmd := exec.CommandContext(ctx, needTool(t), "run", "-m", "32M", img, "pour", fmt.Sprint(mib))
+		cmd := exec.CommandContext(ctx, needTool(t), on.line("-m", "32M", img, "pour", fmt.Sprint(mib))...)
 		var out meter
 		var errOut strings.Builder
 		pipe, err := cmd.StdoutPipe()

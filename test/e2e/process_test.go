@@ -16,45 +16,7 @@ import (
 	"github.com/tailor-os/tailor/internal/vmtest"
 )
 
-// The target spt: the same images as processes.
-
-// startOn starts a command of the guest program on a target.
-func startOn(t testing.TB, target string, stdin io.Reader, args ...string) *proc {
-	t.Helper()
-	return start(t, stdin, append([]string{"run", "-t", target, buildImage(t, "hvt", guestPkg)}, args...)...)
-}
-
-func guestOn(t testing.TB, target string, args ...string) result {
-	t.Helper()
-	return startOn(t, target, nil, args...).wait()
-}
-
-// What a program does of its own fault is reported as in a virtual machine.
-func TestProcessFailures(t *testing.T) {
-	for _, tt := range guestFailures {
-		t.Run(strings.Join(tt.args, "-"), func(t *testing.T) {
-			guestOn(t, "spt", tt.args...).want(t, tt.code, nil, tt.stderr)
-		})
-	}
-	guestOn(t, "spt", "recover").want(t, 0, []string{"nil: runtime error: invalid memory address", "div: runtime error: integer divide by zero\n", "done\n"}, nil)
-	guestOn(t, "spt", "vectors").want(t, 0, []string{"249750\n"}, nil)
-	r := guestOn(t, "spt", "time")
-	if r.code != 0 || strings.Contains(r.stdout, "FAIL") {
-		t.Errorf("exit code %d\n%s", r.code, r.stdout)
-	}
-}
-
-func TestProcessAttacks(t *testing.T) {
-	for _, name := range guestAttacks {
-		t.Run(name, func(t *testing.T) {
-			r := guestOn(t, "spt", name)
-			r.want(t, 2, nil, []string{"goroutine 1"})
-			if strings.Contains(r.stdout, "SURVIVED") {
-				t.Error("the access was not stopped")
-			}
-		})
-	}
-}
+// The target spt: what it alone promises. What all targets do is tested with them.
 
 // A system call by an instruction of the program's own: those that
 // golang.org/x/sys makes are answered, any other ends the program by name.
@@ -185,41 +147,6 @@ func gone(t *testing.T, pid int) {
 	}
 }
 
-func TestProcessSignals(t *testing.T) {
-	t.Run("graceful", func(t *testing.T) {
-		p, url := website(t)
-		getPage(t, url)
-		p.signal(syscall.SIGTERM)
-		p.wait().want(t, 0, nil, []string{"shutting down"})
-	})
-	t.Run("caught", func(t *testing.T) {
-		p := startOn(t, "spt", nil, "signals")
-		p.expect("ready")
-		p.signal(syscall.SIGINT)
-		p.wait().want(t, 7, []string{"got interrupt"}, nil)
-	})
-	t.Run("not caught while computing", func(t *testing.T) {
-		p := startOn(t, "spt", nil, "spin")
-		p.expect("ready")
-		p.signal(syscall.SIGINT)
-		p.wait().want(t, 128+2, nil, nil)
-	})
-	t.Run("second", func(t *testing.T) {
-		p := startOn(t, "spt", nil, "ignore-signals")
-		p.expect("ready")
-		p.signal(syscall.SIGTERM)
-		p.expect("ignored terminated")
-		p.signal(syscall.SIGTERM)
-		p.wait().want(t, 128+15, nil, nil)
-	})
-	t.Run("quit while computing", func(t *testing.T) {
-		p := startOn(t, "spt", nil, "spin")
-		p.expect("ready")
-		p.signal(syscall.SIGQUIT)
-		p.wait().want(t, 2, nil, []string{"SIGQUIT: quit", "goroutine 1"})
-	})
-}
-
 // Fifty, one after the other, leave nothing behind.
 func TestProcessFifty(t *testing.T) {
 	img := buildImage(t, "hvt", "../../examples/hello")
@@ -258,26 +185,9 @@ func TestProcessSameImage(t *testing.T) {
 	}
 }
 
-// A process that breaks its virtqueues is stopped as a virtual machine is, and
-// one that rings for nothing is not served.
-func TestProcessHostileRings(t *testing.T) {
+// One that rings for nothing is not served. (Its rings are attacked with those of
+// a virtual machine.)
+func TestProcessBell(t *testing.T) {
 	img := buildImage(t, "hvt", netGuestPkg)
-	for _, q := range []struct{ dir, device, queue, called string }{
-		{"out", "console", "1", "virtqueue console output 1: "},
-		{"in", "net", "0", "virtqueue net receive: "},
-		{"out", "net", "1", "virtqueue net transmit: "},
-	} {
-		for _, attack := range []string{"index-far", "head-max", "loop-two", "zero-length", "addr-system", "len-max"} {
-			r := run(t, "run", "-t", "spt", "-e", "DIR="+q.dir, img, "ring", attack, q.device, q.queue)
-			stopped(t, r, "the guest was stopped: "+q.called)
-		}
-	}
 	stopped(t, run(t, "run", "-t", "spt", img, "bell", "no-queue"), "the guest was stopped: ", "does not exist")
-}
-
-// Little memory, and too little.
-func TestProcessMemory(t *testing.T) {
-	img := buildImage(t, "hvt", "../../examples/hello")
-	run(t, "run", "-t", "spt", "-m", "8M", img).want(t, 0, []string{"Hello"}, nil)
-	run(t, "run", "-t", "spt", "-m", "1M", img).want(t, 125, nil, []string{"too few for this image", "hint: "})
 }

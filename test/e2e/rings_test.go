@@ -6,15 +6,14 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // A guest that breaks its virtqueues is stopped with a message that says what
 // it did, whatever queue it is.
-func TestHostileRings(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", netGuestPkg)
+func TestHostileRings(t *testing.T) { each(t, testHostileRings, ourMonitor) }
+
+func testHostileRings(t *testing.T, on target) {
+	img := on.image(t, netGuestPkg)
 	const (
 		outside   = "not within the guest memory that devices may use"
 		readOnly  = "write of 16 bytes at guest address"
@@ -65,12 +64,12 @@ func TestHostileRings(t *testing.T) {
 					continue // its driver puts that right before the monitor looks
 				}
 				t.Run(a.name, func(t *testing.T) {
-					r := run(t, "run", "-e", "DIR="+q.dir, img, "ring", a.name, q.device, fmt.Sprint(q.queue))
+					r := on.run(t, "-e", "DIR="+q.dir, img, "ring", a.name, q.device, fmt.Sprint(q.queue))
 					stopped(t, r, "the guest was stopped: "+q.called, a.says)
 				})
 			}
 			t.Run("flip", func(t *testing.T) {
-				r := run(t, "run", "-e", "DIR="+q.dir, img, "ring", "flip", q.device, fmt.Sprint(q.queue))
+				r := on.run(t, "-e", "DIR="+q.dir, img, "ring", "flip", q.device, fmt.Sprint(q.queue))
 				if r.code != 0 { // the guest may win the race each time
 					stopped(t, r, "the guest was stopped: "+q.called)
 				}
@@ -104,9 +103,10 @@ func errorLines(r result) (lines []string) {
 }
 
 // Abuse of the doorbell.
-func TestHostileBell(t *testing.T) {
-	xtest.NeedKVM(t)
-	img := buildImage(t, "hvt", netGuestPkg)
+func TestHostileBell(t *testing.T) { each(t, testHostileBell, bell) }
+
+func testHostileBell(t *testing.T, on target) {
+	img := on.image(t, netGuestPkg)
 	for _, a := range []struct{ name, says string }{
 		{"no-queue", "queue 99, which does not exist"},
 		{"no-queue-max", "queue 18446744073709551615, which does not exist"},
@@ -118,14 +118,14 @@ func TestHostileBell(t *testing.T) {
 		{"trap", "exception 14"},
 	} {
 		t.Run(a.name, func(t *testing.T) {
-			stopped(t, run(t, "run", img, "bell", a.name), "the guest was stopped: ", a.says)
+			stopped(t, on.run(t, img, "bell", a.name), "the guest was stopped: ", a.says)
 		})
 	}
 	// These harm nobody but the guest, which must still obey.
 	for _, name := range []string{"endless", "endless-idle", "sleep"} {
 		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			t.Run(name+" "+s.String(), func(t *testing.T) {
-				p := start(t, nil, "run", img, "bell", name)
+				p := on.start(t, nil, img, "bell", name)
 				p.expect("ready\n")
 				p.signal(s)
 				p.wait().want(t, 128+int(s), nil, nil)

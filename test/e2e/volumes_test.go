@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // confVolume packs a folder with a file and settings, and returns the volume.
@@ -27,9 +26,6 @@ func confVolume(t *testing.T, settings string) string {
 	return img
 }
 
-// Where images see volumes.
-var volumeTargets = [][]string{{"-t", "hvt"}, {"-t", "spt"}, {"-t", "qemu"}, {"-t", "qemu", "--machine", "q35"}}
-
 // Settings come from a volume, boot parameters count more, and a secret is a file
 // that is nowhere else.
 func TestConfiguration(t *testing.T) {
@@ -38,23 +34,17 @@ func TestConfiguration(t *testing.T) {
 	if err := os.WriteFile(key, []byte("s3cret"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, target := range volumeTargets {
-		t.Run(strings.Join(target, ""), func(t *testing.T) {
-			if target[1] == "qemu" {
-				xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
-			}
-			args := append([]string{"run"}, target...)
-			args = append(args, "-e", "BOTH=boot", "--volume", "conf="+conf+":/etc/app:ro", "--secret", "key="+key, "./testdata/volguest")
-			r := vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, append(args, "-x", "boot")...).Wait()
-			r.Want(t, 0, []string{
-				"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
-				"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
-			}, nil)
-			if strings.Contains(r.Stdout, "\nBOTH=volume\n") {
-				t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
-			}
-		})
-	}
+	each(t, func(t *testing.T, on target) {
+		args := on.line("-e", "BOTH=boot", "--volume", "conf="+conf+":/etc/app:ro", "--secret", "key="+key, "./testdata/volguest", "-x", "boot")
+		r := vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, args...).Wait()
+		r.Want(t, 0, []string{
+			"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
+			"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
+		}, nil)
+		if strings.Contains(r.Stdout, "\nBOTH=volume\n") {
+			t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
+		}
+	}, ownFiles)
 }
 
 func TestBadVolumes(t *testing.T) {

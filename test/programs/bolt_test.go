@@ -9,8 +9,10 @@ import (
 
 // TestBolt: a bbolt database in a file of the guest's memory. bbolt maps the
 // file, and writes to it by descriptor.
-func TestBolt(t *testing.T) {
-	g := boot(t, local(t, "boltd"), []string{"8080/tcp"})
+func TestBolt(t *testing.T) { each(t, testBolt, "spt") }
+
+func testBolt(t *testing.T, on target) {
+	g := on.boot(t, local(t, "boltd"), []string{"8080/tcp"})
 	g.answersHTTP(g.url("/"))
 	put := func(key, value string) { t.Helper(); curl(t, "-X", "PUT", "--data-binary", value, g.url("/"+key)) }
 	post := func(path string) string { t.Helper(); return curl(t, "-X", "POST", g.url(path)) }
@@ -45,7 +47,9 @@ func TestBolt(t *testing.T) {
 }
 
 // TestBoltBench runs bbolt's own benchmark.
-func TestBoltBench(t *testing.T) {
+func TestBoltBench(t *testing.T) { each(t, testBoltBench) }
+
+func testBoltBench(t *testing.T, on target) {
 	pkg := upstream(t, "go.etcd.io/bbolt", "/cmd/bbolt", "v1.5.0")
-	boot(t, pkg, nil, "bench", "--count", "20000", "--batch-size", "1000").Wait().Want(t, 0, []string{"# Write\t20000(ops)", "# Read\t"}, nil)
+	on.boot(t, pkg, nil, "bench", "--count", "20000", "--batch-size", "1000").Wait().Want(t, 0, []string{"# Write\t20000(ops)", "# Read\t"}, nil)
 }

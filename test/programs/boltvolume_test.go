@@ -7,20 +7,20 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
-	"github.com/tailor-os/tailor/internal/xtest"
 )
 
 // TestBoltVolume: a bbolt database on an ext4 volume, through virtual machines that
 // are killed. What was acknowledged is there afterwards, and the file is sound.
-func TestBoltVolume(t *testing.T) {
-	xtest.NeedKVM(t)
+func TestBoltVolume(t *testing.T) { each(t, testBoltVolume, "spt") }
+
+func testBoltVolume(t *testing.T, on target) {
 	dir := t.TempDir()
 	img, volume := filepath.Join(dir, "boltd.img"), filepath.Join(dir, "data.img")
 	tool := vmtest.Setting{Limit: 2 * limit}
-	tool.Start(t, "build", "--needs", "data", "-o", img, local(t, "boltd")).Wait().Want(t, 0, nil, nil)
+	tool.Start(t, "build", "-t", on.build, "--needs", "data", "-o", img, local(t, "boltd")).Wait().Want(t, 0, nil, nil)
 	tool.Start(t, "volume", "create", "--size", "64M", volume).Wait().Want(t, 0, nil, nil)
 	for life := range 3 {
-		g := bootImage(t, img, []string{"--volume", "data=" + volume + ":/tmp"}, []string{"8080/tcp"})
+		g := on.bootImage(t, img, []string{"--volume", "data=" + volume + ":/tmp"}, []string{"8080/tcp"})
 		g.answersHTTP(g.url("/"))
 		for old := range life {
 			want(t, "a value of a life before", curl(t, g.url(fmt.Sprint("/life", old))), fmt.Sprint("value ", old))

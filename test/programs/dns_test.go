@@ -10,9 +10,11 @@ import (
 )
 
 // TestDNS: an authoritative server on miekg/dns, asked by dig.
-func TestDNS(t *testing.T) {
+func TestDNS(t *testing.T) { each(t, testDNS, "spt", "qemu-q35") }
+
+func testDNS(t *testing.T, on target) {
 	path := xtest.NeedCommand(t, "dig", "bind9-dnsutils")
-	g := boot(t, local(t, "dnsd"), []string{"53/udp", "53/tcp"})
+	g := on.boot(t, local(t, "dnsd"), []string{"53/udp", "53/tcp"})
 	dig := func(network string, args ...string) (string, error) {
 		line := append([]string{"@127.0.0.1", "-p", g.port("53/" + network), "+time=2", "+tries=2"}, args...)
 		r := vmtest.Setting{}.Exec(t, path, line...).Wait()

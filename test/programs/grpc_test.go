@@ -17,9 +17,11 @@ func interopServer(t testing.TB) string {
 // lastCase is what the client prints at the end.
 const lastCase = "500 calls, one after the other: "
 
-func TestGRPCServer(t *testing.T) {
+func TestGRPCServer(t *testing.T) { each(t, testGRPCServer) }
+
+func testGRPCServer(t *testing.T, on target) {
 	interop := plain(t, local(t, "grpcclient"))
-	g := boot(t, interopServer(t), []string{"10000/tcp"})
+	g := on.boot(t, interopServer(t), []string{"10000/tcp"})
 	// The client's preface and SETTINGS frame, and part of the server's.
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	g.answers(func() error { return exchange(g.addrs["10000/tcp"], preface, "\x04\x00\x00\x00\x00\x00") })
@@ -31,7 +33,9 @@ func TestGRPCServer(t *testing.T) {
 }
 
 // TestGRPCClient runs the client as a guest, against a server on this machine.
-func TestGRPCClient(t *testing.T) {
+func TestGRPCClient(t *testing.T) { each(t, testGRPCClient, "spt") }
+
+func testGRPCClient(t *testing.T, on target) {
 	addr := vmtest.FreePort(t, "tcp")
 	_, port, _ := net.SplitHostPort(addr)
 	server := vmtest.Setting{Limit: limit}.Exec(t, plain(t, interopServer(t)), "--port="+port)
@@ -47,7 +51,7 @@ func TestGRPCClient(t *testing.T) {
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	r := boot(t, local(t, "grpcclient"), nil, "10.0.2.2:"+port).Wait()
+	r := on.boot(t, local(t, "grpcclient"), nil, "10.0.2.2:"+port).Wait()
 	r.Want(t, 0, []string{lastCase}, nil)
 	t.Log(r.Stdout)
 }

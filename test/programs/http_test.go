@@ -9,11 +9,13 @@ import (
 )
 
 // TestWhoami: a small HTTP server that tells about each request.
-func TestWhoami(t *testing.T) {
+func TestWhoami(t *testing.T) { each(t, testWhoami, "spt", "qemu-q35") }
+
+func testWhoami(t *testing.T, on target) {
 	const module = "github.com/traefik/whoami"
 	pkg := upstream(t, module, "", "v1.11.0")
-	t.Run("latest", func(t *testing.T) { vmtest.Image(t, "hvt", upstream(t, module, "", "latest")) })
-	g := boot(t, pkg, []string{"8080/tcp"}, "--port", "8080", "--name", "a guest")
+	t.Run("latest", func(t *testing.T) { vmtest.Image(t, on.build, upstream(t, module, "", "latest")) })
+	g := on.boot(t, pkg, []string{"8080/tcp"}, "--port", "8080", "--name", "a guest")
 	g.answersHTTP(g.url("/health"))
 
 	var got struct {
@@ -38,9 +40,11 @@ func TestWhoami(t *testing.T) {
 }
 
 // TestPushgateway: metrics that are pushed, and scraped again.
-func TestPushgateway(t *testing.T) {
+func TestPushgateway(t *testing.T) { each(t, testPushgateway) }
+
+func testPushgateway(t *testing.T, on target) {
 	pkg := upstream(t, "github.com/prometheus/pushgateway", "", "v1.11.3")
-	g := boot(t, pkg, []string{"8080/tcp"}, "--web.listen-address=:8080", "--web.enable-admin-api", "--persistence.file=/tmp/metrics")
+	g := on.boot(t, pkg, []string{"8080/tcp"}, "--web.listen-address=:8080", "--web.enable-admin-api", "--persistence.file=/tmp/metrics")
 	g.answersHTTP(g.url("/-/ready"))
 
 	push := func(job, text string) {
@@ -78,10 +82,12 @@ func TestPushgateway(t *testing.T) {
 }
 
 // TestWebSocketChat: gorilla's chat, with people who all hear each other.
-func TestWebSocketChat(t *testing.T) {
+func TestWebSocketChat(t *testing.T) { each(t, testWebSocketChat) }
+
+func testWebSocketChat(t *testing.T, on target) {
 	pkg := upstream(t, "github.com/gorilla/websocket", "/examples/chat", "v1.5.3")
 	people := plain(t, local(t, "wsclient"))
-	g := boot(t, pkg, []string{"8080/tcp"})
+	g := on.boot(t, pkg, []string{"8080/tcp"})
 	g.answersHTTP(g.url("/"))
 	t.Log(client(t, people, "ws://"+g.addrs["8080/tcp"]+"/ws", "8", "40"))
 }

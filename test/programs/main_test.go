@@ -1,6 +1,6 @@
 // Package programs tests that other people's programs run: each is fetched from
-// the module proxy at a pinned version, built without a change, booted under
-// our monitor, and driven by a real client.
+// the module proxy at a pinned version, built without a change, booted, and
+// driven by a real client.
 //
 // Where the module has a package main, it is that; where it is a library, a small
 // main in testdata uses it, a module of its own with its own go.mod.
@@ -14,13 +14,19 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/qemu"
+	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
+
+var allTargets = flag.Bool("alltargets", false, "run each program on each target, not just on hvt and some more; takes a quarter of an hour")
 
 var memory = flag.String("memory", "", "size of a guest's memory, as for tailor run -m")
 
@@ -64,35 +70,76 @@ func plain(t testing.TB, pkg string) string {
 	return vmtest.Image(t, "unix", pkg)
 }
 
+// A target is a way to run a program; test/e2e is about how they differ.
+type target struct {
+	name, build string
+	flags       []string
+	patience    time.Duration // how much longer than on hvt everything may take, as a factor
+}
+
+var targets = []target{
+	{"hvt", build.HVT, []string{"-t", "hvt"}, 1},
+	{"spt", build.HVT, []string{"-t", "spt"}, 1},
+	{"qemu-microvm", build.Virtio, []string{"-t", "qemu", "--machine", "microvm"}, 5},
+	{"qemu-q35", build.Virtio, []string{"-t", "qemu", "--machine", "q35"}, 5},
+}
+
+// each runs f on hvt and the targets that more names, or with -alltargets on each.
+func each(t *testing.T, f func(t *testing.T, on target), more ...string) {
+	for _, on := range targets {
+		if on.name != "hvt" && !slices.Contains(more, on.name) && !*allTargets {
+			continue
+		}
+		t.Run(on.name, func(t *testing.T) {
+			on.works(t)
+			f(t, on)
+		})
+	}
+}
+
+// works skips the test where the machine cannot run the target.
+func (on target) works(t testing.TB) {
+	t.Helper()
+	switch {
+	case on.build == build.Virtio:
+		xtest.NeedCommand(t, qemu.Program, "qemu-system-x86")
+	case on.name == "spt":
+		xtest.Need(t, xtest.Seccomp, spt.Check(), "see tailor doctor")
+	default:
+		xtest.NeedKVM(t)
+	}
+}
+
 // A guest is a program in a virtual machine, on the user network.
 type guest struct {
 	*vmtest.Proc
 	t       testing.TB
 	started time.Time
+	on      target
 	addrs   map[string]string // "80/tcp" to the address on this machine's loopback
 }
 
 // boot starts a program, and publishes its ports, "80/tcp".
-func boot(t testing.TB, pkg string, ports []string, args ...string) *guest {
+func (on target) boot(t testing.TB, pkg string, ports []string, args ...string) *guest {
 	t.Helper()
-	return bootWith(t, pkg, nil, ports, args...)
+	return on.bootWith(t, pkg, nil, ports, args...)
 }
 
 // bootWith is boot with more flags of tailor run.
-func bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *guest {
+func (on target) bootWith(t testing.TB, pkg string, flags, ports []string, args ...string) *guest {
 	t.Helper()
-	xtest.NeedKVM(t)
-	return bootImage(t, vmtest.Image(t, "hvt", pkg), flags, ports, args...)
+	on.works(t)
+	return on.bootImage(t, vmtest.Image(t, on.build, pkg), flags, ports, args...)
 }
 
 // bootImage is bootWith of an image.
-func bootImage(t testing.TB, img string, flags, ports []string, args ...string) *guest {
+func (on target) bootImage(t testing.TB, img string, flags, ports []string, args ...string) *guest {
 	t.Helper()
 	if info, err := os.Stat(img); err == nil {
 		t.Logf("the image has %.2f MB", float64(info.Size())/1e6)
 	}
-	g := &guest{t: t, addrs: map[string]string{}}
-	line := append([]string{"run"}, flags...)
+	g := &guest{t: t, on: on, addrs: map[string]string{}}
+	line := append(append([]string{"run"}, on.flags...), flags...)
 	for _, p := range ports {
 		port, network, _ := strings.Cut(p, "/")
 		addr := vmtest.FreePort(t, network)
@@ -103,7 +150,7 @@ func bootImage(t testing.TB, img string, flags, ports []string, args ...string) 
 		line = append(line, "-m", *memory)
 	}
 	g.started = time.Now()
-	g.Proc = vmtest.Setting{Limit: limit}.Start(t, append(append(line, img), args...)...)
+	g.Proc = vmtest.Setting{Limit: limit * on.patience}.Start(t, append(append(line, img), args...)...)
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the guest printed\n%s%s", vmtest.Clip(g.Out.String()), vmtest.Clip(g.ErrOut.String()))
@@ -125,7 +172,7 @@ func (g *guest) url(path string) string { return "http://" + g.addrs["8080/tcp"]
 func (g *guest) answers(ask func() error) {
 	g.t.Helper()
 	var err error
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(15 * time.Second * g.on.patience); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		select {
 		case <-g.Done:
 			g.t.Fatalf("the guest ended: %+v", g.Wait())

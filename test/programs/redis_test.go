@@ -10,10 +10,12 @@ import (
 )
 
 // TestRedis: the Redis protocol by miniredis, under redis-cli and redis-benchmark.
-func TestRedis(t *testing.T) {
+func TestRedis(t *testing.T) { each(t, testRedis, "spt") }
+
+func testRedis(t *testing.T, on target) {
 	cli := xtest.NeedCommand(t, "redis-cli", "redis-tools")
 	bench := xtest.NeedCommand(t, "redis-benchmark", "redis-tools")
-	g := boot(t, local(t, "redisd"), []string{"6379/tcp"})
+	g := on.boot(t, local(t, "redisd"), []string{"6379/tcp"})
 	g.answers(func() error { return exchange(g.addrs["6379/tcp"], "*1\r\n$4\r\nPING\r\n", "+PONG") })
 	port := g.port("6379/tcp")
 

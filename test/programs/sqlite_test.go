@@ -9,8 +9,10 @@ import (
 
 // TestSQLite: modernc.org/sqlite with a database in a file of the guest's
 // memory, in each of the journal modes that use files differently.
-func TestSQLite(t *testing.T) {
-	g := boot(t, local(t, "sqlited"), []string{"8080/tcp"})
+func TestSQLite(t *testing.T) { each(t, testSQLite, "spt") }
+
+func testSQLite(t *testing.T, on target) {
+	g := on.boot(t, local(t, "sqlited"), []string{"8080/tcp"})
 	g.answersHTTP(g.url("/"))
 	sql := func(text string) string { t.Helper(); return curl(t, "--data-binary", text, g.url("/")) }
 

@@ -24,7 +24,7 @@ type sshClient struct {
 	flags []string // for ssh and sftp
 }
 
-func newSSH(t *testing.T) *sshClient {
+func newSSH(t *testing.T, on target) *sshClient {
 	keygen := xtest.NeedCommand(t, "ssh-keygen", "openssh-client")
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key")
@@ -33,7 +33,7 @@ func newSSH(t *testing.T) *sshClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := boot(t, local(t, "sshd"), []string{"22/tcp"}, strings.TrimSpace(string(public)))
+	g := on.boot(t, local(t, "sshd"), []string{"22/tcp"}, strings.TrimSpace(string(public)))
 	g.answers(func() error { return exchange(g.addrs["22/tcp"], "", "SSH-2.0-") })
 	return &sshClient{t, g, []string{"-F", "none", "-i", key, "-o", "IdentitiesOnly=yes", "-o", "BatchMode=yes",
 		"-o", "StrictHostKeyChecking=accept-new", "-o", "UserKnownHostsFile=" + filepath.Join(dir, "known"), "-o", "LogLevel=ERROR"}}
@@ -47,8 +47,10 @@ func (c *sshClient) run(stdin io.Reader, flags []string, user, command string) v
 }
 
 // TestSSH: a server on gliderlabs/ssh, with OpenSSH's ssh and sftp.
-func TestSSH(t *testing.T) {
-	c := newSSH(t)
+func TestSSH(t *testing.T) { each(t, testSSH, "spt") }
+
+func testSSH(t *testing.T, on target) {
+	c := newSSH(t, on)
 	t.Run("commands", func(t *testing.T) {
 		c.run(nil, nil, "tailor", "hello").Want(t, 0, []string{"hello, tailor\n"}, nil)
 		c.run(nil, nil, "tailor", "exit 7").Want(t, 7, nil, []string{"exiting"})

@@ -94,7 +94,7 @@ func (c candidate) test(t *testing.T) {
 	if c.port != "" {
 		ports = []string{c.port}
 	}
-	g := bootWith(t, pkg, c.flags, ports, c.args...)
+	g := targets[0].bootWith(t, pkg, c.flags, ports, c.args...)
 	var took time.Duration
 	if c.port == "" {
 		took = c.finish(t, g)

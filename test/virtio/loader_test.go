@@ -3,6 +3,7 @@ package virtio
 import (
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
@@ -38,4 +39,36 @@ func TestTooLittleMemory(t *testing.T) {
 	vmtest.Setting{}.Exec(t, path, "-M", "microvm", "-accel", "tcg", "-m", "2M", "-nodefaults", "-display", "none",
 		"-serial", "stdio", "-no-reboot", "-device", "isa-debug-exit,iobase=0xf4", "-kernel", vmtest.Image(t, "virtio", hello)).
 		Wait().Want(t, 0x31<<1|1, []string{"tailor: boot: too little memory for this image; give it more"}, nil)
+}
+
+// What a boot parameter cannot be is said in one line, and the machine is switched
+// off.
+func TestBadParameters(t *testing.T) {
+	for line, want := range map[string]string{
+		"colour=red":           "tailor: error: boot parameter colour=red is unknown; known are: ip gw ",
+		"mtu=9":                "tailor: error: boot parameter mtu=9 is malformed: want mtu=BYTES",
+		"stall-warning=1s":     "tailor: error: boot parameter stall-warning=1s is malformed: want stall-warning=MILLISECONDS",
+		"hostname=a=b":         "tailor: error: boot parameter hostname=a=b is malformed: want hostname=NAME",
+		`hostname="a b" mtu=x`: `tailor: error: boot parameter "hostname=a b" is malformed: want hostname=NAME`,
+	} {
+		for _, machine := range []string{"microvm", "q35"} {
+			t.Run(machine+" "+line, func(t *testing.T) {
+				r := qemu(t, hello, machine, line).Wait()
+				r.Want(t, 0, []string{want}, nil)
+				if strings.Contains(r.Stdout, "Hello") || strings.Count(r.Stdout, "tailor: error:") != 1 {
+					t.Errorf("it printed\n%s", r.Stdout)
+				}
+			})
+		}
+	}
+}
+
+// An image of our own monitor has no entry for other loaders: QEMU says so.
+func TestForeignImage(t *testing.T) {
+	path := xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
+	for _, machine := range []string{"microvm", "q35"} {
+		vmtest.Setting{}.Exec(t, path, "-M", machine, "-accel", "tcg", "-m", "64M", "-nodefaults", "-display", "none",
+			"-serial", "stdio", "-no-reboot", "-kernel", vmtest.Image(t, "hvt", hello)).
+			Wait().Want(t, 1, nil, []string{"PVH ELF Note"})
+	}
 }

@@ -21,6 +21,19 @@ func init() {
 			fmt.Println(i.Name, i.MTU, i.Flags, addrs, i.HardwareAddr)
 		}
 	})
+	register("addresses", func([]string) {
+		begin := time.Now()
+		_, err := net.InterfaceAddrs()
+		check(err)
+		fmt.Println("after", time.Since(begin))
+		commands["interfaces"](nil)
+	})
+	register("pause", func(args []string) {
+		d, err := time.ParseDuration(args[0])
+		check(err)
+		time.Sleep(d)
+		commands[args[1]](args[2:])
+	})
 	register("lookup", func(names []string) {
 		for _, name := range names {
 			lookup(name)

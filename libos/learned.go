@@ -1,0 +1,39 @@
+package libos
+
+// learned is what the network has told of names: name servers and search list.
+var learned struct{ dns, search []string }
+
+// beforeResolver is called before /etc/resolv.conf is opened; nil: nothing is.
+var beforeResolver func()
+
+// BeforeResolver sets a function that is called, and may park, before
+// /etc/resolv.conf is opened. It is called before the program runs.
+func BeforeResolver(f func()) { beforeResolver = f }
+
+// Learn sets the name servers, the search list and the host name that the network
+// tells; an empty name changes nothing. They count where the boot parameters say
+// nothing. The files that have them are written anew. The strings are such that
+// they may stand in these files. One goroutine calls it at a time.
+func Learn(dns, search []string, name string) {
+	learned.dns, learned.search = dns, search
+	named := name != "" && name != host() && bootParams.Get("hostname") == ""
+	if named {
+		hostName = name
+	}
+	if len(files.mounts) == 0 {
+		return // they will be written when there are files
+	}
+	etc := files.mounts[0].fs.(*memFS).root.subdir("etc")
+	etc.write("resolv.conf", resolvFile(bootParams))
+	if named {
+		etc.write("hostname", name+"\n")
+		etc.write("hosts", hostsFile(bootParams))
+	}
+}
+
+func orLearned(given, learned []string) []string {
+	if len(given) > 0 {
+		return given
+	}
+	return learned
+}

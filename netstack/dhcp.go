@@ -1,0 +1,252 @@
+package netstack
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/netstack/dhcp4"
+	"github.com/tailor-os/tailor/params"
+	"github.com/tailor-os/tailor/virtio"
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+)
+
+// startDHCP finds the stack's address on the network, in the background. It is
+// nil in images without DHCP.
+var startDHCP func(*Stack) error
+
+// UseDHCP links the client of DHCP, and with it what IPv6 routers advertise:
+// network cards without a static address get theirs so. It is called before the
+// first stack is made.
+func UseDHCP() { startDHCP, newSLAAC = runDHCP, makeSLAAC }
+
+// maxHeard bounds the frames that wait for the client; more are dropped.
+const maxHeard = 16
+
+// A dhcp keeps the address of a stack's network card.
+type dhcp struct {
+	s     *Stack
+	c     *dhcp4.Client
+	slaac *slaac
+	start time.Time
+	heard chan heardFrame
+	addr  tcpip.AddressWithPrefix // configured; empty for none
+	mtu   uint32                  // of the card
+	lease dhcp4.Lease             // that the address is of
+}
+
+type heardFrame struct {
+	b         []byte
+	validated bool
+}
+
+func runDHCP(s *Stack) error {
+	d := &dhcp{s: s, slaac: s.routers.(*slaac), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
+	d.c = dhcp4.New(dhcp4.Config{
+		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
+		Random: random32, Send: d.send, Notify: d.notify,
+	})
+	s.waiting.Store(newWaiting())
+	libos.BeforeResolver(s.await)
+	hear := d.hear
+	s.link.hear.Store(&hear)
+	if !s.config.IP6.IsValid() {
+		if err := d.slaac.enable(); err != nil {
+			return err
+		}
+	}
+	if err := s.ip.EnableNIC(ethernetNIC); err != nil {
+		return stackError("enable "+ethernetName, err)
+	}
+	d.c.Start(0)
+	go d.run()
+	return nil
+}
+
+func random32() uint32 {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // which does not fail
+	return binary.NativeEndian.Uint32(b[:])
+}
+
+// run is the client's goroutine.
+func (d *dhcp) run() {
+	timer := time.NewTimer(0)
+	for {
+		select {
+		case f := <-d.heard:
+			d.c.Frame(time.Since(d.start), f.b, f.validated)
+		case <-timer.C:
+		case <-d.slaac.changed:
+			d.slaac.configure()
+			d.learn()
+		}
+		now := time.Since(d.start)
+		d.c.Tick(now)
+		left, forgot := d.slaac.expire()
+		if forgot {
+			d.learn()
+		}
+		timer.Reset(min(d.c.Next()-now, left))
+	}
+}
+
+// hear passes on what concerns the client and reports whether the stack needs
+// not see it. It runs where packets are received, and does not block.
+func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
+	switch pkt.NetworkProtocolNumber {
+	case arp.ProtocolNumber:
+	case ipv4.ProtocolNumber:
+		if !toClient(pkt) {
+			return false
+		}
+	default:
+		return false
+	}
+	b := pkt.ToBuffer()
+	defer b.Release()
+	select {
+	case d.heard <- heardFrame{b.Flatten(), validated}:
+	default:
+	}
+	return pkt.NetworkProtocolNumber == ipv4.ProtocolNumber
+}
+
+// toClient reports whether an IPv4 packet may be for a DHCP client.
+func toClient(pkt *stack.PacketBuffer) bool {
+	b, ok := pkt.Data().PullUp(header.IPv4MinimumSize + header.UDPMinimumSize)
+	return ok && dhcp4.IsReply(b)
+}
+
+// send transmits a frame.
+func (d *dhcp) send(frame []byte) {
+	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
+		ReserveHeaderBytes: virtio.NetHdrLen, Payload: buffer.MakeWithData(frame),
+	})
+	var list stack.PacketBufferList
+	list.PushBack(pkt)
+	_, _ = d.s.link.WritePackets(list) // what is lost is sent again
+	list.Reset()
+}
+
+// notify does what an event asks for and says so, in one line.
+func (d *dhcp) notify(e dhcp4.Event, l *dhcp4.Lease) {
+	what := ""
+	switch e {
+	case dhcp4.Bound:
+		what = "has its address"
+		d.apply(l)
+	case dhcp4.Renewed:
+		what = "keeps its address"
+		d.apply(l)
+	case dhcp4.Expired:
+		what = "loses its address, which no server has renewed"
+		d.remove()
+	case dhcp4.Refused:
+		what = "loses its address, which the server does not know any more"
+		d.remove()
+	case dhcp4.Conflict:
+		what = "declines an address, which another machine has"
+		d.remove()
+	case dhcp4.Contested:
+		what = "keeps its address, which another machine has, too"
+	case dhcp4.NoAnswer:
+		println("tailor: network: eth0 has no address: no DHCP server has answered; looking further")
+		return
+	}
+	what = "tailor: network: eth0 " + what + ": " + l.Addr.String() + " by DHCP from " + l.Server.String()
+	if e <= dhcp4.Renewed && l.Duration != dhcp4.Forever {
+		what += " for " + l.Duration.String()
+	}
+	println(what)
+}
+
+// apply configures what a lease says, where the boot parameters do not.
+func (d *dhcp) apply(l *dhcp4.Lease) {
+	a := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(l.Addr.Addr().As4()), PrefixLen: l.Addr.Bits()}
+	if d.addr != a {
+		d.remove()
+		if err := d.s.addAddress(ethernetNIC, ipv4.ProtocolNumber, a); err != nil {
+			println("tailor:", err.Error())
+			return
+		}
+		d.addr = a
+	}
+	d.routes(l)
+	if d.s.config.MTU == 0 {
+		d.setMTU(l.MTU)
+	}
+	d.lease = *l
+	d.learn()
+	d.s.arrived()
+}
+
+// learn passes on what DHCP and routers say of names, DHCP first.
+func (d *dhcp) learn() {
+	dns, search := d.slaac.names()
+	l := &d.lease
+	given := l.Search
+	if given == nil && l.Domain != "" {
+		given = []string{l.Domain}
+	}
+	name := l.Hostname
+	if !params.IsHostname(name) {
+		name = ""
+	}
+	libos.Learn(append(text(l.DNS), dns...), append(given[:len(given):len(given)], search...), name)
+}
+
+func text(addrs []netip.Addr) (list []string) {
+	for _, a := range addrs {
+		list = append(list, a.String())
+	}
+	return list
+}
+
+// setMTU takes a smaller MTU than the card's, as far as IPv6 can live with it.
+func (d *dhcp) setMTU(n int) {
+	m := d.mtu
+	if n > 0 {
+		m = min(m, uint32(max(n, params.MinMTU)))
+	}
+	d.s.link.SetMTU(m)
+}
+
+// remove takes the address away, and the routes.
+func (d *dhcp) remove() {
+	if d.addr.Address.Len() == 0 {
+		return
+	}
+	d.removeRoutes()
+	_ = d.s.ip.RemoveAddress(ethernetNIC, d.addr.Address)
+	d.addr = tcpip.AddressWithPrefix{}
+	d.lease = dhcp4.Lease{}
+	d.learn()
+}
+
+func (d *dhcp) removeRoutes() {
+	d.s.ip.RemoveRoutes(func(r tcpip.Route) bool {
+		return r.NIC == ethernetNIC && r.Destination.ID().Len() == header.IPv4AddressSize
+	})
+}
+
+// routes replaces all routes by those of the address and of its lease.
+func (d *dhcp) routes(l *dhcp4.Lease) {
+	d.removeRoutes()
+	d.s.ip.AddRoute(tcpip.Route{Destination: d.addr.Subnet(), NIC: ethernetNIC})
+	d.s.ip.AddRoute(tcpip.Route{Destination: ipv4Multicast, NIC: ethernetNIC})
+	for _, r := range l.Routes {
+		to := tcpip.Route{Destination: subnet(tcpip.AddrFrom4(r.To.Addr().As4()), r.To.Bits()), NIC: ethernetNIC}
+		if r.Via.IsValid() {
+			to.Gateway = tcpip.AddrFrom4(r.Via.As4())
+		}
+		d.s.ip.AddRoute(to)
+	}
+}
