@@ -31,7 +31,7 @@ const guestbookPkg = "../../examples/guestbook"
 var volumeImages sync.Map // target and package to func() (string, error)
 
 // volumeImage builds the image of a package that is to see volumes, once for each
-// kind of image. Target is the first of volumeTargets' flags.
+// kind of image. Target is a target's flags.
 func volumeImage(t *testing.T, target []string, pkg string) string {
 	t.Helper()
 	kind := "hvt"
@@ -59,9 +59,7 @@ func volumeImage(t *testing.T, target []string, pkg string) string {
 
 // eachVolumeTarget runs a test on each target that has volumes.
 func eachVolumeTarget(t *testing.T, f func(t *testing.T, target []string)) {
-	for _, target := range volumeTargets {
-		t.Run(strings.Join(target[1:], ""), func(t *testing.T) { f(t, target) })
-	}
+	each(t, func(t *testing.T, on target) { f(t, on.flags) }, ownFiles)
 }
 
 // dataVolume makes a read-write volume.

@@ -20,7 +20,7 @@ import (
 func newDHCP(t *testing.T) (r *road, img string) {
 	t.Helper()
 	xtest.NeedCommand(t, "dnsmasq", "dnsmasq-base")
-	r = tapRoad(t)
+	r = tapRoad(t, targetHVT(t))
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
 	r.guestAt("192.0.2.50")
 	return r, buildWith(t, nil, netGuestPkg, "--dhcp")
@@ -165,7 +165,7 @@ func TestDHCPConflict(t *testing.T) {
 
 // TestDHCPNotLinked: an image says how to get what it does not have.
 func TestDHCPNotLinked(t *testing.T) {
-	r := tapRoad(t)
+	r := tapRoad(t, targetHVT(t))
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
 	r.start(t, "interfaces").wait().want(t, 0, nil, []string{"this image has no DHCP client; build it with --dhcp\n"})
 }
