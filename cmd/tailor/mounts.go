@@ -168,9 +168,7 @@ func (o *volumeOptions) sources() map[string]string {
 // named are the guest's volumes without what is behind them.
 func (o *volumeOptions) named() (list []guest.Volume) {
 	for _, v := range o.volumes {
-		if !isFolder(v.Source) {
-			list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
-		}
+		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	if len(o.secrets) > 0 {
 		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})

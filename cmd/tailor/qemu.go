@@ -34,6 +34,9 @@ func (o *runOptions) checkQEMU() error {
 			return hint.Errorf("use an IPv4 address, or -t hvt", "-p %s: QEMU's user network publishes on IPv4 addresses only", p)
 		}
 	}
+	if slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) }) {
+		return hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
+	}
 	if _, err := qemu.Find(); err != nil && !o.dryRun {
 		return err
 	}
@@ -189,9 +192,6 @@ func (c *vmConfig) checkQEMU() error {
 
 // qemuDrives are the block devices that are behind the guest's volumes.
 func (c *vmConfig) qemuDrives() (drives []qemu.Drive, err error) {
-	if len(c.Shares) > 0 {
-		return nil, hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
-	}
 	if err := guest.CheckVolumes(c.Image.Note, c.Volumes); err != nil {
 		return nil, err
 	}
