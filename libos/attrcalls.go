@@ -327,7 +327,9 @@ func sysUtime(a args) (uintptr, Errno) {
 // storage yet.
 type Syncer interface{ Sync() Errno }
 
-func sysFsync(a args) (uintptr, Errno) {
+func sysFsync(a args) (uintptr, Errno) { return syncFile(a) }
+
+func syncFile(a args) (uintptr, Errno) {
 	d, errno := fds.get(a.fd(0))
 	if errno != 0 {
 		return 0, errno
@@ -360,7 +362,7 @@ func sysSyncfs(a args) (uintptr, Errno) {
 			return 0, s.Sync()
 		}
 	}
-	return sysFsync(a)
+	return syncFile(a)
 }
 
 // sysSync makes all file systems durable; it cannot fail (sync(2)).
