@@ -246,73 +246,69 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 			return nil, err
 		}
 	}
-	if cfg.Shares {
-		root, err := d.link("boot/shares", "os")
-		if err != nil {
-			return nil, err
-		}
-		// Package time reads zones without os, and its tests do so early.
-		if _, err := d.link("boot/shares", "time"); err != nil {
-			return nil, err
-		}
-		roots = append(roots, root)
-	}
-	if cfg.Volumes {
-		root, err := d.link("boot/volumes", "syscall")
-		if err != nil {
-			return nil, err
-		}
-		roots = append(roots, root)
-	}
-	if cfg.Files {
-		// What makes system calls sees them, and so does what comes after it.
-		root, err := d.link("boot/files", "syscall")
-		if err != nil {
-			return nil, err
-		}
-		roots = append(roots, root)
-	}
-	if cfg.Virtio {
-		// Devices are there before what makes system calls is initialized.
-		root, err := d.link("boot/platform", "syscall")
-		if err != nil {
-			return nil, err
-		}
-		roots = append(roots, root)
-	}
-	if err := d.packages(roots); err != nil {
+	linked, err := d.links(cfg)
+	if err != nil {
 		return nil, err
 	}
-	if cfg.Complete {
-		if err := d.enable("libos/complete.go", Prefix+"libos/complete.go", "complete"); err != nil {
-			return nil, err
-		}
+	if err := d.packages(append(roots, linked...)); err != nil {
+		return nil, err
 	}
-	if cfg.Network && cfg.DHCP {
-		if err := d.enable("boot/network/dhcp.go", Prefix+"boot/network/dhcp.go", "dhcp"); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Volumes && cfg.Virtio {
-		if err := d.enable("boot/platform/volumes.go", Prefix+"boot/platform/volumes.go", "volumes"); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Trace {
-		if err := d.enable("libos/tracing.go", Prefix+"libos/tracing.go", "tracing"); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.Diagnostics {
-		if err := d.enable("machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"); err != nil {
-			return nil, err
-		}
+	if err := d.switches(cfg); err != nil {
+		return nil, err
 	}
 	data, err := json.Marshal(overlay{d.replace})
 	if err != nil {
 		return nil, err
 	}
 	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+}
+
+// links links what brings services up into packages that come before whatever uses
+// them, and returns the packages linked.
+func (d *deriver) links(cfg Config) (roots []string, err error) {
+	for _, l := range []struct {
+		wanted    bool
+		pkg, into string
+	}{
+		{cfg.Shares, "boot/shares", "os"},
+		{cfg.Shares, "boot/shares", "time"}, // which reads zones without os, and its tests do so early
+		{cfg.Volumes, "boot/volumes", "syscall"},
+		{cfg.Files, "boot/files", "syscall"},     // what makes system calls sees them, and so does what comes after it
+		{cfg.Virtio, "boot/platform", "syscall"}, // so devices are there before
+	} {
+		if !l.wanted {
+			continue
+		}
+		root, err := d.link(l.pkg, l.into)
+		if err != nil {
+			return nil, err
+		}
+		roots = append(roots, root)
+	}
+	return roots, nil
+}
+
+// switches sets the constants of the guest's sources that link more.
+func (d *deriver) switches(cfg Config) error {
+	for _, s := range []struct {
+		wanted         bool
+		file, constant string
+	}{
+		{cfg.Complete, "libos/complete.go", "complete"},
+		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", "dhcp"},
+		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", "volumes"},
+		{cfg.Trace, "libos/tracing.go", "tracing"},
+	} {
+		if s.wanted {
+			if err := d.enable(s.file, Prefix+s.file, s.constant); err != nil {
+				return err
+			}
+		}
+	}
+	if cfg.Diagnostics {
+		return d.enable("machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics")
+	}
+	return nil
 }
 
 // link makes the standard library's package into import the guest's package
