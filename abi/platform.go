@@ -69,7 +69,7 @@ const (
 	// returns how far the time stamp counter went meanwhile, and in RDX how many
 	// counts it were.
 	ServiceCalibrate = 4
-	// ServiceClock writes RSI, an address in guest memory, to KVM's clock MSR:
+	// ServiceClock writes RSI, an address in the clock page, to KVM's clock MSR:
 	// of the system time (MSR_KVM_SYSTEM_TIME_NEW) if RDI is 0, of the wall
 	// clock (MSR_KVM_WALL_CLOCK_NEW) if it is 1.
 	ServiceClock = 5

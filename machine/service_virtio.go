@@ -68,9 +68,6 @@ func tailor_store16(addr uintptr, v uint16)
 //go:linkname tailor_store32
 func tailor_store32(addr uintptr, v uint32)
 
-//go:linkname tailor_store64
-func tailor_store64(addr uintptr, v uint64)
-
 // tailor_mapDevice maps the registers of a device, whole pages, to their physical
 // addresses.
 //

@@ -128,13 +128,6 @@ TEXT ·tailor_store32(SB),NOSPLIT,$0-12
 	MOVL	AX, (CX)
 	RET
 
-// func tailor_store64(addr uintptr, v uint64)
-TEXT ·tailor_store64(SB),NOSPLIT,$0-16
-	MOVQ	addr+0(FP), CX
-	MOVQ	v+8(FP), AX
-	MOVQ	AX, (CX)
-	RET
-
 // tailorInterruptSignal returns what an interrupt is, from the frame at SI: the
 // signal in DI, 0 for none, si_code in AX and the argument in CX. It keeps R13.
 TEXT tailorInterruptSignal(SB),NOSPLIT,$48-0

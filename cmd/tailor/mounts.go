@@ -39,7 +39,7 @@ func (o *volumeOptions) blocks() bool {
 	return files || len(o.secrets) > 0
 }
 
-// configure makes build.Config see to it that the image can mount them.
+// configure asks for an image that can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
 	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) })
 	cfg.Volumes = cfg.Volumes || o.blocks()
@@ -54,7 +54,7 @@ func (o *volumeOptions) checkUnix() error {
 		"--volume and --secret: a plain process (target unix) has the host's own files")
 }
 
-// A opened is what a guest has of the host's volumes. Its close ends that.
+// opened is what a guest has of the host's volumes, until it is closed.
 type opened struct {
 	volumes []guest.Volume
 	shares  []guest.Share

@@ -124,13 +124,21 @@ func (e *editor) put(note []byte) error {
 	e.out = pad4(e.out)
 	e.progs[i] = progNote(uint64(len(e.out)), uint64(len(note)))
 	e.out = append(e.out, note...)
+	e.out = append(e.out, endOfNotes...)
 	return e.writeHeaders()
 }
+
+// endOfNotes stands behind the note, which is the last: QEMU 7.2, which looks for
+// that of an entry, does not count the notes it passes and runs over the end of a
+// segment, until it meets the header of a note that would be larger than the
+// segment.
+const endOfNotes = "\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // cut removes the old note that p points to if it is the end of the file.
 func (e *editor) cut(p elf.Prog64) {
 	headers := max(e.hdr.Phoff+uint64(e.hdr.Phnum)*phSize, e.hdr.Shoff+uint64(e.hdr.Shnum)*shSize)
-	if p.Off+p.Filesz == e.size && p.Off >= headers {
+	end := p.Off + p.Filesz
+	if p.Off >= headers && (end == e.size || string(e.out[end:]) == endOfNotes) {
 		e.out = e.out[:p.Off]
 	}
 }

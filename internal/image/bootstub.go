@@ -58,14 +58,8 @@ func AddBootStub(file []byte, n Note, stub BootStub) ([]byte, error) {
 		return nil, err
 	}
 	n.Target, n.Files = virtioTarget, nil
-	img, err := addNote(e.out, n)
-	return append(img, endOfNotes...), err
+	return addNote(e.out, n)
 }
-
-// endOfNotes stands behind the last note: QEMU 7.2, which looks for the entry's,
-// does not count the notes it passes and runs over the end of a segment, until it
-// meets the header of a note that would be larger than the segment.
-const endOfNotes = "\xff\xff\xff\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // addStub appends the stub and puts its program header, which growProgs has added,
 // before those of the other segments: they are ascending.

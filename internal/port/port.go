@@ -11,6 +11,7 @@ package port
 import (
 	"context"
 	"crypto/sha256"
+	"embed"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -124,27 +125,29 @@ func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 	return writeOverlay(filepath.Join(dir, "overlay"), base)
 }
 
+// source is this package's own code, which decides what is derived.
+//
+//go:embed *.go
+var source embed.FS
+
 // cacheKey names everything that the derived files depend on: this tool's
-// guest sources and edits, and the identity of GOROOT.
+// guest sources, this package, and the identity of GOROOT.
 func cacheKey(cfg Config) (string, error) {
 	h := sha256.New()
-	err := fs.WalkDir(tailor.Source, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+	for _, files := range []fs.FS{tailor.Source, source} {
+		err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			data, err := fs.ReadFile(files, path)
+			fmt.Fprintf(h, "%s %d\n", path, len(data))
+			h.Write(data)
 			return err
+		})
+		if err != nil {
+			return "", err
 		}
-		data, err := fs.ReadFile(tailor.Source, path)
-		fmt.Fprintf(h, "%s %d\n", path, len(data))
-		h.Write(data)
-		return err
-	})
-	if err != nil {
-		return "", err
 	}
-	edits, err := json.Marshal([]any{Edits, DataEdits, zoneEdits, zonesLink, rootsText, ModuleEdits, substitutes, shortPaths})
-	if err != nil {
-		return "", err
-	}
-	h.Write(edits)
 	version, err := os.Stat(filepath.Join(cfg.Toolchain.GOROOT, "VERSION"))
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())

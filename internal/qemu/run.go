@@ -104,6 +104,10 @@ func Run(ctx context.Context, cfg Config) (int, error) {
 	return g.result(ctx, err)
 }
 
+// stoppedStatus is QEMU's exit status when the guest's ring 0 has ended it: what it
+// wrote to isa-debug-exit, 0x31, doubled and one more.
+const stoppedStatus = 0x31<<1 | 1
+
 // result makes the outcome of how QEMU and the guest ended.
 func (g *guest) result(ctx context.Context, wait error) (int, error) {
 	switch {
@@ -115,6 +119,10 @@ func (g *guest) result(ctx context.Context, wait error) (int, error) {
 		return 0, ErrCanceled
 	case g.exit.err != nil:
 		return 0, g.exit.err
+	}
+	var exit *exec.ExitError
+	if errors.As(wait, &exit) && exit.ExitCode() == stoppedStatus {
+		return 0, errors.New("the guest was stopped; the line above says why")
 	}
 	how := "QEMU ended, and the guest had told no exit code"
 	if wait != nil {

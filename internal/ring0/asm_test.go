@@ -32,7 +32,7 @@ func include() string {
 		{"STUB", BootAddr}, {"HEADER_END", headerEnd}, {"MAX_STUB", maxStub}, {"MEMORY_LIMIT", MemoryLimit},
 		{"RESIDENT", residentAt}, {"R_ENTER", slotEnter}, {"R_MAP", slotMap},
 		{"R_ROOT", dataAt}, {"R_NEXT", dataAt + 8}, {"R_LIMIT", dataAt + 16}, {"R_RAM_END", dataAt + 24},
-		{"R_IMAGE_END", dataAt + 32}, {"R_SEALED", dataAt + 40},
+		{"R_SEALED", dataAt + 32},
 		{"GDT", GDTAddr}, {"GDT_SIZE", GDTSize}, {"IDT", IDTAddr}, {"IO_BITMAP", ioBitmap},
 		{"TRAP_STACK_HIGH", TrapStackHigh}, {"SYSCALL_ENTRY", uint64(virtioStubs().syscall)}, {"FLAGS_OFF", flagsOff},
 		{"SEL_KERNEL_CODE", SelKernelCode}, {"SEL_KERNEL_DATA", SelKernelData},

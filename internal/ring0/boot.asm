@@ -285,8 +285,6 @@ prepare:
 	mov	[R_NEXT], rax
 	mov	[R_LIMIT], r8
 	mov	[R_RAM_END], r8
-	mov	rax, [h_imageEnd]
-	mov	[R_IMAGE_END], rax
 	mov	r13, r8
 	mov	r14d, [h_maps]
 	mov	r15d, [h_maps+4]

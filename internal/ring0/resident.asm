@@ -544,17 +544,16 @@ bothclocks:
 	jnz	.try
 	ret
 
-; clock gives KVM the address of a clock of its own in the guest's memory.
+; clock gives KVM the address of a clock of its own, which must be in the clock page:
+; KVM writes there whatever the page tables say.
 clock:
 	cmp	dword [R_SEALED], 0
 	jne	refused
 	cmp	rdi, 1
 	ja	refused
-	cmp	rsi, [R_IMAGE_END]
+	cmp	rsi, CLOCK_ADDR
 	jb	refused
-	mov	rax, [R_ROOT]		; the end of what the guest may use
-	sub	rax, 64
-	cmp	rsi, rax
+	cmp	rsi, CLOCK_ADDR + 4096 - 64
 	ja	refused
 	test	esi, 63
 	jnz	refused

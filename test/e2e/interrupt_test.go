@@ -140,6 +140,17 @@ func TestStallWarning(t *testing.T) {
 	}, oneThread, computing)
 }
 
+// TestTrapNowhere: an exception that nobody can take ends the guest by name.
+func TestTrapNowhere(t *testing.T) {
+	each(t, func(t *testing.T, on target) {
+		r := on.run(t, on.image(t, guestPkg), "trap-nowhere")
+		r.want(t, 125, nil, []string{"tailor: ", "the guest was stopped", "exception ", " at rip 0x", "which its runtime could not handle"})
+		if strings.Contains(r.stdout, "SURVIVED") {
+			t.Error("the program went on")
+		}
+	}, ringZero)
+}
+
 // TestInterruptAttacks: what a guest puts where interrupts are agreed on hurts
 // itself alone.
 func TestInterruptAttacks(t *testing.T) { each(t, testInterruptAttacks, bell) }

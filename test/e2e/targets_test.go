@@ -37,6 +37,7 @@ const (
 	ownSystem  need = "system calls that libos answers"
 	ownFiles   need = "files of its own"
 	oneThread  need = "one thread"
+	ringZero   need = "a ring 0 of its own"
 	layout     need = "the addresses of package abi"
 	ourMonitor need = "our monitor on the other side of its rings"
 	bell       need = "the monitor's doorbell registers"
@@ -60,6 +61,7 @@ var unixLacks = map[need]string{
 	ownSystem:  "a plain process has Linux's system calls",
 	ownFiles:   "a plain process has the files of the host",
 	oneThread:  "a plain process has threads",
+	ringZero:   "a plain process has Linux's signals",
 	layout:     "a plain process has the addresses that Linux gives it",
 	ourMonitor: "a plain process has no devices",
 	bell:       "a plain process has no devices",
@@ -104,7 +106,10 @@ func targets() []target {
 	}
 	return []target{
 		{"hvt", build.HVT, []string{"-t", "hvt"}, nil, 1},
-		{"spt", build.HVT, []string{"-t", "spt"}, map[need]string{bell: "a process rings by a write to a file, which has no registers"}, 1},
+		{"spt", build.HVT, []string{"-t", "spt"}, map[need]string{
+			bell:     "a process rings by a write to a file, which has no registers",
+			ringZero: "a process has Linux's signals",
+		}, 1},
 		onQEMU("microvm", onAnyQEMU),
 		onQEMU("q35", with(onAnyQEMU, computing, "above the drivers it is what qemu-microvm runs")),
 		{"unix", build.Unix, []string{"-t", "unix"}, unixLacks, 1},

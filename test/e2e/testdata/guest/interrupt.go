@@ -59,6 +59,14 @@ func init() {
 	entry("interrupt-system", abi.SystemAddr+0x2000, 0x40000)
 	entry("interrupt-null", 0x10, 0x50000)
 	entry("interrupt-high", 1<<63, 1<<63)
+	// An exception whose handler faults at once: nobody is left to take that.
+	register("trap-nowhere", func([]string) {
+		c := controlPage()
+		c.TrapStack, c.TrapLow = 8, 8
+		var p *int
+		*p = 1
+		fmt.Println("SURVIVED")
+	})
 	// Every period is too short, and the program goes on all the same.
 	register("profile-flood", func([]string) {
 		ringBell(abi.BellProfile, 1)
