@@ -42,7 +42,7 @@ race: export CGO_ENABLED = 1
 race:
 	$(GO) test -race -timeout 10m ./abi/... ./libos/... ./virtio/... ./block/... ./volume/tarfs/... ./internal/image/... ./internal/virtq/...
 
-# About five minutes of systems, see docs/performance.md, and a short look at
+# The systems, see docs/performance.md, and a short look at
 # each package's own benchmarks. test/bench has none of those.
 bench: deps
 	$(GO) run ./test/bench $(BENCHFLAGS)

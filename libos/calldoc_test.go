@@ -56,7 +56,7 @@ var missing = []decision{
 	{"futex futex_waitv futex_wake futex_wait futex_requeue", ENOSYS, "package sync does not need it; as an instruction the runtime's own is answered by package machine"},
 	{"getdents", ENOSYS, "replaced by getdents64"},
 	{"sched_getparam sched_getattr sched_rr_get_interval ioprio_set ioprio_get", ENOSYS, "the one thread has ordinary scheduling"},
-	{"cachestat", ENOSYS, "files are in memory"},
+	{"cachestat", ENOSYS, "nothing says what is cached"},
 }
 
 // limits say where a call that is offered does less than on Linux.
