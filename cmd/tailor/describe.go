@@ -115,11 +115,15 @@ func (a *app) buildToDescribe(ctx context.Context, o buildOptions, args []string
 
 // onlyImage refuses flags that change how a package is built.
 func onlyImage(o buildOptions) error {
-	for name, given := range map[string]bool{
-		"-t": o.target != "", "--tags": o.tags != "", "--ldflags": o.ldflags != "", "--file": len(o.files) > 0, "--trace": o.trace != "", "--needs": len(o.needs) > 0,
+	for _, f := range []struct {
+		name  string
+		given bool
+	}{
+		{"-t", o.target != ""}, {"--tags", o.tags != ""}, {"--ldflags", o.ldflags != ""}, {"--file", len(o.files) > 0},
+		{"--dhcp", o.dhcp}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
 	} {
-		if given {
-			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", name)
+		if f.given {
+			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", f.name)
 		}
 	}
 	return nil

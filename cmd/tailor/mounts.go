@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -35,13 +34,13 @@ func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets) > 0 }
 
 // blocks reports whether some of them are block devices.
 func (o *volumeOptions) blocks() bool {
-	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isFolder(v.Source) })
+	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isDir(v.Source) })
 	return files || len(o.secrets) > 0
 }
 
 // configure asks for an image that can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
-	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) })
+	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) })
 	cfg.Volumes = cfg.Volumes || o.blocks()
 }
 
@@ -81,7 +80,7 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 		}
 	}()
 	for _, v := range o.volumes {
-		if isFolder(v.Source) {
+		if isDir(v.Source) {
 			share, err := folder(v)
 			if err != nil {
 				return nil, err
@@ -149,11 +148,6 @@ func folder(v cli.Volume) (guest.Share, error) {
 		mode = hostfs.ReadOnly
 	}
 	return guest.Share{Share: hostfs.Share{Dir: dir, Mode: mode}, Path: v.Path}, nil
-}
-
-func isFolder(path string) bool {
-	st, err := os.Stat(path)
-	return err == nil && st.IsDir()
 }
 
 // sources are the files of volumes by name.

@@ -34,7 +34,7 @@ func (o *runOptions) checkQEMU() error {
 			return hint.Errorf("use an IPv4 address, or -t hvt", "-p %s: QEMU's user network publishes on IPv4 addresses only", p)
 		}
 	}
-	if slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isFolder(v.Source) }) {
+	if slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) }) {
 		return hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
 	}
 	if _, err := qemu.Find(); err != nil && !o.dryRun {
@@ -52,7 +52,7 @@ var slirp = addresses{
 }
 
 // qemuNet chooses the guest's card, nil for none, and its addresses. Without
-// attach, a tap is only looked at.
+// attach, a tap is only looked at, and ports of the host are not.
 func (c *vmConfig) qemuNet(attach bool) (card *qemu.Net, addrs addresses, dev *tap.Device, err error) {
 	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
 		if c.Image != nil {
@@ -62,6 +62,11 @@ func (c *vmConfig) qemuNet(attach bool) (card *qemu.Net, addrs addresses, dev *t
 	}
 	if c.Net.Kind == "tap" {
 		return c.qemuTap(attach)
+	}
+	if attach {
+		if err := usernet.Probe(forwards(c.Publish)); err != nil {
+			return nil, addresses{}, nil, err
+		}
 	}
 	card, addrs = &qemu.Net{}, slirp
 	if len(c.Addrs.dns) > 0 {
@@ -187,7 +192,7 @@ func (c *vmConfig) checkQEMU() error {
 		return hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
 	n := c.Image.Note
-	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block"), usernet.Probe(forwards(c.Publish)))
+	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block"))
 }
 
 // qemuDrives are the block devices that are behind the guest's volumes.
@@ -198,8 +203,11 @@ func (c *vmConfig) qemuDrives() (drives []qemu.Drive, err error) {
 	for _, v := range c.Volumes {
 		d := qemu.Drive{Name: v.Name, ReadOnly: v.ReadOnly}
 		if f, ok := v.Disk.(*volfile.File); ok {
-			d.Path = f.Name()
-		} else if d.File, err = c.Secrets.Memfd(); err != nil {
+			d.File, err = f.Dup()
+		} else {
+			d.File, err = c.Secrets.Memfd()
+		}
+		if err != nil {
 			closeDrives(drives)
 			return nil, err
 		}
@@ -210,9 +218,7 @@ func (c *vmConfig) qemuDrives() (drives []qemu.Drive, err error) {
 
 func closeDrives(drives []qemu.Drive) {
 	for _, d := range drives {
-		if d.File != nil {
-			d.File.Close()
-		}
+		d.File.Close()
 	}
 }
 

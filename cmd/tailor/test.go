@@ -118,7 +118,7 @@ func (o *volumeOptions) words() (list []string) {
 
 // locks reports whether only one virtual machine can have the volumes at a time.
 func (o *volumeOptions) locks() bool {
-	return slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.ReadOnly && !isFolder(v.Source) })
+	return slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.ReadOnly && !isDir(v.Source) })
 }
 
 // execCommand is what go test runs each binary with.

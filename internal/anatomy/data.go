@@ -40,11 +40,13 @@ func (l *ledger) known(list []Function, m memory) {
 			from, to := certificates(s.data)
 			l.claim(levelThing, s.off+from, s.off+to, o)
 		}
-		for _, name := range []string{zonesFile, zonesFileGo} {
-			if o, ok := readers[name]; ok {
-				from, to := zipArchive(s.data)
-				l.claim(levelThing, s.off+from, s.off+to, o)
-			}
+		o, ok := readers[zonesFile]
+		if !ok {
+			o, ok = readers[zonesFileGo]
+		}
+		if ok {
+			from, to := zipArchive(s.data)
+			l.claim(levelThing, s.off+from, s.off+to, o)
 		}
 	}
 }

@@ -115,6 +115,35 @@ func tinyTable() (tab []byte, parts [7]uint64) {
 	return tab, parts
 }
 
+// Descriptors whose lists would lead back to those before are no endless list.
+func TestTypesInACircle(t *testing.T) {
+	const first = 48
+	b := make([]byte, 256)
+	b[23] = 2 // an int at 0,
+	b[first+23] = kindStruct
+	binary.LittleEndian.PutUint64(b[first+56:], ^uint64(0)-24) // and fields that end just below 1<<64
+	binary.LittleEndian.PutUint64(b[first+64:], 1)
+	l := &ledger{size: 256}
+	l.types(memory{{data: b}}, typeTables{start: first - 8, end: 256, list: first, listEnd: 1 << 40})
+	if got, want := l.sum()[Owner{Part: Types}], uint64(80); got != want {
+		t.Errorf("%d bytes of types, want %d", got, want)
+	}
+}
+
+// Names are taken off the budget, whoever reads them.
+func TestNamesCost(t *testing.T) {
+	b := append([]byte{0, 60}, make([]byte, 60)...)
+	w := &typeWalk{m: memory{{data: b}}, budget: 100}
+	d := &descriptor{uncommon: make([]byte, uncommonSize)}
+	binary.LittleEndian.PutUint32(d.uncommon, 1)
+	w.t.start = ^uint64(0) // the name is at 0
+	for i, want := range []bool{true, true, false} {
+		if got := w.packageOf(d) != ""; got != want {
+			t.Errorf("package %d: read: %v, want %v", i, got, want)
+		}
+	}
+}
+
 func TestTinyProgram(t *testing.T) {
 	data := tiny()
 	p := dissected(data)

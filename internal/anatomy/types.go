@@ -98,10 +98,10 @@ func (l *ledger) types(m memory, t typeTables) {
 	for off := uint64(0); off < uint64(len(t.links)); off += 4 {
 		w.push(t.start + uint64(u32(t.links, off)))
 	}
-	for off := uint64(0); off < uint64(len(t.itabs)); off += 8 {
+	for off := uint64(0); off < uint64(len(t.itabs)) && w.budget > 0; off += 8 {
 		w.itab(u64(t.itabs, off))
 	}
-	for at := t.itabArea; at < t.itabEnd; {
+	for at := t.itabArea; at < t.itabEnd && w.budget > 0; {
 		size := w.itab(at)
 		if size == 0 {
 			break
@@ -113,7 +113,7 @@ func (l *ledger) types(m memory, t typeTables) {
 		w.push(at)
 		w.drain()
 		size := w.size(at)
-		if size == 0 {
+		if size == 0 || size > t.listEnd-at {
 			break
 		}
 		at += (size + 7) &^ 7
@@ -206,7 +206,7 @@ func (d *descriptor) lists() (own, methods span) {
 }
 
 // size is how many bytes the descriptor at addr has with its lists, 0 if there is
-// none.
+// none. A list that is not among types does not count.
 func (w *typeWalk) size(addr uint64) uint64 {
 	d := w.read(addr)
 	if d == nil {
@@ -215,8 +215,8 @@ func (w *typeWalk) size(addr uint64) uint64 {
 	end := addr + d.base + uint64(len(d.uncommon))
 	own, methods := d.lists()
 	for _, s := range []span{own, methods} {
-		if s.count > 0 && s.addr >= addr {
-			end = max(end, s.addr+s.count*s.size)
+		if n := s.count * s.size; n > 0 && s.addr >= addr && s.addr <= w.t.end && n <= w.t.end-s.addr {
+			end = max(end, s.addr+n)
 		}
 	}
 	return end - addr
@@ -308,38 +308,40 @@ func (w *typeWalk) name(addr uint64, o Owner) {
 		w.names[addr] = common(old, o)
 		return
 	}
-	_, size := w.nameAt(addr)
-	w.budget -= int64(size)
-	if size > 0 && w.budget > 0 {
+	if _, size := w.nameAt(addr); size > 0 && w.budget > 0 {
 		w.names[addr], w.sizes[addr] = o, size
 	}
 }
 
 // nameAt reads the name at addr (internal/abi.Name), and how many bytes it has: a
 // byte of flags, the length as a varint, the text, a tag and its length, and the
-// offset of a package's path.
+// offset of a package's path. It is taken off the budget, and there is none without
+// one.
 func (w *typeWalk) nameAt(addr uint64) (name string, size uint64) {
 	const flagTag, flagPath = 2, 4
 	s := w.m.at(addr, addr+1)
-	if s == nil {
+	if s == nil || w.budget <= 0 {
 		return "", 0
 	}
 	b := s.data[addr-s.addr:]
 	at := uint64(1)
-	var texts []string
+	var text []byte
 	for i := 0; i == 0 || i == 1 && b[0]&flagTag != 0; i++ {
 		n, k := binary.Uvarint(b[min(at, uint64(len(b))):])
 		if k <= 0 || n > maxName || at+uint64(k)+n > uint64(len(b)) {
 			return "", 0
 		}
 		at += uint64(k)
-		texts = append(texts, string(b[at:at+n]))
+		if i == 0 {
+			text = b[at : at+n]
+		}
 		at += n
 	}
 	if b[0]&flagPath != 0 {
 		at += 4
 	}
-	return strings.ToValidUTF8(texts[0], "?"), at
+	w.budget -= int64(at)
+	return strings.ToValidUTF8(string(text), "?"), at
 }
 
 // itab claims the table of methods at addr: interface, type, hash and a function

@@ -50,12 +50,16 @@ func readKernel(image []byte) (*kernel, error) {
 	k.data = make([]byte, (dataEnd-low+block-1)/block*block)
 	k.load, k.memory = uint32(low), uint32(max(end-low, uint64(len(k.data)))+3)&^3
 	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD {
+		if loaded(p) {
 			copy(k.data[p.Paddr-low:], image[p.Off:p.Off+p.Filesz])
 		}
 	}
 	return k, nil
 }
+
+// loaded reports whether a segment has memory: nothing else of one without is looked
+// at.
+func loaded(p *elf.Prog) bool { return p.Type == elf.PT_LOAD && p.Memsz > 0 }
 
 // extentOf returns the addresses where an image's segments begin and where their
 // bytes and they themselves end. It checks that all are in the file and none too
@@ -63,7 +67,7 @@ func readKernel(image []byte) (*kernel, error) {
 func extentOf(f *elf.File, size uint64) (low, dataEnd, end uint64, err error) {
 	low = memoryEnd
 	for i, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || p.Memsz == 0 {
+		if !loaded(p) {
 			continue
 		}
 		switch {

@@ -68,6 +68,19 @@ func TestReadKernelErrors(t *testing.T) {
 	}
 }
 
+// What a segment without memory says of its bytes is not looked at.
+func TestReadKernelEmptySegment(t *testing.T) {
+	image, _ := testImage(t, 4096, 0)
+	const prog = 64 + 2*56 // the second PT_LOAD
+	binary.LittleEndian.PutUint64(image[prog+8:], 1<<40)
+	binary.LittleEndian.PutUint64(image[prog+24:], 0)
+	binary.LittleEndian.PutUint64(image[prog+40:], 0)
+	k, err := readKernel(image)
+	if err != nil || k.load != testLoad || k.memory != 4096 {
+		t.Errorf("%+v, %v", k, err)
+	}
+}
+
 func FuzzReadKernel(f *testing.F) {
 	image, _ := testImage(f, 64, 4)
 	f.Add(image)

@@ -45,8 +45,7 @@ type Config struct {
 	Supported []string // Go releases that images can be built with
 	// CheckVM reports whether guests can be run, nil if nobody can tell yet.
 	CheckVM func() error
-	// CheckSPT reports whether processes can be confined, nil if this tailor has
-	// no target spt.
+	// CheckSPT reports whether processes can be confined.
 	CheckSPT func() error
 	CacheDir string
 	Dir      string // where go env is asked

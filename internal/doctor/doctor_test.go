@@ -28,6 +28,10 @@ func fake(t *testing.T, files map[string]string) Config {
 	return cfg
 }
 
+// fine and boom are what others have found out.
+func fine() error { return nil }
+func boom() error { return hint.Errorf("mend it", "broken: %w", errors.ErrUnsupported) }
+
 func TestChecks(t *testing.T) {
 	const thp, ping = "/sys/kernel/mm/transparent_hugepage/shmem_enabled", "/proc/sys/net/ipv4/ping_group_range"
 	for _, c := range []struct {
@@ -103,7 +107,7 @@ func TestTargets(t *testing.T) {
 		{none, none, good, Missing, Limited, Missing, true},
 		{none, none, none, Missing, Missing, Missing, false},
 	} {
-		r := Report{Targets: targets(Config{}, c.goCheck, c.kvm, c.qemu)}
+		r := Report{Targets: targets(Config{CheckSPT: boom}, c.goCheck, c.kvm, c.qemu)}
 		state := map[string]State{}
 		for _, t := range r.Targets {
 			state[t.Name] = t.State
@@ -126,8 +130,7 @@ func TestSPT(t *testing.T) {
 		want  State
 		text  string
 	}{
-		{nil, Missing, "not in this version"},
-		{func() error { return nil }, OK, ""},
+		{fine, OK, ""},
 		{func() error { return hint.Errorf("mend it", "no seccomp") }, Missing, "no seccomp"},
 	} {
 		spt := targets(Config{CheckSPT: c.check}, good, good, good)[1]
@@ -140,7 +143,7 @@ func TestSPT(t *testing.T) {
 func TestWriteTargets(t *testing.T) {
 	var b bytes.Buffer
 	good := ok("x", "")
-	list := targets(Config{}, good, good, limited("qemu", "slow", "mend it"))
+	list := targets(Config{CheckSPT: fine}, good, good, limited("qemu", "slow", "mend it"))
 	if err := WriteTargets(&b, list); err != nil {
 		t.Fatal(err)
 	}
@@ -153,8 +156,7 @@ func TestWriteTargets(t *testing.T) {
 
 // On whatever machine this runs, the report is complete.
 func TestRun(t *testing.T) {
-	boom := func() error { return hint.Errorf("mend it", "broken: %w", errors.ErrUnsupported) }
-	r := Run(t.Context(), Config{Supported: []string{"1.26", "1.27"}, CacheDir: t.TempDir(), Dir: t.TempDir(), CheckVM: boom})
+	r := Run(t.Context(), Config{Supported: []string{"1.26", "1.27"}, CacheDir: t.TempDir(), Dir: t.TempDir(), CheckVM: boom, CheckSPT: fine})
 	var b bytes.Buffer
 	if err := r.Write(&b); err != nil {
 		t.Fatal(err)

@@ -32,39 +32,34 @@ const (
 
 // targets lists all targets, the strongest first.
 func targets(cfg Config, goCheck, kvm, qemu Check) []Target {
-	list := []Target{
-		{Name: "hvt", Build: build.HVT, What: "a virtual machine under Tailor's own monitor",
-			Hardening: vmHardening + "; a monitor of one process, in Go, with few devices"},
-		{Name: "spt", Build: "spt", What: "the image as a process that seccomp confines",
-			Hardening: "seccomp, at most 8 system calls with checked arguments; no files, no environment"},
-		{Name: "qemu-microvm", Build: "virtio", What: "a virtual machine under QEMU, small: virtio-mmio, no PCI", Hardening: vmHardening},
-		{Name: "qemu-q35", Build: "virtio", What: "a virtual machine under QEMU, like a PC: virtio-pci", Hardening: vmHardening},
-		{Name: "firecracker", Build: "virtio", What: "a virtual machine under Firecracker: virtio-mmio", Hardening: vmHardening + "; its jailer"},
-		{Name: "cloud-hypervisor", Build: "virtio", What: "a virtual machine under Cloud Hypervisor: virtio-pci", Hardening: vmHardening + "; its seccomp filters"},
-		{Name: "unix", Build: build.Unix, What: "a plain process on the host's own network and files", Hardening: "none: what the user may do, the program may"},
+	qemuHardening := vmHardening
+	if qemu.State == Limited {
+		qemuHardening = tcgHardening
 	}
-	for i := range list {
-		t := &list[i]
-		switch t.Name {
-		case "hvt":
-			t.needs("KVM", kvm)
-		case "spt":
-			t.needs("", spt(cfg))
-		case "unix":
-			t.State = OK
-		case "firecracker", "cloud-hypervisor":
-			t.needs("", other(t.Name))
-		default:
-			t.needs("QEMU", qemu)
-			if qemu.State == Limited {
-				t.Hardening = tcgHardening
-			}
-		}
+	var list []Target
+	for _, row := range []struct {
+		Target
+		label string // of what it needs, "" for what its check says itself
+		check Check  // of that
+	}{
+		{Target{Name: "hvt", Build: build.HVT, What: "a virtual machine under Tailor's own monitor",
+			Hardening: vmHardening + "; a monitor of one process, in Go, with few devices"}, "KVM", kvm},
+		{Target{Name: "spt", Build: build.SPT, What: "the image as a process that seccomp confines",
+			Hardening: "seccomp, five system calls with checked arguments; no files, no environment"}, "", spt(cfg)},
+		{Target{Name: "qemu-microvm", Build: build.Virtio, What: "a virtual machine under QEMU, small: virtio-mmio, no PCI", Hardening: qemuHardening}, "QEMU", qemu},
+		{Target{Name: "qemu-q35", Build: build.Virtio, What: "a virtual machine under QEMU, like a PC: virtio-pci", Hardening: qemuHardening}, "QEMU", qemu},
+		{Target{Name: "firecracker", Build: build.Virtio, What: "a virtual machine under Firecracker: virtio-mmio", Hardening: vmHardening + "; its jailer"}, "", other("firecracker")},
+		{Target{Name: "cloud-hypervisor", Build: build.Virtio, What: "a virtual machine under Cloud Hypervisor: virtio-pci", Hardening: vmHardening + "; its seccomp filters"}, "", other("cloud-hypervisor")},
+		{Target{Name: "unix", Build: build.Unix, What: "a plain process on the host's own network and files", Hardening: "none: what the user may do, the program may"}, "", ok("unix", "")},
+	} {
+		t := row.Target
+		t.needs(row.label, row.check)
 		t.needsGo(goCheck)
 		t.Detail = t.What
 		if t.Missing != "" {
 			t.Detail = t.Missing
 		}
+		list = append(list, t)
 	}
 	return list
 }
@@ -94,9 +89,6 @@ func (t *Target) needsGo(c Check) {
 
 // spt asks whether processes can be confined here.
 func spt(cfg Config) Check {
-	if cfg.CheckSPT == nil {
-		return missing("spt", "not in this version of tailor", "")
-	}
 	if err := cfg.CheckSPT(); err != nil {
 		return missing("spt", err.Error(), hint.Of(err))
 	}

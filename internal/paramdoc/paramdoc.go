@@ -116,8 +116,8 @@ func Markdown() string {
 	return b.String()
 }
 
-// Parse checks NAME=VALUE, which a user wants to set: a parameter that exists,
-// is well-formed and has no flag of its own.
+// Parse checks NAME=VALUE, which a user wants to set: a parameter that exists, has
+// an effect, is well-formed and has no flag of its own.
 func Parse(word string) (string, error) {
 	if err := params.Check([]string{word}); err != nil {
 		return "", hint.With(err, "see: tailor help parameters")
@@ -130,7 +130,9 @@ func Parse(word string) (string, error) {
 			return "", fmt.Errorf("boot parameter %s is set by tailor itself", name)
 		case d.flag != "":
 			return "", hint.Errorf("use "+d.flag, "boot parameter %s has a flag of its own", name)
+		default:
+			return word, nil
 		}
 	}
-	return word, nil
+	return "", hint.Errorf("leave it out", "boot parameter %s is Linux's and has no effect", name)
 }

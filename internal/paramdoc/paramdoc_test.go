@@ -51,7 +51,8 @@ func TestComplete(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	for word, want := range map[string]string{
-		"hostname=web-1": "", "mtu=1400": "", "search=a.example,b.example": "", "quiet": "",
+		"hostname=web-1": "", "mtu=1400": "", "search=a.example,b.example": "",
+		"quiet": "no effect", "debug=1": "no effect", "root=/x": "no effect",
 		"hostname=a_b": "malformed", "hostnam=a": "known are", "ip=10.0.2.15/24": "flag of its own", "cwd=/": "tailor itself",
 	} {
 		got, err := Parse(word)

@@ -294,22 +294,20 @@ func (d *deriver) links(cfg Config) (roots []string, err error) {
 // switches sets the constants of the guest's sources that link more.
 func (d *deriver) switches(cfg Config) error {
 	for _, s := range []struct {
-		wanted         bool
-		file, constant string
+		wanted             bool
+		file, to, constant string
 	}{
-		{cfg.Complete, "libos/complete.go", "complete"},
-		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", "dhcp"},
-		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", "volumes"},
-		{cfg.Trace, "libos/tracing.go", "tracing"},
+		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
+		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
+		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
+		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
+		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},
 	} {
 		if s.wanted {
-			if err := d.enable(s.file, Prefix+s.file, s.constant); err != nil {
+			if err := d.enable(s.file, s.to, s.constant); err != nil {
 				return err
 			}
 		}
-	}
-	if cfg.Diagnostics {
-		return d.enable("machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics")
 	}
 	return nil
 }

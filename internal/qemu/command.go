@@ -48,7 +48,7 @@ type Machine struct {
 // ends are where the character devices of a guest and its tap lead, as QEMU
 // writes them.
 type ends struct {
-	console, errors, serial string // backends of -chardev
+	console, errors, serial string // backends of -chardev, without their names
 	control                 string // "": no control channel
 	tap                     string // options of -netdev tap
 }
@@ -58,9 +58,9 @@ type ends struct {
 // code says nothing of the program.
 func CmdLine(path string, m Machine) []string {
 	e := ends{
-		console: "stdio,id=%s,signal=off",
-		errors:  "file,id=%s,path=/dev/stderr",
-		serial:  "file,id=%s,path=/dev/stderr",
+		console: "stdio,signal=off",
+		errors:  "file,path=/dev/stderr",
+		serial:  "file,path=/dev/stderr",
 	}
 	if m.Net != nil {
 		e.tap = "ifname=" + m.Net.Tap + ",script=no,downscript=no"
@@ -101,11 +101,20 @@ func (m *Machine) args(e ends) []string {
 // drive is a block device. Its file is tailor's to lock.
 func (m *Machine) drive(i int) []string {
 	d, id := &m.Drives[i], "drive"+strconv.Itoa(i)
-	backend := "if=none,format=raw,discard=unmap,file.locking=off,id=" + id + ",file=" + strings.ReplaceAll(d.Path, ",", ",,")
+	backend := "if=none,format=raw,discard=unmap,file.locking=off,id=" + id + ",file=" + strings.ReplaceAll(fileName(d.Path), ",", ",,")
 	if d.ReadOnly {
 		backend += ",readonly=on"
 	}
 	return []string{"-drive", backend, "-device", m.virtio("virtio-blk", "drive="+id, "serial="+d.Name)}
+}
+
+// fileName writes a path so that QEMU does not take what is before a colon for a
+// protocol (path_has_protocol in its block.c).
+func fileName(path string) string {
+	if i := strings.IndexAny(path, ":/"); i >= 0 && path[i] == ':' {
+		return "./" + path
+	}
+	return path
 }
 
 // options are those of -machine. A microvm without ACPI says on the command line
@@ -136,7 +145,7 @@ func (m *Machine) virtio(name string, options ...string) string {
 // the guest than two queues.
 func (m *Machine) console(id, backend string) []string {
 	return []string{
-		"-chardev", fmt.Sprintf(backend, id),
+		"-chardev", backend + ",id=" + id,
 		"-device", m.virtio("virtio-serial", "id=bus-"+id, "max_ports=1"),
 		"-device", "virtconsole,bus=bus-" + id + ".0,chardev=" + id,
 	}
@@ -144,7 +153,7 @@ func (m *Machine) console(id, backend string) []string {
 
 // serial is the nth serial port where PCs have it.
 func serial(n int, id, backend string) []string {
-	return []string{"-chardev", fmt.Sprintf(backend, id), "-device", fmt.Sprintf("isa-serial,index=%d,chardev=%s", n, id)}
+	return []string{"-chardev", backend + ",id=" + id, "-device", fmt.Sprintf("isa-serial,index=%d,chardev=%s", n, id)}
 }
 
 func (m *Machine) card() string {

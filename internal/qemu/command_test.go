@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -20,7 +21,7 @@ func TestCmdLine(t *testing.T) {
 			"qemu -nodefaults ", "-accel tcg", "-machine q35,", "-m 65M", "-kernel 'a b.elf'", `-append 'x=1 -- it'\''s "q"'`,
 			"virtio-net-pci,netdev=net0,host_mtu=1400,romfile=,disable-legacy=on",
 			"user,id=net0,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353",
-			"stdio,id=out,signal=off", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
+			"stdio,signal=off,id=out", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
 		}, []string{"control", "tap"}},
 		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "-global virtio-mmio.force-legacy=false", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
 		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
@@ -39,6 +40,36 @@ func TestCmdLine(t *testing.T) {
 				t.Errorf("%q in %s", w, got)
 			}
 		}
+	}
+}
+
+// QEMU gets the names of files as they are, whatever it would read into them.
+func TestNames(t *testing.T) {
+	m := Machine{Type: "q35", Drives: []Drive{{Path: "a:b,c.img"}, {Path: "/a:b"}, {Path: "json:{}", ReadOnly: true}, {Path: "./x:y"}}}
+	got := strings.Join(CmdLine("qemu", m), " ")
+	for _, want := range []string{",file=./a:b,,c.img ", ",file=/a:b ", ",file=./json:{},readonly=on ", ",file=./x:y "} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+	dir := filepath.Join(t.TempDir(), "100%s,x")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", dir)
+	var e ends
+	files := &inherited{}
+	defer files.close()
+	s, input, console, err := files.console(&e.console)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.read.Close()
+	defer s.wake.Close()
+	defer input.Close()
+	want := "pipe,path=" + strings.ReplaceAll(console, ",", ",,") + "/console,id=out"
+	if a := m.args(e); !slices.Contains(a, want) {
+		t.Errorf("no %q in %q", want, a)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -52,9 +51,11 @@ type guest struct {
 	input   *os.File // the guest's standard input, as a pipe
 	control *net.UnixConn
 	spools  []*spool
-	held    atomic.Int32   // how many spools have too much waiting
 	outputs sync.WaitGroup // copies of what the guest writes
 	last    tail           // of what QEMU itself says
+
+	holding sync.Mutex // guards held, and has QEMU signaled in the order of its changes
+	held    int        // how many spools have too much waiting
 
 	told   chan struct{} // closed when exit is there
 	exit   exitCode
@@ -203,10 +204,12 @@ func (g *guest) removeDir() {
 
 // hold stops QEMU while too much of what the guest wrote waits.
 func (g *guest) hold(more bool) {
+	g.holding.Lock()
+	defer g.holding.Unlock()
 	if more {
-		g.held.Add(1)
+		g.held++
 		g.cmd.Process.Signal(unix.SIGSTOP)
-	} else if g.held.Add(-1) == 0 {
+	} else if g.held--; g.held == 0 {
 		g.cmd.Process.Signal(unix.SIGCONT)
 	}
 }

@@ -23,8 +23,8 @@ func (h *inherited) add(f *os.File) int {
 	return 2 + len(h.list)
 }
 
-// socket makes a socket, sets backend to what -chardev takes for one end, with a
-// verb for the name, and returns the other one.
+// socket makes a socket, sets backend to what -chardev takes for one end, and
+// returns the other one.
 func (h *inherited) socket(backend *string) (*net.UnixConn, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -33,7 +33,7 @@ func (h *inherited) socket(backend *string) (*net.UnixConn, error) {
 	theirs, ours := os.NewFile(uintptr(fds[0]), "qemu"), os.NewFile(uintptr(fds[1]), "guest")
 	defer ours.Close()
 	h.own = append(h.own, theirs)
-	*backend = fmt.Sprintf("socket,id=%%s,fd=%d", h.add(theirs))
+	*backend = fmt.Sprintf("socket,fd=%d", h.add(theirs))
 	conn, err := net.FileConn(ours)
 	if err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func (h *inherited) spool(backend *string) (*spool, error) {
 	if err != nil {
 		return nil, err
 	}
-	*backend = "file,id=%s,path=" + h.path(s.read)
+	*backend = "file,path=" + h.path(s.read)
 	return s, nil
 }
 
@@ -72,7 +72,7 @@ func (h *inherited) console(backend *string) (s *spool, input *os.File, dir stri
 	}
 	name := filepath.Join(dir, "console")
 	err = errors.Join(os.Symlink(h.path(r), name+".in"), os.Symlink(h.path(s.read), name+".out"))
-	*backend = "pipe,id=%s,path=" + strings.ReplaceAll(name, ",", ",,")
+	*backend = "pipe,path=" + strings.ReplaceAll(name, ",", ",,")
 	return s, input, dir, err
 }
 

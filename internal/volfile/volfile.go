@@ -137,6 +137,16 @@ func (v *File) prepare(device bool) error {
 // Name returns the path that the volume was opened with.
 func (v *File) Name() string { return v.f.Name() }
 
+// Dup returns the open file once more, for a hypervisor that is another process.
+// The volume stays locked until that is closed, too.
+func (v *File) Dup() (*os.File, error) {
+	fd, err := unix.FcntlInt(v.f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("dup", err)
+	}
+	return os.NewFile(uintptr(fd), v.f.Name()), nil
+}
+
 // Close unlocks the volume. What was not flushed may be lost in a power cut.
 func (v *File) Close() error { return v.f.Close() }
 
