@@ -178,9 +178,14 @@ func (f *reader) note(h elf.Header64, progs []elf.Prog64) (Note, error) {
 		if err != nil {
 			return Note{}, err
 		}
-		if desc != nil {
-			return decodeNote(desc)
+		if desc == nil {
+			continue
 		}
+		// It was written behind the note: a file that lacks it was cut short.
+		if _, err := f.read(progs[i].Off+progs[i].Filesz, uint64(len(endOfNotes)), "the end of the notes"); err != nil {
+			return Note{}, err
+		}
+		return decodeNote(desc)
 	}
 	if m := elf.Machine(h.Machine); machines[m] == "" {
 		return Note{}, fail(WrongArch, hintBuild, "is a program for another processor (%v), and not a Tailor image", m)

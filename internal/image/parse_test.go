@@ -54,7 +54,7 @@ func (s *small) bytes() []byte {
 	b := bytes.Clone(s.file)
 	binary.Encode(b, binary.LittleEndian, &s.hdr)
 	binary.Encode(b[ehSize:], binary.LittleEndian, s.progs)
-	return append(b, s.note...)
+	return append(append(b, s.note...), endOfNotes...)
 }
 
 func TestParseSmall(t *testing.T) {
@@ -70,6 +70,16 @@ func TestParseSmall(t *testing.T) {
 	}
 	if m.File() != nil || m.Close() != nil {
 		t.Error("an image from memory has a file")
+	}
+}
+
+// TestCutAnywhere: there is no end of an image without which it is taken for whole.
+func TestCutAnywhere(t *testing.T) {
+	whole := newSmall().bytes()
+	for n := range whole {
+		if m, err := Parse(whole[:n]); m != nil || err == nil {
+			t.Fatalf("cut at byte %d of %d: Parse = %v, %v", n, len(whole), m != nil, err)
+		}
 	}
 }
 
