@@ -19,7 +19,8 @@ func cpVerb() *verb {
 		summary: "copy between a volume and this host",
 		about: `Cp copies a file, or with -r a folder, out of a volume or into it. PATH begins
 with a slash. If the destination is a folder, the copy comes to lie in it.
-Permissions and times are kept; owners in a volume become 0.`,
+Permissions and times are kept, but for the times of links copied out; owners in
+a volume become 0.`,
 		flags: append([]cli.Flag{cli.BoolFlag(&recursive, "recursive", 'r', "folders, with all that is in them")}, volumeFlags(&o)...),
 		examples: `  tailor volume cp data.img:/var/log/app.log .
   tailor volume cp ./config.json data.img:/etc/
@@ -83,7 +84,7 @@ func volumeError(file string, err error) error {
 func rmVerb() *verb {
 	var o volume.Options
 	var recursive bool
-	return &verb{
+	return eachPath(&verb{
 		name:    "volume rm",
 		args:    "[-r] FILE PATH...",
 		summary: "remove files of a volume",
@@ -92,19 +93,13 @@ func rmVerb() *verb {
 		examples: `  tailor volume rm data.img /var/log/app.log
   tailor volume rm -r data.img /cache
 `,
-		run: func(_ context.Context, a *app, args []string) (int, error) {
-			if err := want("volume rm", "[-r] FILE PATH...", args, 2, 1<<30); err != nil {
-				return 0, err
-			}
-			return exitOK, changeVolume(o, args, func(f volume.FS, p string) error { return f.Remove(p, recursive) })
-		},
-	}
+	}, &o, func(f volume.FS, p string) error { return f.Remove(p, recursive) })
 }
 
 func mkdirVerb() *verb {
 	var o volume.Options
 	var parents bool
-	return &verb{
+	return eachPath(&verb{
 		name:    "volume mkdir",
 		args:    "[-p] FILE PATH...",
 		summary: "make directories in a volume",
@@ -112,26 +107,26 @@ func mkdirVerb() *verb {
 		flags:   append([]cli.Flag{cli.BoolFlag(&parents, "parents", 'p', "those above too; none is an error if it is there")}, volumeFlags(&o)...),
 		examples: `  tailor volume mkdir -p data.img /var/log
 `,
-		run: func(_ context.Context, a *app, args []string) (int, error) {
-			if err := want("volume mkdir", "[-p] FILE PATH...", args, 2, 1<<30); err != nil {
-				return 0, err
-			}
-			return exitOK, changeVolume(o, args, func(f volume.FS, p string) error { return f.Mkdir(p, parents) })
-		},
-	}
+	}, &o, func(f volume.FS, p string) error { return f.Mkdir(p, parents) })
 }
 
-// changeVolume calls do for each path of args, the first of which is the volume.
-func changeVolume(o volume.Options, args []string, do func(f volume.FS, p string) error) error {
-	o.Write = true
-	v, err := volume.Open(args[0], o)
-	if err != nil {
-		return err
-	}
-	for _, p := range args[1:] {
-		if err = volumeError(args[0], do(v.FS, inVolume(p))); err != nil {
-			break
+// eachPath has v call do for each path of a volume that is named.
+func eachPath(v *verb, o *volume.Options, do func(f volume.FS, p string) error) *verb {
+	v.run = func(_ context.Context, _ *app, args []string) (int, error) {
+		if err := want(v.name, v.args, args, 2, 1<<30); err != nil {
+			return 0, err
 		}
+		o.Write = true
+		open, err := volume.Open(args[0], *o)
+		if err != nil {
+			return 0, err
+		}
+		for _, p := range args[1:] {
+			if err = volumeError(args[0], do(open.FS, inVolume(p))); err != nil {
+				break
+			}
+		}
+		return exitOK, errors.Join(err, open.Close())
 	}
-	return errors.Join(err, v.Close())
+	return v
 }

@@ -70,7 +70,7 @@ func (a *app) volumeLs(o lsOptions, file, at string) error {
 		return err
 	}
 	defer v.Close()
-	files, err := list(v.FS, inVolume(at), o.recursive)
+	files, err := list(v.FS.Once(), inVolume(at), o.recursive)
 	if err != nil {
 		return inFile(file, err)
 	}
@@ -83,9 +83,9 @@ func (a *app) volumeLs(o lsOptions, file, at string) error {
 		if o.long {
 			fmt.Fprintf(&b, "%10s %5d %5d %12d %s ", f.modeString(), f.UID, f.GID, f.Size, f.Time.UTC().Format("2006-01-02 15:04:05"))
 		}
-		b.WriteString(printable(f.Path))
+		b.WriteString(cli.Printable(f.Path))
 		if o.long && f.Target != "" {
-			b.WriteString(" -> " + printable(f.Target))
+			b.WriteString(" -> " + cli.Printable(f.Target))
 		}
 		b.WriteByte('\n')
 	}
@@ -96,16 +96,6 @@ func (a *app) volumeLs(o lsOptions, file, at string) error {
 // inFile says in which volume something was asked for that is not there.
 func inFile(file string, err error) error {
 	return hint.With(fmt.Errorf("%s: %w", file, err), "see what there is: tailor volume ls -R "+file)
-}
-
-// printable returns a name without what a terminal would obey.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7F || r >= 0x80 && r < 0xA0 {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // list returns what is at a path: the entries of a directory, or the file.
@@ -272,7 +262,7 @@ func (a *app) printReport(r *volume.Report, asJSON bool) error {
 	}
 	var b strings.Builder
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "%-11s "+format+"\n", append([]any{name}, args...)...)
+		b.WriteString(cli.Printable(fmt.Sprintf("%-11s "+format, append([]any{name}, args...)...)) + "\n")
 	}
 	line("volume", "%s", r.Path)
 	line("kind", "%s", r.Kind)
@@ -281,7 +271,7 @@ func (a *app) printReport(r *volume.Report, asJSON bool) error {
 		line("encrypted", "%s, %s, keys in slots %v, %s", e.Format, e.Cipher, e.Keys, e.UUID)
 	}
 	if r.Label != "" {
-		line("label", "%s", printable(r.Label))
+		line("label", "%s", r.Label)
 	}
 	if r.UUID != "" {
 		line("uuid", "%s", r.UUID)
@@ -295,7 +285,7 @@ func (a *app) printReport(r *volume.Report, asJSON bool) error {
 	if t := r.Table; t != nil {
 		line("table", "%s %s", t.Scheme, t.ID)
 		for _, p := range t.Partitions {
-			line("partition", "%d: %s, %s at byte %d, type %s %s", p.Number, p.Kind, cli.FormatSize(uint64(p.Bytes)), p.Start, p.Type, printable(p.Name))
+			line("partition", "%d: %s, %s at byte %d, type %s %s", p.Number, p.Kind, cli.FormatSize(uint64(p.Bytes)), p.Start, p.Type, p.Name)
 		}
 	}
 	for _, n := range r.Notes {

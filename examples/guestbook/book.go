@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,6 +40,7 @@ var (
 // waited for the disk goes there together, so that many visitors cost one wait.
 type book struct {
 	file  *os.File
+	sync  func() error // the file's, in tests another
 	posts chan post
 	quit  chan struct{} // closed to end the goroutine
 	done  chan struct{} // closed when the goroutine has ended
@@ -63,7 +65,7 @@ func openBook(dir string) (*book, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &book{file: f, posts: make(chan post), quit: make(chan struct{}), done: make(chan struct{})}
+	b := &book{file: f, sync: f.Sync, posts: make(chan post), quit: make(chan struct{}), done: make(chan struct{})}
 	if err := b.load(dir); err != nil {
 		f.Close()
 		return nil, err
@@ -79,7 +81,7 @@ func (b *book) load(dir string) error {
 	if err := b.file.Truncate(b.size); err != nil {
 		return err
 	}
-	if err := b.file.Sync(); err != nil {
+	if err := b.sync(); err != nil {
 		return err
 	}
 	return syncFolder(dir) // which may have a new file
@@ -198,7 +200,10 @@ func (b *book) commit(batch []post) error {
 	if _, err := b.file.WriteAt(text.Bytes(), b.size); err != nil {
 		return b.undo(err)
 	}
-	if err := b.file.Sync(); err != nil {
+	if err := b.sync(); err != nil {
+		if !errors.Is(err, syscall.ENOSPC) {
+			b.stop(err) // what the disk has is not known, whatever a second fsync says
+		}
 		return b.undo(err)
 	}
 	b.mu.Lock()
@@ -211,19 +216,24 @@ func (b *book) commit(batch []post) error {
 }
 
 // undo removes what was written in part. If even that fails, so does all from now
-// on: after an fsync that failed, nobody knows what the disk has.
+// on.
 func (b *book) undo(err error) error {
 	e := b.file.Truncate(b.size)
 	if e == nil {
-		e = b.file.Sync()
+		e = b.sync()
 	}
 	if e != nil {
-		log.Printf("%v; then: %v; no more entries are taken", err, e)
-		b.mu.Lock()
-		b.broken = true
-		b.mu.Unlock()
+		b.stop(fmt.Errorf("%w; then: %w", err, e))
 	}
 	return err
+}
+
+// stop has no more entries taken.
+func (b *book) stop(err error) {
+	log.Printf("%v; no more entries are taken", err)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.broken = true
 }
 
 func (b *book) count() int {

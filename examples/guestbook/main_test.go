@@ -124,6 +124,25 @@ func TestBookFails(t *testing.T) {
 		t.Errorf("shown is %q", got)
 	}
 	b.close()
+
+	// One fsync that failed is enough, unless the disk is full.
+	for failure, after := range map[error]error{syscall.EIO: errBroken, syscall.ENOSPC: nil} {
+		b := open(t, t.TempDir())
+		b.sync = func() error {
+			b.sync = b.file.Sync
+			return failure
+		}
+		if err := b.put(entry{Text: "lost"}); !errors.Is(err, failure) {
+			t.Errorf("put: %v, want %v", err, failure)
+		}
+		if err := b.put(entry{Text: "next"}); !errors.Is(err, after) {
+			t.Errorf("put after %v: %v, want %v", failure, err, after)
+		}
+		if text, err := os.ReadFile(b.file.Name()); err != nil || strings.Contains(string(text), "lost") {
+			t.Errorf("after %v the file has %q, %v", failure, text, err)
+		}
+		b.close()
+	}
 }
 
 func send(t *testing.T, srv *httptest.Server, name, text string) (int, string) {

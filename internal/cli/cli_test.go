@@ -226,6 +226,20 @@ func TestPrinter(t *testing.T) {
 	}
 }
 
+// What others have named does nothing to the terminal.
+func TestPrinterFilters(t *testing.T) {
+	var b bytes.Buffer
+	p := NewPrinter("tool", &b)
+	p.Warnf("%s\tleft out", "a\x1b[2J\r\u009b\x9bé")
+	p.Error(hint.Errorf("rm \x1b", "\x7f"))
+	if want := "tool: warning: a?[2J??\ufffdé\tleft out\ntool: error: ?\ntool: hint: rm ?\n"; b.String() != want {
+		t.Errorf("printed %q, want %q", b.String(), want)
+	}
+	if got := Printable("a\tb\nc"); got != "a?b?c" {
+		t.Errorf("Printable: %q", got)
+	}
+}
+
 func TestProgress(t *testing.T) {
 	for _, c := range []struct {
 		tty  bool

@@ -63,16 +63,31 @@ func (p *Printer) Error(err error) {
 }
 
 // line prints text with the tool's name before each of its lines, so that a
-// multi-line message of another program does not look like theirs.
+// multi-line message of another program does not look like theirs, and nothing in
+// them moves the cursor but tabs.
 func (p *Printer) line(kind, text string) {
 	var b strings.Builder
 	for i, l := range strings.Split(strings.TrimRight(text, "\n"), "\n") {
 		if i > 0 {
 			kind = strings.Repeat(" ", len(kind))
 		}
-		fmt.Fprintf(&b, "%s: %s%s\n", p.name, kind, l)
+		fmt.Fprintf(&b, "%s: %s%s\n", p.name, kind, printable(l, "\t"))
 	}
 	io.WriteString(p, b.String())
+}
+
+// Printable returns s without what a terminal would obey: names in a volume, say,
+// may be chosen by who means harm.
+func Printable(s string) string { return printable(s, "") }
+
+// printable is Printable but for the characters in but.
+func printable(s, but string) string {
+	return strings.Map(func(r rune) rune {
+		if (r < ' ' || r >= 0x7F && r < 0xA0) && !strings.ContainsRune(but, r) {
+			return '?'
+		}
+		return r
+	}, s)
 }
 
 // Write passes b on unmodified, after the progress line is removed.
@@ -98,6 +113,7 @@ const quiet = time.Second
 // line. The returned function ends it and returns when nothing more will be
 // written.
 func (p *Printer) Progress(what string) (stop func()) {
+	what = Printable(what)
 	quit, done := make(chan struct{}), make(chan struct{})
 	start := time.Now()
 	go func() {

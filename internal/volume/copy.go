@@ -23,7 +23,8 @@ type Copy struct {
 }
 
 // Out copies the file or directory at name in the volume to the host. If to is a
-// folder, it comes to lie in it. Permissions and times are kept, owners not.
+// folder, it comes to lie in it. Permissions and times are kept, but for the times
+// of links; owners are not.
 // Nothing is written outside of to, whatever links the volume has.
 func (f FS) Out(name, to string, recursive bool) (c Copy, err error) {
 	i, err := f.find("copy", name, true)
@@ -43,7 +44,7 @@ func (f FS) Out(name, to string, recursive bool) (c Copy, err error) {
 		return c, err
 	}
 	defer root.Close()
-	return c, c.out(f, i, root, name, filepath.Base(filepath.Clean(to)))
+	return c, c.out(f.Once(), i, root, name, filepath.Base(filepath.Clean(to)))
 }
 
 // out copies one file, and what is in it.
@@ -156,6 +157,9 @@ func (f FS) In(from, name string, recursive bool) (c Copy, err error) {
 func (c *Copy) in(w Writer, dir Node, name, from string, info fs.FileInfo) error {
 	c.Files++
 	a := Attr{Mode: info.Mode().Type() | info.Mode().Perm(), Time: info.ModTime()}
+	if err := makeWay(w, dir, name, a.Mode.Type()); err != nil {
+		return named(name, err)
+	}
 	switch info.Mode().Type() {
 	case 0:
 		return inFile(w, dir, name, from, a)
@@ -166,17 +170,35 @@ func (c *Copy) in(w Writer, dir Node, name, from string, info fs.FileInfo) error
 		if err != nil {
 			return err
 		}
-		if _, err := w.Lookup(dir, name); err == nil {
-			if err := w.Unlink(dir, name, false); err != nil {
-				return named(name, err)
-			}
+		n, err := w.Create(dir, name, a, target)
+		if err == nil {
+			err = w.SetAttr(n, a)
 		}
-		_, err = w.Create(dir, name, a, target)
 		return named(name, err)
 	}
 	c.Files--
 	c.Skipped = append(c.Skipped, from)
 	return nil
+}
+
+// makeWay removes what a copy of the given type replaces, rather than changes: a
+// link, and anything that a link is to take the place of.
+func makeWay(w Writer, dir Node, name string, kind fs.FileMode) error {
+	if kind != 0 && kind != fs.ModeDir && kind != fs.ModeSymlink {
+		return nil // it is not copied
+	}
+	n, err := w.Lookup(dir, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	a, err := w.Stat(n)
+	if err != nil || kind != fs.ModeSymlink && a.Mode.Type() != fs.ModeSymlink {
+		return err
+	}
+	return w.Unlink(dir, name, false)
 }
 
 // named says at which name of a volume something failed.
@@ -283,15 +305,37 @@ func (f FS) Remove(name string, recursive bool) error {
 		if !recursive {
 			return hint.Errorf("add -r to remove it with all that is in it", "%s is a directory", name)
 		}
-		list, err := w.List(i.node)
-		if err != nil {
-			return named(name, err)
-		}
-		for _, e := range list {
-			if err := f.Remove(path.Join(name, e), true); err != nil {
-				return err
-			}
+		if err := empty(w, f.Once().Tree, i.node, name); err != nil {
+			return err
 		}
 	}
 	return named(name, w.Unlink(dir.node, base, i.IsDir()))
+}
+
+// empty removes all that is in a directory; t lists each directory once.
+func empty(w Writer, t Tree, dir Node, name string) error {
+	list, err := t.List(dir)
+	if err != nil {
+		return named(name, err)
+	}
+	for _, e := range list {
+		full := path.Join(name, e)
+		n, err := w.Lookup(dir, e)
+		if err != nil {
+			return named(full, err)
+		}
+		a, err := w.Stat(n)
+		if err != nil {
+			return named(full, err)
+		}
+		if a.IsDir() {
+			if err := empty(w, t, n, full); err != nil {
+				return err
+			}
+		}
+		if err := w.Unlink(dir, e, a.IsDir()); err != nil {
+			return named(full, err)
+		}
+	}
+	return nil
 }

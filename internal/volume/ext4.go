@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tailor-os/tailor/block"
 	"github.com/tailor-os/tailor/volume/ext4"
 )
 
@@ -138,24 +137,12 @@ func (v *Volume) mountExt4(o Options) error {
 
 // describeExt4 says how full the file system is, and what its superblock calls
 // it.
-func (v *Volume) describeExt4(r *Report) error {
+func (v *Volume) describeExt4(r *Report) {
 	u := v.ext4.Usage()
 	r.Capacity, r.Free = int64(u.Blocks)*int64(u.BlockSize), int64(u.Free)*int64(u.BlockSize)
 	r.Files, r.FreeFiles = int(u.Inodes-u.FreeInode)-ext4Reserved, int64(u.FreeInode)
-	const uuidAt, labelAt = 0x68, 0x78 // of the superblock
-	sb := make([]byte, 256)
-	if err := block.ReadBytes(v.Dev, sb, superblock); err != nil {
-		return err
-	}
-	id := sb[uuidAt:labelAt]
-	r.UUID = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-	for i, c := range sb[labelAt : labelAt+maxLabel] {
-		if c == 0 {
-			break
-		}
-		r.Label = string(sb[labelAt : labelAt+i+1])
-	}
-	return nil
+	id, label := v.ext4.Identity()
+	r.UUID, r.Label = fmt.Sprintf("%x-%x-%x-%x-%x", id[:4], id[4:6], id[6:8], id[8:10], id[10:]), label
 }
 
 // checkExt4 checks the structure of the file system, and reads all that is in it.

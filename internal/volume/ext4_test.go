@@ -13,6 +13,8 @@ import (
 	"testing/fstest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
@@ -104,7 +106,7 @@ func TestCopies(t *testing.T) {
 	}
 
 	r, err := Check(path, Options{})
-	if err != nil || len(r.Problems) > 0 || r.Kind != Ext4 || r.Label != "test" || r.Files != c.Files+2 {
+	if err != nil || len(r.Problems) > 0 || r.Kind != Ext4 || r.Label != "test" || len(r.UUID) != 36 || r.Files != c.Files+2 {
 		t.Errorf("%+v, %v, %d files were copied", r, err, c.Files)
 	}
 }
@@ -188,6 +190,43 @@ func TestChanges(t *testing.T) {
 	fsck(t, path)
 	if list, err := fs.ReadDir(mustOpen(t, path, Options{}).FS, "."); err != nil || len(list) != 1 {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// A copy replaces a link, whatever it is of; a link keeps its time.
+func TestInReplacesLinks(t *testing.T) {
+	path := create(t, CreateOptions{Size: 4 << 20})
+	links := tree(t, map[string]string{"in/target/": "", "in/file": "->target", "in/dir": "->target", "in/link": "->target", "in/old": "text"})
+	host := tree(t, map[string]string{"in/file": "F", "in/dir/x": "X", "in/link": "->new", "in/old": "->new"})
+	at := unix.Timespec{Sec: 1_600_000_000}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, filepath.Join(host, "in/link"), []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{links, host} {
+		if err := change(t, path, Options{}, func(f FS) error {
+			_, err := f.In(filepath.Join(dir, "in"), ".", true)
+			return err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	fsck(t, path)
+	v := mustOpen(t, path, Options{})
+	for name, want := range map[string]string{"in/file": "F", "in/dir/x": "X"} {
+		if b, err := fs.ReadFile(v.FS, name); string(b) != want || err != nil {
+			t.Errorf("%s: %q, %v", name, b, err)
+		}
+	}
+	for _, name := range []string{"in/link", "in/old"} {
+		if to, err := v.FS.ReadLink(name); to != "new" || err != nil {
+			t.Errorf("%s leads to %q, %v", name, to, err)
+		}
+	}
+	if i, err := v.FS.Lstat("in/link"); err != nil || i.ModTime().Unix() != 1_600_000_000 {
+		t.Errorf("the link: %v, %v", i, err)
+	}
+	if list, err := fs.ReadDir(v.FS, "in/target"); err != nil || len(list) > 0 {
+		t.Errorf("where the links led: %v, %v", list, err)
 	}
 }
 
@@ -301,7 +340,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	if err != nil || len(r.Problems) == 0 {
 		t.Errorf("a directory with a wrong checksum: %+v, %v", r, err)
 	}
-	spoil(superblock+100, "\xff\xff\xff\xff")
+	spoil(1024+100, "\xff\xff\xff\xff")
 	if r, err := Check(path, Options{}); err != nil || len(r.Problems) == 0 {
 		t.Errorf("a superblock with a wrong checksum: %+v, %v", r, err)
 	}

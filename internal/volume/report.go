@@ -122,7 +122,8 @@ func describe(path string, o Options) (*Report, *Volume, error) {
 			return r, v, nil
 		}
 	}
-	return r, v, r.describeFiles(v)
+	r.describeFiles(v)
+	return r, v, nil
 }
 
 func encryption(h *crypt.Header) *EncryptionReport {
@@ -159,7 +160,7 @@ func kindOf(t *part.Table, d block.Device, number int) (Kind, error) {
 }
 
 // describeFiles says what there is to say of the file system.
-func (r *Report) describeFiles(v *Volume) error {
+func (r *Report) describeFiles(v *Volume) {
 	switch v.Kind {
 	case Tar:
 		r.Files = v.tar.Len()
@@ -170,7 +171,6 @@ func (r *Report) describeFiles(v *Volume) error {
 			r.Notes = append(r.Notes, fmt.Sprintf("and %d more are left out", n))
 		}
 	case Ext4:
-		return v.describeExt4(r)
+		v.describeExt4(r)
 	}
-	return nil
 }

@@ -2,9 +2,7 @@ package volume
 
 import (
 	"archive/tar"
-	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -12,7 +10,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/block"
-	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // Folders of the tar that secrets travel in: what the program finds in
@@ -35,8 +32,15 @@ type Secrets struct{ data []byte }
 
 // NewSecrets reads files of the host: secrets and keys by the names that they are
 // to have.
-func NewSecrets(secrets, keys map[string]string) (*Secrets, error) {
-	var b bytes.Buffer
+func NewSecrets(secrets, keys map[string]string) (_ *Secrets, err error) {
+	var b wiped
+	defer func() {
+		if err != nil {
+			clear(b)
+		}
+	}()
+	file := make([]byte, maxSecret+1)
+	defer clear(file)
 	w := tar.NewWriter(&b)
 	for _, part := range []struct {
 		dir   string
@@ -46,45 +50,44 @@ func NewSecrets(secrets, keys map[string]string) (*Secrets, error) {
 			return nil, err
 		}
 		for _, name := range slices.Sorted(maps.Keys(part.files)) {
-			if err := addSecret(w, part.dir+"/"+name, part.files[name]); err != nil {
+			// It may be a pipe: --secret key=<(pass show key).
+			data, err := readBounded(part.files[name], file)
+			if err != nil {
+				return nil, fmt.Errorf("secret: %w", err)
+			}
+			if err := addSecret(w, part.dir+"/"+name, data); err != nil {
 				return nil, err
 			}
-		}
-		if b.Len() > maxSecrets {
-			return nil, fmt.Errorf("the secrets have more than %d bytes together", maxSecrets)
+			if len(b) > maxSecrets {
+				return nil, fmt.Errorf("the secrets have more than %d bytes together", maxSecrets)
+			}
 		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return &Secrets{b.Bytes()}, nil
+	return &Secrets{b}, nil
 }
 
-func addSecret(w *tar.Writer, name, file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return fmt.Errorf("secret: %w", err)
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return fmt.Errorf("secret: %w", err)
-	} else if st.IsDir() {
-		return hint.Errorf("give the files in it one by one", "secret: %s is a folder", file)
-	}
-	// It may be a pipe: --secret key=<(pass show key).
-	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
-	if err != nil {
-		return fmt.Errorf("secret: %w", err)
-	}
-	if len(data) > maxSecret {
-		return fmt.Errorf("secret: %s has more than %d bytes", file, maxSecret)
-	}
+func addSecret(w *tar.Writer, name string, data []byte) error {
 	if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o400, Size: int64(len(data)), Format: tar.FormatPAX}); err != nil {
 		return err
 	}
-	_, err = w.Write(data)
-	clear(data)
+	_, err := w.Write(data)
 	return err
+}
+
+// wiped is memory that is written to. As it grows, it leaves no copies behind.
+type wiped []byte
+
+// Write implements io.Writer.
+func (w *wiped) Write(p []byte) (int, error) {
+	if old := *w; len(old)+len(p) > cap(old) {
+		*w = append(make(wiped, 0, 2*cap(old)+len(p)), old...)
+		clear(old)
+	}
+	*w = append(*w, p...)
+	return len(p), nil
 }
 
 // Wipe overwrites the secrets, as far as they are in memory of s.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -14,7 +15,7 @@ import (
 )
 
 func TestSecrets(t *testing.T) {
-	dir := tree(t, map[string]string{"k": "the key", "p": "a password", "long": strings.Repeat("x", maxSecret+1)})
+	dir := tree(t, map[string]string{"k": "the key", "p": "a password", "long": strings.Repeat("x", maxSecret+1), "max": strings.Repeat("x", maxSecret)})
 	file := func(name string) string { return filepath.Join(dir, name) }
 	s, err := NewSecrets(map[string]string{"tls.key": file("k")}, map[string]string{"data": file("p")})
 	if err != nil {
@@ -59,5 +60,26 @@ func TestSecrets(t *testing.T) {
 		if _, err := NewSecrets(map[string]string{"x": file(name)}, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, want %s", name, err, want)
 		}
+	}
+	many := map[string]string{}
+	for i := range maxSecrets / maxSecret {
+		many[strconv.Itoa(i)] = file("max")
+	}
+	if _, err := NewSecrets(many, nil); err == nil || !strings.Contains(err.Error(), "bytes together") {
+		t.Errorf("too many: %v", err)
+	}
+}
+
+// Memory that secrets were in is clear when it is left, and when they cannot be read.
+func TestWiped(t *testing.T) {
+	w := append(make(wiped, 0, 8), "a secret"...)
+	old := w[:8]
+	io.WriteString(&w, " and another")
+	if string(w) != "a secret and another" || !bytes.Equal(old, make([]byte, 8)) {
+		t.Errorf("%q was left of %q", old, w)
+	}
+	b := make([]byte, 8)
+	if _, err := readBounded(filepath.Join(tree(t, map[string]string{"k": "a secret"}), "k"), b); err == nil || !bytes.Equal(b, make([]byte, 8)) {
+		t.Errorf("a file of one byte too many: %v, left is %q", err, b)
 	}
 }

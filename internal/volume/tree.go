@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A Node is a file, directory or link of a Tree, as that has it.
@@ -51,6 +53,25 @@ type Attr struct {
 // FS is a Tree as package io/fs has it. Symbolic links are followed within the
 // volume, as those of a file system that is mounted at the root.
 type FS struct{ Tree Tree }
+
+// Once returns f for one walk: directories can be listed once each. In a damaged
+// volume one may be in two places, even below itself, and a walk would not end.
+func (f FS) Once() FS { return FS{onceTree{f.Tree, map[Node]bool{}}} }
+
+// A onceTree is a Tree that lists each directory once.
+type onceTree struct {
+	Tree
+	listed map[Node]bool // which also keeps nodes what they are
+}
+
+// List implements Tree.
+func (t onceTree) List(dir Node) ([]string, error) {
+	if t.listed[dir] {
+		return nil, hint.Errorf("see what is damaged: tailor volume check FILE", "the directory is in two places")
+	}
+	t.listed[dir] = true
+	return t.Tree.List(dir)
+}
 
 // Info is a file of a volume; it implements fs.FileInfo and fs.DirEntry.
 type Info struct {

@@ -5,6 +5,8 @@ package volume
 import (
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 
 	"github.com/tailor-os/tailor/block"
@@ -30,12 +32,8 @@ const (
 	Unknown    Kind = "unknown"
 )
 
-const (
-	ext4Magic  = 0xEF53
-	superblock = 1024 // where ext4's is, in bytes
-	magicAt    = superblock + 56
-	headLen    = 4096
-)
+// headLen is how many bytes of a device say what it holds.
+const headLen = 4096
 
 // Detect finds out what is on d. The error is the device's.
 func Detect(d block.Device) (Kind, error) {
@@ -48,7 +46,7 @@ func Detect(d block.Device) (Kind, error) {
 		return Encrypted, nil
 	case tarfs.Is(head):
 		return Tar, nil
-	case len(head) >= magicAt+2 && int(head[magicAt])|int(head[magicAt+1])<<8 == ext4Magic:
+	case ext4.Is(head):
 		return Ext4, nil
 	}
 	if _, err := part.Read(d); !errors.Is(err, part.ErrNone) {
@@ -182,21 +180,41 @@ func readKey(path string) ([]byte, error) {
 	if path == "" {
 		return nil, hint.Errorf("give the file that has the key: --key-file F", "it is encrypted")
 	}
-	st, err := os.Stat(path)
-	if err != nil {
-		return nil, hint.With(fmt.Errorf("key: %w", err), "make a key with: head -c 64 /dev/urandom > "+path)
-	}
-	if st.Mode().IsRegular() && st.Size() > maxKey {
-		return nil, fmt.Errorf("key: %s has %d bytes, more than %d", path, st.Size(), maxKey)
-	}
-	key, err := os.ReadFile(path)
-	switch {
+	key, err := readBounded(path, make([]byte, maxKey+1))
+	switch remedy := "make a key with: head -c 64 /dev/urandom > " + path; {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, hint.With(fmt.Errorf("key: %w", err), remedy)
 	case err != nil:
 		return nil, fmt.Errorf("key: %w", err)
 	case len(key) == 0:
-		return nil, hint.Errorf("make a key with: head -c 64 /dev/urandom > "+path, "key: %s is empty", path)
+		return nil, hint.Errorf(remedy, "key: %s is empty", path)
 	}
 	return key, nil
+}
+
+// readBounded reads all of a file of the host, which may be a pipe or a device,
+// into b, which has space for one byte more than the file may have. After an
+// error b is clear.
+func readBounded(path string, b []byte) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err != nil {
+		return nil, err
+	} else if st.IsDir() {
+		return nil, hint.Errorf("name a file in it", "%s is a folder", path)
+	}
+	n, err := io.ReadFull(f, b)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return b[:n], nil
+	}
+	clear(b)
+	if err == nil {
+		err = fmt.Errorf("%s has more than %d bytes", path, len(b)-1)
+	}
+	return nil, err
 }
 
 // mount opens the file system.

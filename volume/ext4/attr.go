@@ -1,5 +1,7 @@
 package ext4
 
+import "strings"
+
 // Attr is what is known of a file, directory, link or device.
 type Attr struct {
 	Ino                 uint32
@@ -68,6 +70,15 @@ func (fs *FS) Usage() Usage {
 	defer fs.mu.Unlock()
 	free := fs.freeBlocks - min(fs.freeBlocks, fs.delayed)
 	return Usage{fs.bs, fs.blocks, free, uint64(fs.geometry.inodes), fs.freeInodes}
+}
+
+// Identity returns what the superblock calls the file system.
+func (fs *FS) Identity() (uuid [16]byte, label string) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	sb := fs.super()
+	label, _, _ = strings.Cut(string(sb[sbLabel:sbLabel+labelBytes]), "\x00")
+	return [16]byte(sb[sbUUID:]), label
 }
 
 // SetAttr changes the attributes that which names, Set*.

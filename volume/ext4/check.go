@@ -280,8 +280,8 @@ func (c *checker) directory(d *checked, parent uint32) (subs []*checked, err err
 func (c *checker) entry(d *checked, parent uint32, e dirent, where string, names map[string]bool) []*checked {
 	name := string(e.name)
 	where += ", name " + strconv.Quote(name)
-	if names[name] || strings.ContainsAny(name, "/\x00") {
-		c.problem(where, "is there twice, or no name")
+	if names[name] {
+		c.problem(where, "is there twice")
 	}
 	names[name] = true
 	n := c.inodes[e.ino]

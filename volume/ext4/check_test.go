@@ -61,6 +61,42 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// Names that would lead elsewhere, as parts of a path, are damage.
+func TestImpossibleNames(t *testing.T) {
+	for _, name := range []string{"./.", "../x", "/", "a/b", "a\x00b"} {
+		d := cuttest.New(2 << 20)
+		if err := ext4.Mkfs(d, ext4.MkfsOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		d.Bytes()[1024+0x65] &^= 4 // no checksums
+		fs := open(t, d, ext4.Options{})
+		root, err := fs.Root()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := root.Create(name, ext4.Attr{Mode: ext4.ModeReg}, ""); err != ext4.EINVAL {
+			t.Errorf("create %q: %v", name, err)
+		}
+		good := strings.Repeat("x", len(name))
+		if _, err := root.Create(good, ext4.Attr{Mode: ext4.ModeReg}, ""); err != nil {
+			t.Fatal(err)
+		}
+		closeFS(t, fs)
+		entry := string(rune(len(good))) + "\x01"
+		data := bytes.ReplaceAll(d.Bytes(), []byte(entry+good), []byte(entry+name))
+		fs = open(t, cuttest.From(data), ext4.Options{ReadOnly: true})
+		if root, err = fs.Root(); err != nil {
+			t.Fatal(err)
+		}
+		if err := root.ReadDir(0, func(ext4.DirEntry) bool { return true }); ext4.Code(err) != ext4.EUCLEAN {
+			t.Errorf("a directory with %q: %v", name, err)
+		}
+		if problems, err := ext4.Check(cuttest.From(data)); err != nil || !strings.Contains(strings.Join(problems, "\n"), "has a wrong entry") {
+			t.Errorf("check of %q: %q, %v", name, problems, err)
+		}
+	}
+}
+
 // Volumes that were cut short, or are none, are refused with the reason.
 func TestOpenRefuses(t *testing.T) {
 	whole := newDisk(t, 4<<20).Bytes()

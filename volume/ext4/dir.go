@@ -38,7 +38,18 @@ func entryAt(p []byte, off int) (e dirent, ok bool) {
 	if e.ino != 0 {
 		e.name = p[off+entryHead : off+entryHead+n]
 	}
-	return e, true
+	return e, !impossible(e.name)
+}
+
+// impossible reports whether a name has a byte that no name can have: whoever
+// takes names for parts of a path would go elsewhere.
+func impossible[T string | []byte](name T) bool {
+	for i := range len(name) {
+		if name[i] == '/' || name[i] == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // used is the part of an entry's length that is in use.

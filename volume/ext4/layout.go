@@ -54,6 +54,8 @@ const (
 	sbOffset = 1024
 	sbMagicN = 0xEF53
 
+	labelBytes = 16
+
 	stateErrors = 2 // in the state: Linux or e2fsck has seen damage
 )
 

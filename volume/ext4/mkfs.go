@@ -71,7 +71,7 @@ func planMkfs(dev block.Device, o MkfsOptions) (*mkfs, error) {
 		return nil, damage("mkfs", "blocks of "+strconv.Itoa(bs)+" bytes cannot be made")
 	case size < MinSize || size > MaxSize:
 		return nil, damage("mkfs", "a volume of "+strconv.FormatInt(size, 10)+" bytes cannot be made: at least 2 MiB, at most 16 TiB")
-	case len(o.Label) > 16:
+	case len(o.Label) > labelBytes:
 		return nil, damage("mkfs", "the label is longer than 16 bytes")
 	}
 	m.bs, m.shift = bs, 10

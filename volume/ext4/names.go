@@ -23,7 +23,7 @@ func (in *Inode) directory(name string) error {
 		return ENOENT
 	case len(name) > MaxName:
 		return ENAMETOOLONG
-	case name == "" || name == "." || name == "..":
+	case name == "" || name == "." || name == ".." || impossible(name):
 		return EINVAL
 	}
 	return nil

@@ -33,6 +33,10 @@ type geometry struct {
 
 const whereSuper = "superblock"
 
+// Is reports whether b, at least the first 2048 bytes of a device, has an ext4
+// superblock in it.
+func Is(b []byte) bool { return len(b) >= sbOffset+sbMagic+2 && u16(b[sbOffset:], sbMagic) == sbMagicN }
+
 // parseSuper checks a superblock, on a device of size bytes, and returns what it
 // says. It does not look at anything else.
 func parseSuper(sb []byte, size int64) (*geometry, error) {
