@@ -92,7 +92,7 @@ func New(d *abi.Device, c Config) (*Device, error) {
 	if err := dev.configure(d); err != nil {
 		return nil, err
 	}
-	q := queue.Config{Origin: c.Origin, Notify: c.Notify}
+	q := queue.Config{Origin: c.Origin, Notify: c.Notify, NoEventIdx: d.Features&abi.FEventIdx == 0}
 	if err := dev.line.Init(&d.Queues[abi.BlkQueueRequest], q, c.Waiter, parts); err != nil {
 		return nil, err
 	}

@@ -20,6 +20,7 @@ type rig struct {
 	answer func(c *virtq.Chain) (written int) // of each request, in the doorbell
 	seen   []uint32                           // types of requests
 	rings  int                                // of the doorbell
+	silent bool                               // never writes where it wants to be notified
 }
 
 // Wait implements queue.Waiter: everything is answered in the doorbell.
@@ -67,7 +68,7 @@ func (r *rig) serve(t testing.TB) {
 			t.Fatal(err)
 		}
 		if !ok {
-			if !r.q.Arm() {
+			if r.silent || !r.q.Arm() {
 				return
 			}
 			continue
@@ -79,6 +80,20 @@ func (r *rig) serve(t testing.TB) {
 }
 
 func unchanged(*abi.Device) {}
+
+// A device without EVENT_IDX is notified of every request, not of the first alone.
+func TestWithoutEventIdx(t *testing.T) {
+	r, err := newRig(t, func(d *abi.Device) { d.Features &^= abi.FEventIdx })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.silent = true
+	for i := range 3 {
+		if err := r.dev.ReadAt(make([]byte, 512), 0); err != nil || r.rings != i+1 {
+			t.Fatalf("read %d: %v, %d notifications", i, err, r.rings)
+		}
+	}
+}
 
 // Whatever the device says of a request, it is done or an error.
 func TestStatus(t *testing.T) {
