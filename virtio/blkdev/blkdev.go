@@ -98,7 +98,7 @@ func New(d *abi.Device, c Config) (*Device, error) {
 	if err := dev.line.Init(&d.Queues[abi.BlkQueueRequest], q, c.Waiter, parts); err != nil {
 		return nil, err
 	}
-	if dev.name = text(d.Name[:]); dev.name == "" {
+	if dev.name = request.Text(d.Name[:]); dev.name == "" {
 		dev.name = dev.id()
 	}
 	return dev, nil
@@ -136,16 +136,7 @@ func (d *Device) id() string {
 	if d.call(abi.BlkGetID, 0, nil, b) != nil {
 		return ""
 	}
-	return text(b)
-}
-
-func text(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
+	return request.Text(b)
 }
 
 // Name returns what the device is called, "" if it has no name.
