@@ -34,15 +34,21 @@ func start(params string) error {
 	}
 	d := event.Device(abi.DeviceNet, 0)
 	p := libos.Params(params)
-	addressed := p.Get("ip") != "" || p.Get("ip6") != ""
+	given := "" // the parameter that gives an address
+	switch ip := p.Get("ip"); {
+	case ip != "" && ip != "none":
+		given = "ip="
+	case p.Get("ip6") != "":
+		given = "ip6="
+	}
 	if d == nil {
 		err := netstack.Start(nil, params)
-		if err == nil && addressed && p.Get("ip") != "none" {
-			err = errors.New("the machine has no network device, or none that can be used, for the address given by ip=")
+		if err == nil && given != "" {
+			err = errors.New("the machine has no network device, or none that can be used, for the address given by " + given)
 		}
 		return err
 	}
-	if !addressed && !dhcp && bootInfo().Platform != 0 {
+	if given == "" && p.Get("ip") == "" && !dhcp && bootInfo().Platform != 0 {
 		println("tailor: network: the device has no address; give it one by the boot parameters ip=ADDRESS/BITS and gw=ADDRESS")
 	}
 	dev, err := netdev.New(d, netdev.Config{
