@@ -5,7 +5,6 @@ package abi
 // Feature bits.
 const (
 	BlkFSizeMax = 1 << 1  // size_max is valid
-	BlkFSegMax  = 1 << 2  // seg_max is valid
 	BlkFRO      = 1 << 5  // read-only
 	BlkFBlkSize = 1 << 6  // blk_size is valid
 	BlkFFlush   = 1 << 9  // flushes are known
@@ -16,7 +15,6 @@ const (
 const (
 	BlkConfigCapacity = 0  // le64, sectors of BlkSector bytes
 	BlkConfigSizeMax  = 8  // le32, bytes of a segment
-	BlkConfigSegMax   = 12 // le32, segments of a request
 	BlkConfigBlkSize  = 20 // le32, bytes
 	BlkConfigDiscards = 36 // le32, max_discard_sectors
 )

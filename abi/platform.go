@@ -27,7 +27,7 @@ type Platform struct {
 	Protocol   uint32   // BootPVH or BootLinux
 	NumMemory  uint32   // of the MemoryRange at MemoryMapAddr
 	CmdLineLen uint32   // bytes at CmdLineAddr, without a NUL
-	Truncated  uint32   // not zero if the loader's command line or memory map had no room
+	Truncated  uint32   // what of the loader's had no room, TruncatedCmdLine and so on
 	RSDP       uint64   // address of ACPI's root pointer, 0 if the loader names none
 	Name       [64]byte // NUL-padded, what the program is called; written at build time
 }
@@ -36,6 +36,12 @@ type Platform struct {
 const (
 	BootPVH   = 1 // the x86/HVM direct boot ABI: Xen's docs/misc/pvh.pandoc
 	BootLinux = 2 // the 64-bit boot protocol: Linux's Documentation/arch/x86/boot.rst
+)
+
+// Bits of [Platform.Truncated].
+const (
+	TruncatedCmdLine = 1 << 0
+	TruncatedMemory  = 1 << 1 // the memory map
 )
 
 // MemoryRange is an entry of the memory map. Type is as in the ACPI

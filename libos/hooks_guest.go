@@ -101,6 +101,13 @@ func init() {
 	}
 }
 
+// Fail ends the program before it begins, with the exit code that the tool has for
+// failures of Tailor's.
+func Fail(err error) {
+	println("tailor: error:", err.Error())
+	tailorExit(125)
+}
+
 // usePoll lets the runtime's netpoll wait for descriptors.
 func usePoll() {
 	tailorSetPoll(

@@ -215,7 +215,9 @@ func tailorOff(status uintptr) {
 	tailorReport(status)
 	tailorPowerOff.store()
 	if tailorPowerOff.width != 0 {
-		tailorIdle(uintptr(tailorMono() + 100e6))
+		for end := tailorMono() + 100e6; tailorMono() < end; { // any interrupt ends one call
+			tailorIdle(uintptr(end))
+		}
 	}
 	tailorReset.store()
 	tailorService(abi.ServiceReset, 0, 0, 0)

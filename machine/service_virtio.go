@@ -33,9 +33,6 @@ func tailorTSC() uint64
 //go:linkname tailor_in8
 func tailor_in8(port uintptr) uint8
 
-//go:linkname tailor_in16
-func tailor_in16(port uintptr) uint16
-
 //go:linkname tailor_in32
 func tailor_in32(port uintptr) uint32
 

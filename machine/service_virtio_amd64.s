@@ -49,13 +49,6 @@ TEXT ·tailor_in8(SB),NOSPLIT,$0-9
 	MOVB	AX, ret+8(FP)
 	RET
 
-// func tailor_in16(port uintptr) uint16
-TEXT ·tailor_in16(SB),NOSPLIT,$0-10
-	MOVQ	port+0(FP), DX
-	INW
-	MOVW	AX, ret+8(FP)
-	RET
-
 // func tailor_in32(port uintptr) uint32
 TEXT ·tailor_in32(SB),NOSPLIT,$0-12
 	MOVQ	port+0(FP), DX

@@ -1,8 +1,7 @@
 //go:build tailoros
 
 // Package event joins drivers to the machine: their doorbells and the scheduler's
-// event loop. It is for drivers whose requests the program waits for; a network
-// waits without anybody.
+// event loop.
 package event
 
 import (
@@ -45,14 +44,17 @@ func Fixed(p []byte) bool {
 }
 
 // Waiter parks a driver's goroutine in the event loop.
-type Waiter struct{}
+type Waiter struct {
+	// Background is for a driver that waits without anybody, as a network's does.
+	// Else the program waits for something from outside: a request is outstanding.
+	Background bool
+}
 
 // irqs are the event loop's numbers of the queues that have been waited for.
 var irqs = map[*uint16]int{}
 
-// Wait implements queue.Waiter. It is called by one goroutine for each queue, and
-// only when a request is outstanding: the program waits for something from outside.
-func (Waiter) Wait(w *queue.Waitable) {
+// Wait implements queue.Waiter. It is called by one goroutine for each queue.
+func (e Waiter) Wait(w *queue.Waitable) {
 	n, ok := irqs[w.UsedIdx]
 	if !ok {
 		// SAFETY: the index is the upper half of the word that begins with flags, in
@@ -63,5 +65,5 @@ func (Waiter) Wait(w *queue.Waitable) {
 		}
 		irqs[w.UsedIdx] = n
 	}
-	irqWait(n, w.Seen, true)
+	irqWait(n, w.Seen, !e.Background)
 }

@@ -56,6 +56,9 @@ func init() {
 	seal()
 	checkParams() // now that there is a console to say it on
 	collect(m, f.Have(abi.DeviceRNG) > 0)
+	if d := device(abi.DeviceNet, 0); d != nil {
+		setMAC(d, libos.Hooks.Random) // which collect has made random
+	}
 }
 
 // named returns the devices of the boot parameters.

@@ -6,7 +6,6 @@ import (
 	"unsafe"
 
 	"github.com/tailor-os/tailor/abi"
-	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/virtio/rngdev"
 	"github.com/tailor-os/tailor/virtio/transport"
 )
@@ -44,6 +43,9 @@ func persistent(bytes, align uintptr) unsafe.Pointer
 //go:linkname addDevice runtime.tailor_addDevice
 func addDevice(d *abi.Device) bool
 
+//go:linkname device runtime.tailor_device
+func device(typ uint32, n int) *abi.Device
+
 //go:linkname setNotify runtime.tailor_setNotify
 func setNotify(queue uint32, addr uintptr, value, width uint32)
 
@@ -74,10 +76,7 @@ func (machine) SetAck(pin uint32, status, ack uint64) { setAck(pin, uintptr(stat
 
 // Add gives a device to the machine. The entropy device is used right here.
 func (m machine) Add(d *abi.Device) {
-	switch d.Type {
-	case abi.DeviceNet:
-		setMAC(d, libos.Hooks.Random)
-	case abi.DeviceRNG:
+	if d.Type == abi.DeviceRNG {
 		var err error
 		if asked, err = rngdev.Ask(d, rngdev.Config{Notify: bell}); err != nil {
 			m.Say(err.Error())

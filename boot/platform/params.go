@@ -3,24 +3,27 @@
 package platform
 
 import (
+	"errors"
+	"strconv"
 	_ "unsafe" // for go:linkname
 
+	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/params"
 )
 
 //go:linkname systemWords runtime.tailor_systemWords
 func systemWords() []string
 
-//go:linkname exit runtime.tailor_exit
-func exit(code int)
-
-// exitFailure is the exit code of a failure of Tailor's, as the tool has it.
-const exitFailure = 125
-
-// checkParams ends the program before it begins if a boot parameter is wrong.
+// checkParams ends the program before it begins if a boot parameter is wrong, or if
+// there may be more of them than the boot stub had room for.
 func checkParams() {
-	if err := params.Check(systemWords()); err != nil {
-		println("tailor: error:", err.Error())
-		exit(exitFailure)
+	err := params.Check(systemWords())
+	if platformInfo().Truncated&abi.TruncatedCmdLine != 0 {
+		// First: the last word may be a part of one.
+		err = errors.New("the command line has more than the " + strconv.Itoa(abi.MaxCmdLine-1) + " bytes that there is room for")
+	}
+	if err != nil {
+		libos.Fail(err)
 	}
 }

@@ -40,6 +40,7 @@ var uses = [...]use{
 			{Offset: abi.BlkConfigCapacity + 4, Width: 2}, {Offset: abi.BlkConfigCapacity + 6, Width: 2},
 			{Offset: abi.BlkConfigSizeMax, Width: 2, Feature: abi.BlkFSizeMax}, {Offset: abi.BlkConfigSizeMax + 2, Width: 2, Feature: abi.BlkFSizeMax},
 			{Offset: abi.BlkConfigBlkSize, Width: 2, Feature: abi.BlkFBlkSize}, {Offset: abi.BlkConfigBlkSize + 2, Width: 2, Feature: abi.BlkFBlkSize},
+			{Offset: abi.BlkConfigDiscards, Width: 2, Feature: abi.BlkFDiscard}, {Offset: abi.BlkConfigDiscards + 2, Width: 2, Feature: abi.BlkFDiscard},
 		},
 	}},
 	{typ: abi.DeviceRNG, most: 1, wants: transport.Wants{Features: eventIdx, Queues: 1, MaxSize: 8}},

@@ -13,9 +13,6 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-//go:linkname exit runtime.tailor_exit
-func exit(code int)
-
 //go:linkname runtimeArgs runtime.tailor_args
 func runtimeArgs() []string
 

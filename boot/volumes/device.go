@@ -15,8 +15,9 @@ import (
 
 // devices are the block devices there are, with their names.
 type devices struct {
-	list  []*blkdev.Device
-	names []string
+	list   []*blkdev.Device
+	names  []string
+	tables []*part.Table // nil for a device without partitions
 }
 
 // open opens all block devices. What is wrong with one is said, and it is left
@@ -55,16 +56,28 @@ func (ds *devices) find(name string, readOnly bool) (block.Device, error) {
 	return d, nil
 }
 
+// readTables reads the tables of partitions, the first time that one is asked for.
+func (ds *devices) readTables() {
+	for _, d := range ds.list[len(ds.tables):] {
+		table, err := part.Read(d)
+		if err != nil {
+			table = nil // the device need not have partitions
+		}
+		ds.tables = append(ds.tables, table)
+	}
+}
+
 func (ds *devices) lookup(name string) (block.Device, error) {
 	for i, n := range ds.names {
 		if n == name {
 			return ds.list[i], nil
 		}
 	}
+	ds.readTables()
 	for i, n := range ds.names {
-		table, err := part.Read(ds.list[i])
-		if err != nil {
-			continue // the device need not have partitions
+		table := ds.tables[i]
+		if table == nil {
+			continue
 		}
 		for _, p := range table.Partitions {
 			if p.Name == name || n+strconv.Itoa(p.Number) == name {

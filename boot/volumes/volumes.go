@@ -60,13 +60,9 @@ func init() {
 		err = start(devs, list)
 	}
 	if err != nil {
-		println("tailor: error:", err.Error())
-		exit(exitFailure)
+		libos.Fail(err)
 	}
 }
-
-// exitFailure is the exit code of a failure of Tailor's, as the tool has it.
-const exitFailure = 125
 
 func start(devs *devices, list []volume) error {
 	for i := range list {

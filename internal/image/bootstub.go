@@ -64,7 +64,7 @@ func AddBootStub(file []byte, n Note, stub BootStub) ([]byte, error) {
 // addStub appends the stub and puts its program header, which growProgs has added,
 // before those of the other segments: they are ascending.
 func (e *editor) addStub(stub []byte) {
-	e.out = append(e.out, make([]byte, pageUp(uint64(len(e.out)))-uint64(len(e.out)))...)
+	e.out = padPage(e.out)
 	p := elf.Prog64{
 		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R | elf.PF_X), Off: uint64(len(e.out)),
 		Vaddr: abi.BootStubAddr, Paddr: abi.BootStubAddr, Filesz: uint64(len(stub)),
@@ -101,7 +101,7 @@ func (e *editor) addFiles(files []byte) error {
 		}
 	}
 	n := uint64(len(files))
-	e.out = append(e.out, make([]byte, pageUp(uint64(len(e.out)))-uint64(len(e.out)))...)
+	e.out = padPage(e.out)
 	e.progs[i] = elf.Prog64{
 		Type: uint32(elf.PT_LOAD), Flags: uint32(elf.PF_R), Off: uint64(len(e.out)),
 		Vaddr: end, Paddr: end, Filesz: n, Memsz: n, Align: abi.PageSize,

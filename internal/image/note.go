@@ -117,7 +117,7 @@ func CheckTarget(n Note, target string, others ...string) error {
 		return nil
 	}
 	run := n.Target
-	if run == "virtio" {
+	if run == virtioTarget {
 		run = "qemu" // which tailor starts for it
 	}
 	return fail(WrongTarget, fmt.Sprintf("run it with -t %s, or rebuild it with: tailor build -t %s", run, target),
@@ -234,7 +234,8 @@ func (n *Note) encode() ([]byte, error) {
 	return b, nil
 }
 
-func pad4(b []byte) []byte { return append(b, make([]byte, -len(b)&3)...) }
+func pad4(b []byte) []byte    { return append(b, make([]byte, -len(b)&3)...) }
+func padPage(b []byte) []byte { return append(b, make([]byte, -len(b)&(abi.PageSize-1))...) }
 
 // decodeNote reads a descriptor. What a newer format keeps in place is read
 // and checked first.

@@ -50,6 +50,7 @@ func include() string {
 		{"B_PLATFORM", uint64(unsafe.Offsetof(boot.Platform))},
 		{"PLATFORM_ADDR", abi.PlatformAddr}, {"MEMORY_MAP_ADDR", abi.MemoryMapAddr}, {"CMDLINE_ADDR", abi.CmdLineAddr},
 		{"MAX_RANGES", abi.MaxMemoryRanges}, {"MAX_CMDLINE", abi.MaxCmdLine},
+		{"TRUNCATED_CMDLINE", abi.TruncatedCmdLine}, {"TRUNCATED_MEMORY", abi.TruncatedMemory},
 		{"BOOT_PVH", abi.BootPVH}, {"BOOT_LINUX", abi.BootLinux},
 		{"P_PROTOCOL", uint64(unsafe.Offsetof(platform.Protocol))}, {"P_NUM_MEMORY", uint64(unsafe.Offsetof(platform.NumMemory))},
 		{"P_CMDLINE_LEN", uint64(unsafe.Offsetof(platform.CmdLineLen))}, {"P_TRUNCATED", uint64(unsafe.Offsetof(platform.Truncated))},

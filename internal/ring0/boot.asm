@@ -181,7 +181,7 @@ limitmaps:
 	cmp	r14d, MAX_RANGES
 	jbe	.ok
 	mov	r14d, MAX_RANGES
-	inc	dword [truncated]
+	or	dword [truncated], TRUNCATED_MEMORY
 .ok:
 	ret
 
@@ -200,7 +200,9 @@ prepare:
 	inc	ebx
 	cmp	ebx, MAX_CMDLINE-1
 	jb	.char
-	inc	dword [truncated]
+	cmp	byte [r12+rbx], 0
+	je	.copied
+	or	dword [truncated], TRUNCATED_CMDLINE
 .copied:
 	call	findmemory		; RAX: its end
 	mov	r12, rax

@@ -63,6 +63,19 @@ func TestBadParameters(t *testing.T) {
 	}
 }
 
+// A command line is taken whole or not at all: what was cut off might matter.
+func TestCommandLineTooLong(t *testing.T) {
+	const most = 16<<10 - 1
+	line := func(n int) string { return "-- " + strings.Repeat("x", n-len("-- ")) }
+	qemu(t, hello, "microvm", line(most)).Wait().Want(t, 0, []string{"Hello"}, nil)
+	r := qemu(t, hello, "microvm", line(most+1)).Wait()
+	r.Want(t, 0, []string{"tailor: error: the command line has more than the 16383 bytes that there is room for",
+		"tailor: the program ended with exit code 125"}, nil)
+	if strings.Contains(r.Stdout, "Hello") {
+		t.Errorf("it printed\n%s", r.Stdout)
+	}
+}
+
 // An image of our own monitor has no entry for other loaders: QEMU says so.
 func TestForeignImage(t *testing.T) {
 	path := xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")

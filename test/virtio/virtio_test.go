@@ -102,6 +102,7 @@ func TestSaid(t *testing.T) {
 	}{
 		"legacy":     {"microvm", "ip=10.0.2.15/24", append(user, "-device", "virtio-net-device,netdev=n"), "version 2 is needed (QEMU: -global virtio-mmio.force-legacy=false)"},
 		"no device":  {"microvm", "ip=10.0.2.15/24", nil, "tailor: network: the machine has no network device"},
+		"no IPv6":    {"microvm", "ip=none ip6=fd00::2/64", nil, "or none that can be used, for the address given by ip6="},
 		"no address": {"q35", "", append(user, "-device", "virtio-net-pci,netdev=n"), "tailor: network: eth0 has its address: 10.0.2.15/24 by DHCP from 10.0.2.2"},
 		"no MSI-X":   {"q35", "ip=10.0.2.15/24", append(user, "-device", "virtio-net-pci,netdev=n,vectors=0"), "tailor: PCI device 00:01.0 lacks"},
 		"PCI legacy": {"pc", "ip=10.0.2.15/24", append(user, "-device", "virtio-net-pci,netdev=n,disable-modern=on,disable-legacy=off"), "lacks a capability of virtio 1.0"},

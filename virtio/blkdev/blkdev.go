@@ -48,6 +48,9 @@ const parts = 3
 // write is several, in flight together.
 const maxTransfer = 1 << 20
 
+// maxDiscard is the length in bytes of a range to discard at the most.
+const maxDiscard = 1 << 30
+
 // A Device is a block device. Its methods may be called concurrently.
 type Device struct {
 	line     request.Line
@@ -57,8 +60,8 @@ type Device struct {
 	transfer int
 	readOnly bool
 	yield    func()
-	flush    bool // flushes are known; else writes are durable when they are done
-	discard  bool
+	flush    bool  // flushes are known; else writes are durable when they are done
+	discard  int64 // bytes of a range at the most; 0: none are
 
 	mu    sync.Mutex
 	heads []*head // not in use
@@ -73,7 +76,7 @@ type head struct {
 
 var _ block.Device = (*Device)(nil)
 
-// New takes over a device. It touches the ring only in the calls.
+// New takes over a device. It asks one that has no name in the table for its own.
 func New(d *abi.Device, c Config) (*Device, error) {
 	switch {
 	case d.Type != abi.DeviceBlock:
@@ -87,16 +90,15 @@ func New(d *abi.Device, c Config) (*Device, error) {
 		sector: abi.BlkSector, transfer: maxTransfer, yield: c.Yield,
 		readOnly: d.Features&abi.BlkFRO != 0,
 		flush:    d.Features&abi.BlkFFlush != 0,
-		discard:  d.Features&abi.BlkFDiscard != 0,
 	}
 	if err := dev.configure(d); err != nil {
 		return nil, err
 	}
-	q := queue.Config{Origin: c.Origin, Notify: c.Notify}
+	q := queue.Config{Origin: c.Origin, Notify: c.Notify, NoEventIdx: d.Features&abi.FEventIdx == 0}
 	if err := dev.line.Init(&d.Queues[abi.BlkQueueRequest], q, c.Waiter, parts); err != nil {
 		return nil, err
 	}
-	if dev.name = text(d.Name[:]); dev.name == "" {
+	if dev.name = request.Text(d.Name[:]); dev.name == "" {
 		dev.name = dev.id()
 	}
 	return dev, nil
@@ -116,6 +118,10 @@ func (d *Device) configure(dev *abi.Device) error {
 		d.transfer = min(d.transfer, int(most)&^(d.sector-1))
 		d.transfer = max(d.transfer, d.sector)
 	}
+	if dev.Features&abi.BlkFDiscard != 0 {
+		most := int64(le.Uint32(dev.Config[abi.BlkConfigDiscards:])) * abi.BlkSector
+		d.discard = min(maxDiscard, most) &^ int64(d.sector-1)
+	}
 	sectors := le.Uint64(dev.Config[abi.BlkConfigCapacity:])
 	if sectors > 1<<63/abi.BlkSector-1 {
 		return ErrCapacity
@@ -130,16 +136,7 @@ func (d *Device) id() string {
 	if d.call(abi.BlkGetID, 0, nil, b) != nil {
 		return ""
 	}
-	return text(b)
-}
-
-func text(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
+	return request.Text(b)
 }
 
 // Name returns what the device is called, "" if it has no name.
@@ -189,11 +186,10 @@ func (d *Device) Discard(off, n int64) error {
 	if d.readOnly {
 		return block.ErrReadOnly
 	}
-	if err := block.Check(d, off, n); err != nil || n == 0 || !d.discard {
+	if err := block.Check(d, off, n); err != nil || n == 0 || d.discard == 0 {
 		return err
 	}
-	const most = 1 << 30 // bytes of a range, whose sectors are counted in 32 bits
-	for ; n > 0; off, n = off+most, n-most {
+	for most := d.discard; n > 0; off, n = off+most, n-most {
 		h := d.head()
 		le := binary.LittleEndian
 		le.PutUint64(h.ranges[0:], uint64(off/abi.BlkSector))
@@ -217,9 +213,9 @@ const inFlight = 8
 // transferAll reads or writes p, whatever its length.
 func (d *Device) transferAll(kind uint32, p []byte, off int64) (err error) {
 	var running [inFlight]started
-	n := 0
-	for len(p) > 0 || n > 0 {
-		for n < inFlight && len(p) > 0 && err == nil {
+	for len(p) > 0 && err == nil {
+		n := 0
+		for n < inFlight && len(p) > 0 {
 			part := p[:min(len(p), d.transfer)]
 			running[n] = d.move(kind, part, off)
 			n++
@@ -231,12 +227,8 @@ func (d *Device) transferAll(kind uint32, p []byte, off int64) (err error) {
 				err = e
 			}
 		}
-		n = 0
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return err
 }
 
 // publish shows the device requests of one caller, and those of others that can

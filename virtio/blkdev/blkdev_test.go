@@ -3,6 +3,7 @@ package blkdev
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/tailor-os/tailor/abi"
@@ -20,6 +21,7 @@ type rig struct {
 	answer func(c *virtq.Chain) (written int) // of each request, in the doorbell
 	seen   []uint32                           // types of requests
 	rings  int                                // of the doorbell
+	silent bool                               // never writes where it wants to be notified
 }
 
 // Wait implements queue.Waiter: everything is answered in the doorbell.
@@ -37,6 +39,7 @@ func newRig(t testing.TB, change func(d *abi.Device)) (*rig, error) {
 	}
 	binary.LittleEndian.PutUint64(d.Config[abi.BlkConfigCapacity:], 2048)
 	binary.LittleEndian.PutUint32(d.Config[abi.BlkConfigBlkSize:], 512)
+	binary.LittleEndian.PutUint32(d.Config[abi.BlkConfigDiscards:], 2048)
 	copy(d.Name[:], "disk")
 	d.Queues[0], r.mem = virtiotest.NewQueue(16, 0)
 	change(&d)
@@ -67,7 +70,7 @@ func (r *rig) serve(t testing.TB) {
 			t.Fatal(err)
 		}
 		if !ok {
-			if !r.q.Arm() {
+			if r.silent || !r.q.Arm() {
 				return
 			}
 			continue
@@ -79,6 +82,20 @@ func (r *rig) serve(t testing.TB) {
 }
 
 func unchanged(*abi.Device) {}
+
+// A device without EVENT_IDX is notified of every request, not of the first alone.
+func TestWithoutEventIdx(t *testing.T) {
+	r, err := newRig(t, func(d *abi.Device) { d.Features &^= abi.FEventIdx })
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.silent = true
+	for i := range 3 {
+		if err := r.dev.ReadAt(make([]byte, 512), 0); err != nil || r.rings != i+1 {
+			t.Fatalf("read %d: %v, %d notifications", i, err, r.rings)
+		}
+	}
+}
 
 // Whatever the device says of a request, it is done or an error.
 func TestStatus(t *testing.T) {
@@ -126,6 +143,35 @@ func TestSizeMax(t *testing.T) {
 	}
 }
 
+// A range to discard is no longer than the device takes, in whole sectors.
+func TestDiscardMax(t *testing.T) {
+	le := binary.LittleEndian
+	for most, want := range map[uint32][]uint32{
+		0: nil, 7: nil, 8: {8, 8, 8}, 20: {16, 8}, 24: {24}, 1<<32 - 1: {24},
+	} {
+		r, err := newRig(t, func(d *abi.Device) {
+			le.PutUint32(d.Config[abi.BlkConfigBlkSize:], 4096)
+			le.PutUint32(d.Config[abi.BlkConfigDiscards:], most)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := uint64(8)
+		var got []uint32
+		r.answer = func(c *virtq.Chain) int {
+			at, n := le.Uint64(c.Out[1]), le.Uint32(c.Out[1][8:])
+			if at != next {
+				t.Errorf("at most %d: a range at %d, want %d", most, at, next)
+			}
+			next, got = at+uint64(n), append(got, n)
+			return status(c, abi.BlkOK)
+		}
+		if err := r.dev.Discard(4096, 3*4096); err != nil || !slices.Equal(got, want) {
+			t.Errorf("at most %d: %v, ranges of %d, want %d", most, err, got, want)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	le := binary.LittleEndian
 	for name, tt := range map[string]struct {
@@ -157,15 +203,16 @@ func TestName(t *testing.T) {
 
 // A device that plays anything breaks nothing but itself.
 func FuzzDevice(f *testing.F) {
-	f.Add(uint64(2048), uint32(512), uint32(0), uint64(0), []byte{0, 1, 2, 255})
-	f.Add(uint64(1<<54), uint32(4096), uint32(1), ^uint64(0), []byte{7})
-	f.Fuzz(func(t *testing.T, capacity uint64, sector, sizeMax uint32, features uint64, answers []byte) {
+	f.Add(uint64(2048), uint32(512), uint32(0), uint32(2048), uint64(0), []byte{0, 1, 2, 255})
+	f.Add(uint64(1<<54), uint32(4096), uint32(1), uint32(9), ^uint64(0), []byte{7})
+	f.Fuzz(func(t *testing.T, capacity uint64, sector, sizeMax, discards uint32, features uint64, answers []byte) {
 		r, err := newRig(t, func(d *abi.Device) {
 			d.Features |= features
 			le := binary.LittleEndian
 			le.PutUint64(d.Config[abi.BlkConfigCapacity:], capacity)
 			le.PutUint32(d.Config[abi.BlkConfigBlkSize:], sector)
 			le.PutUint32(d.Config[abi.BlkConfigSizeMax:], sizeMax)
+			le.PutUint32(d.Config[abi.BlkConfigDiscards:], discards)
 		})
 		if err != nil {
 			return

@@ -58,21 +58,12 @@ func New(d *abi.Device, c Config) (*Device, error) {
 	case d.Features&abi.FEventIdx == 0:
 		return nil, ErrEventIdx
 	}
-	dev := &Device{tag: tagOf(d.Config[:abi.FSTagLen])}
+	dev := &Device{tag: request.Text(d.Config[:abi.FSTagLen])}
 	qc := queue.Config{Origin: c.Origin, Notify: c.Notify}
 	if err := dev.priority.Init(&d.Queues[abi.FSQueueHiPrio], qc, c.Waiter, parts); err != nil {
 		return nil, err
 	}
 	return dev, dev.requests.Init(&d.Queues[abi.FSQueueRequest], qc, c.Waiter, parts)
-}
-
-func tagOf(b []byte) string {
-	for i, c := range b {
-		if c == 0 {
-			return string(b[:i])
-		}
-	}
-	return string(b)
 }
 
 // Tag returns the device's name.

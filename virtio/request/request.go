@@ -312,3 +312,13 @@ func (l *Line) Forget(out []byte) error {
 	}
 	return err
 }
+
+// Text returns the text of a field that is padded with NULs.
+func Text(b []byte) string {
+	for i, c := range b {
+		if c == 0 {
+			return string(b[:i])
+		}
+	}
+	return string(b)
+}

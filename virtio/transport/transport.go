@@ -59,15 +59,12 @@ const (
 	StatusDriver      = 2
 	StatusDriverOK    = 4
 	StatusFeaturesOK  = 8
-	StatusNeedsReset  = 64
 	StatusFailed      = 128
 )
 
-// Feature bits that only Setup has to know, virtio 1.2 section 6.
-const (
-	FAccessPlatform = 1 << 33
-	FRingPacked     = 1 << 34
-)
+// FAccessPlatform is a feature bit that only Setup has to know, virtio 1.2
+// section 6.
+const FAccessPlatform = 1 << 33
 
 // An Error says what a device did that it must not, or what it cannot do.
 type Error string
