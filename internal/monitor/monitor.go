@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg guest.Config) (status int, err error) {
 		return 0, err
 	}
 	defer timer.close()
-	if err := m.ints.Start(timer, cfg.Stall); err != nil {
+	if err := m.ints.Start(timer, cfg.Stall, m.super.Nudge); err != nil {
 		return 0, err
 	}
 	end := m.control(ctx)

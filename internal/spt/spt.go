@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg guest.Config, note func(what string)) (status 
 	}
 	cfg.Stats.Setup = p.begin.Sub(begin)
 	p.timer.watch(p.child.pid)
-	if err := p.ints.Start(p.timer, cfg.Stall); err != nil {
+	if err := p.ints.Start(p.timer, cfg.Stall, p.super.Nudge); err != nil {
 		return 0, err
 	}
 	end := p.super.Start(ctx)
