@@ -1,13 +1,11 @@
 package spt
 
 import (
-	"os"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 )
@@ -17,7 +15,7 @@ func TestLaunchFails(t *testing.T) {
 	if err := Check(); err != nil {
 		t.Skip(err)
 	}
-	cfg := &guest.Config{Image: imageOf(t, nil), Memory: 8 << 20, Stdout: os.Stdout, Stderr: os.Stderr, Stats: new(guest.Stats)}
+	cfg := configOf(t, nil)
 	for range 10 {
 		p, err := newProcess(cfg)
 		if err != nil {
