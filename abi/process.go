@@ -57,7 +57,11 @@ const (
 	ParkToken  = 2
 )
 
-// Bits of [Process.Bells] beyond those of the queues, which are below 56.
+// MaxBells is how many queues a guest has at the most: each has a bit in
+// [Process.Bells].
+const MaxBells = 56
+
+// Bits of [Process.Bells] beyond those of the queues.
 const (
 	BellBitIdle    = 1 << 63 // the guest goes idle: look at the network's queues
 	BellBitProfile = 1 << 62

@@ -53,10 +53,10 @@ idle:
 	CALL	·tailorNano(SB)
 	IMULQ	$1000000000, AX
 	ADDQ	DX, AX
-	SUBQ	AX, R10
-	JLE	done
-	MOVQ	R10, AX
 	XORL	DX, DX
+	SUBQ	AX, R10
+	CMOVQLT	DX, R10				// a deadline that has passed still rings
+	MOVQ	R10, AX
 	MOVL	$1000000000, CX
 	DIVQ	CX
 	MOVQ	AX, SI

@@ -175,7 +175,8 @@ func (k *blk) now(r *blkRequest) bool {
 	case abi.BlkIn:
 		off := r.off
 		if block.Check(k.disk, off, int64(r.inLen)) != nil {
-			break
+			k.answer(r, abi.BlkError, 0) // a part of it may be there, and wait
+			return true
 		}
 		for _, p := range r.in {
 			if !k.disk.ReadNow(p, off) {

@@ -2,6 +2,7 @@ package devices
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -247,6 +248,34 @@ func TestBlkSlow(t *testing.T) {
 	}
 	close(disk.release)
 	wg.Wait()
+}
+
+// Nor does a request that is refused: a part of it may lie on the medium.
+func TestBlkSlowRefused(t *testing.T) {
+	disk := &ramDisk{data: make([]byte, 1<<20), sector: 512, release: make(chan struct{})}
+	g := newDisk(t, disk)
+	q, err := queue.New(&g.desc.Queues[0], queue.Config{Origin: virtiotest.Origin(), Notify: func(v uint32) { g.bus.Notify(uint64(v)) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := make([]byte, 16)
+	binary.LittleEndian.PutUint64(head[8:], 1<<20/512-1)
+	status := []byte{99}
+	if err := q.Add([][]byte{head}, [][]byte{make([]byte, 512), make([]byte, 512), status}, 1); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan bool)
+	go func() { q.Publish(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Error("the vCPU waits for the medium")
+	}
+	close(disk.release)
+	<-done
+	if status[0] != abi.BlkError {
+		t.Errorf("status %d", status[0])
+	}
 }
 
 // Many goroutines, each with sectors of its own, against a model.

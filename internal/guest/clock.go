@@ -99,13 +99,17 @@ const refreshEvery = int64(time.Second)
 // Refresh follows the host's clocks, which are disciplined where the time stamp
 // counter is not. Monotonic time continues where it is and then runs up to 500
 // parts per million faster or slower, as adjtime does; wall time is the host's.
-// It is called while the vCPU is parked.
+// The guest may run meanwhile: then it waits for an even Seq.
 func (c *Clock) Refresh() {
 	p := c.page
 	now := hostNow(unix.CLOCK_MONOTONIC)
 	if now-c.updated < refreshEvery {
 		return
 	}
+	// What the guest reads after tsc must be by the new values: it would see time
+	// go back if the old ones were ahead.
+	seq := atomic.AddUint32(&p.Seq, 1)
+	defer func() { atomic.StoreUint32(&p.Seq, seq+1) }()
 	tsc, now, err := c.read.Now()
 	if err != nil || tsc < p.TSCBase {
 		return
@@ -117,12 +121,10 @@ func (c *Clock) Refresh() {
 	if c.firstTSC != 0 {
 		c.nominal = c.measure(tsc, now)
 	}
-	seq := atomic.AddUint32(&p.Seq, 1)
 	p.TSCBase = tsc
 	p.MonoBase = guest
 	p.Mult = c.nominal + uint64(int64(c.nominal)/1e6*ppm)
 	p.WallOffset = hostNow(unix.CLOCK_REALTIME) - guest
-	atomic.StoreUint32(&p.Seq, seq+1)
 	c.updated = now
 }
 

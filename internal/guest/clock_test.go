@@ -1,6 +1,7 @@
 package guest
 
 import (
+	"errors"
 	"math/bits"
 	"testing"
 	"time"
@@ -51,6 +52,33 @@ func TestClock(t *testing.T) {
 		}
 		if page.Seq%2 != 0 {
 			t.Error("the sequence is odd after an update")
+		}
+	}
+}
+
+// The guest does not compute with values that are about to be replaced: time would
+// go back if they were ahead.
+func TestClockWaits(t *testing.T) {
+	var page abi.Clock
+	var fail error
+	var seq uint32 // when the counter was read
+	read := Counter(func() (uint64, error) {
+		seq = page.Seq
+		return uint64(hostNow(unix.CLOCK_MONOTONIC)), fail
+	})
+	c, err := NewClock(&page, read, 1<<32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fail = range []error{nil, errors.New("no counter")} {
+		before := page
+		c.updated = 0
+		c.Refresh()
+		if seq%2 == 0 {
+			t.Errorf("%v: the counter was read while the sequence was even", fail)
+		}
+		if page.Seq != before.Seq+2 {
+			t.Errorf("%v: the sequence went from %d to %d", fail, before.Seq, page.Seq)
 		}
 	}
 }

@@ -23,6 +23,14 @@ func Layout(cfg *Config) ([]abi.Device, error) {
 	for _, v := range cfg.Volumes {
 		specs = append(specs, devices.BlkSpec(v.Name, v.Disk))
 	}
+	queues := 0
+	for _, s := range specs {
+		queues += len(s.QueueSizes)
+	}
+	if queues > abi.MaxBells {
+		return nil, fmt.Errorf("%d shares and %d volumes are too many: with the other devices they have %d queues, and a guest at most %d",
+			len(cfg.Shares), len(cfg.Volumes), queues, abi.MaxBells)
+	}
 	return devices.Layout(abi.RingAddr, abi.RingEnd, specs...)
 }
 
@@ -57,7 +65,7 @@ func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.
 // shareTag is what the guest knows a share by.
 func shareTag(i int) string { return "share" + strconv.Itoa(i) }
 
-// maxShares bounds the shares of one guest, whose event loop waits for 64 queues.
+// maxShares bounds the shares of one guest: Layout bounds all its queues.
 const maxShares = 24
 
 // OpenShares opens the folders that the guest is to see.

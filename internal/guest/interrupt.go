@@ -37,7 +37,7 @@ const (
 type RunTimer interface {
 	// Now is the time that the guest has run so far, asleep not counted.
 	Now() time.Duration
-	// Set has Look called whenever the guest has run for d more, about; never
+	// Set has Deliver called whenever the guest has run for d more, about; never
 	// for zero.
 	Set(d time.Duration) error
 }
@@ -48,6 +48,8 @@ type Interrupts struct {
 	posted  atomic.Uint64 // bit n-1: signal n, from outside
 	waiting uint64        // bit n-1: signal n is to be delivered
 	retry   time.Duration // of the last attempt, 0 if there was none
+	again   *time.Timer   // calls nudge then
+	nudge   func()
 
 	timer  RunTimer
 	period time.Duration // of a CPU profile, 0 without one
@@ -60,13 +62,14 @@ type Interrupts struct {
 	stalled bool          // the guest has been told
 }
 
-// Start begins with a guest that is told of a stall after that long.
-func (x *Interrupts) Start(timer RunTimer, stall time.Duration) error {
-	x.timer, x.stall, x.clock = timer, stall, time.Now()
+// Start begins with a guest that is told of a stall after that long. nudge makes
+// its thread call Deliver soon; any goroutine calls it.
+func (x *Interrupts) Start(timer RunTimer, stall time.Duration, nudge func()) error {
+	x.timer, x.stall, x.clock, x.nudge = timer, stall, time.Now(), nudge
 	return x.setTimer()
 }
 
-// setTimer has Look called as often as necessary, which is not at all while the
+// setTimer has Deliver called as often as necessary, which is not at all while the
 // guest is idle.
 func (x *Interrupts) setTimer() error {
 	if x.period > 0 {
@@ -94,11 +97,8 @@ func bit(sig unix.Signal) uint64 { return 1 << (sig - 1) }
 // Due reports whether it is time for a sample of a profile.
 func (x *Interrupts) Due() bool { return x.period > 0 && x.timer.Now() >= x.next }
 
-// Look finds out what there is to deliver when the guest's event loop was
-// reached loop times.
-func (x *Interrupts) Look(loop uint64) { x.look(x.timer.Now(), loop) }
-
-// look is Look when the guest has run for now.
+// look finds out what there is to deliver when the guest has run for now and its
+// event loop was reached loop times.
 func (x *Interrupts) look(now time.Duration, loop uint64) {
 	x.waiting |= x.posted.Swap(0)
 	if x.period > 0 && now >= x.next {
@@ -118,27 +118,45 @@ func (x *Interrupts) look(now time.Duration, loop uint64) {
 	}
 }
 
-// Deliver delivers one of the waiting signals by inject, which reports whether
-// the guest could take it. If there are more, or it could not, again is when to
-// look and deliver once more, else zero.
-func (x *Interrupts) Deliver(inject func(sig unix.Signal, code, arg uint64) (bool, error)) (again time.Duration, err error) {
+// Deliver finds out what there is to deliver when the guest's event loop was
+// reached loop times, and delivers one of the signals by inject, which reports
+// whether the guest could take it. If there are more, or it could not, the guest is
+// nudged when it is time for another attempt.
+func (x *Interrupts) Deliver(loop uint64, inject func(sig unix.Signal, code, arg uint64) (bool, error)) error {
+	x.look(x.timer.Now(), loop)
 	if x.waiting == 0 {
-		return 0, nil
+		return nil
 	}
 	sig, code, arg := x.first()
 	ok, err := inject(sig, code, arg)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if ok {
-		x.waiting &^= bit(sig)
-		x.retry = 0
+		x.Taken(sig)
 	}
 	if !ok || x.waiting != 0 {
-		x.retry = min(max(2*x.retry, retryMin), retryMax)
-		again = x.retry
+		x.retryLater()
 	}
-	return again, nil
+	return nil
+}
+
+// Taken says that the guest has taken a signal, be it that it could not when that
+// was tried.
+func (x *Interrupts) Taken(sig unix.Signal) {
+	x.waiting &^= bit(sig)
+	x.retry = 0
+}
+
+// retryLater sets the one timer that there is for attempts: those that came
+// meanwhile for other reasons put it off.
+func (x *Interrupts) retryLater() {
+	x.retry = min(max(2*x.retry, retryMin), retryMax)
+	if x.again == nil {
+		x.again = time.AfterFunc(x.retry, x.nudge)
+		return
+	}
+	x.again.Reset(x.retry)
 }
 
 // first returns the waiting signal to deliver first: one that ends the guest,

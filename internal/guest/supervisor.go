@@ -20,7 +20,7 @@ type Supervisor struct {
 	// Kick makes the guest's thread look for what was posted, or for State. It is
 	// called only between Start and its end, and by one goroutine at a time.
 	Kick func()
-	// Wake wakes an idle guest, and the thread that serves it.
+	// Wake wakes an idle guest. A thread that only serves it needs Kick.
 	Wake func()
 	// Control is the guest's, mapped between Start and its end.
 	Control *abi.Control

@@ -3,7 +3,6 @@ package monitor
 import (
 	"context"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -37,10 +36,5 @@ func (m *machine) interrupted() error {
 			return err
 		}
 	}
-	m.ints.Look(atomic.LoadUint64(&m.super.Control.LoopCount))
-	again, err := m.ints.Deliver(m.inject)
-	if again > 0 {
-		time.AfterFunc(again, m.super.Nudge)
-	}
-	return err
+	return m.ints.Deliver(atomic.LoadUint64(&m.super.Control.LoopCount), m.inject)
 }

@@ -44,7 +44,7 @@ func Run(ctx context.Context, cfg guest.Config) (status int, err error) {
 		return 0, err
 	}
 	defer timer.close()
-	if err := m.ints.Start(timer, cfg.Stall); err != nil {
+	if err := m.ints.Start(timer, cfg.Stall, m.super.Nudge); err != nil {
 		return 0, err
 	}
 	end := m.control(ctx)
@@ -215,14 +215,13 @@ func (m *machine) rareBell(e exit) error {
 	return &guest.Error{What: fmt.Sprintf("it rang doorbell register %#x, which does not exist", e.bell)}
 }
 
-// idle parks the vCPU until something happens or the guest's deadline passes.
+// idle parks the vCPU until something happens or the guest's deadline passes. If
+// that is over already, the guest has still left notifications for this moment.
 func (m *machine) idle(deadline uint64) {
 	m.clock.Refresh()
 	timeout := time.Duration(-1)
 	if deadline != ^uint64(0) {
-		if timeout = m.clock.Until(deadline); timeout <= 0 {
-			return
-		}
+		timeout = max(m.clock.Until(deadline), 0)
 	}
 	m.bus.Idle(timeout)
 }

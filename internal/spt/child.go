@@ -70,7 +70,8 @@ func (p *process) launch(note func(string)) error {
 		return err
 	}
 	p.begin = time.Now()
-	if _, err := unix.Write(reports, []byte{1}); err != nil {
+	// A launcher that has ended has left a report.
+	if _, err := unix.Write(reports, []byte{1}); err != nil && err != unix.EPIPE {
 		return fmt.Errorf("start the process: %w", err)
 	}
 	if err := p.hear(reports, l, note); err != nil {
@@ -156,8 +157,10 @@ func (p *process) hear(fd int, l *launcher, note func(string)) error {
 	for {
 		n, noob, _, _, err := unix.Recvmsg(fd, buf[:], oob, unix.MSG_CMSG_CLOEXEC)
 		switch {
-		case err == unix.EINTR:
-		case err != nil && err != unix.ECONNRESET:
+		// It is a reset once if the launcher has ended without reading all; its
+		// reports are behind that.
+		case err == unix.EINTR, err == unix.ECONNRESET:
+		case err != nil:
 			return fmt.Errorf("hear of the process: %w", err)
 		case noob > 0:
 			p.child.listener = rightsOf(oob[:noob])

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +93,11 @@ func imageOf(t *testing.T, code []byte) *image.Image {
 	return img
 }
 
+// configOf says how to run code as a guest.
+func configOf(t *testing.T, code []byte) *guest.Config {
+	return &guest.Config{Image: imageOf(t, code), Args: []string{"test"}, Memory: 8 << 20, Stdout: os.Stdout, Stderr: os.Stderr}
+}
+
 // runCode runs code as a guest.
 func runCode(t *testing.T, code []byte) (int, error) {
 	t.Helper()
@@ -100,8 +106,7 @@ func runCode(t *testing.T, code []byte) (int, error) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	cfg := guest.Config{Image: imageOf(t, code), Args: []string{"test"}, Memory: 8 << 20, Stdout: os.Stdout, Stderr: os.Stderr}
-	return Run(ctx, cfg, func(what string) { t.Log(what) })
+	return Run(ctx, *configOf(t, code), func(what string) { t.Log(what) })
 }
 
 const (
@@ -205,6 +210,35 @@ func TestForbidden(t *testing.T) {
 	}
 }
 
+// Nor can it do once more what the launcher did when the first filter was there,
+// with just the same arguments: the second filter kills for it.
+func TestForbiddenAgain(t *testing.T) {
+	if err := Check(); err != nil {
+		t.Skip(err)
+	}
+	if !canListen() {
+		t.Skip("this kernel does not ask, and one filter is enough")
+	}
+	p, err := newProcess(configOf(t, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	l := &launcher{}
+	p.plan(l, true)
+	first := slices.IndexFunc(l.steps, func(s step) bool { return s.number == unix.SYS_SECCOMP })
+	again := l.steps[first+1:]
+	if len(again) != 3 {
+		t.Errorf("%d steps after the first filter", len(again))
+	}
+	for _, s := range again {
+		status, err := runCode(t, attempt{number: s.number, args: s.args}.code(42))
+		if status != 128+31 || err == nil || !strings.Contains(err.Error(), "system call") {
+			t.Errorf("%s: status %d, %v", s.what, status, err)
+		}
+	}
+}
+
 // Without a kernel that asks, the kernel kills.
 func TestForbiddenKills(t *testing.T) {
 	defer func(old func() bool) { canListen = old }(canListen)
@@ -261,7 +295,7 @@ func TestInstructionCalls(t *testing.T) {
 	}
 }
 
-// A guest whose memory cannot be what it says ends with its signal.
+// A guest that has no handler for its exception ends with SIGSEGV.
 func TestNoHandler(t *testing.T) {
 	status, err := runCode(t, []byte{0x0f, 0x0b}) // UD2
 	if status != 128+int(unix.SIGSEGV) || err == nil {
@@ -269,10 +303,22 @@ func TestNoHandler(t *testing.T) {
 	}
 }
 
-// Every allowed call has its arguments checked but those that have none.
+// Every allowed call has its arguments checked but those that have none, and
+// exit_group's.
 func TestRules(t *testing.T) {
-	if n := len(calls()); n > 8 {
+	args := map[uint32]int{unix.SYS_FUTEX: 6, unix.SYS_WRITE: 3, unix.SYS_RT_SIGRETURN: 0, unix.SYS_RESTART_SYSCALL: 0, unix.SYS_EXIT_GROUP: 0}
+	if n := len(calls()); n != len(args) {
 		t.Errorf("%d system calls", n)
+	}
+	for _, r := range calls() {
+		if n, ok := args[r.number]; !ok || len(r.args) != n {
+			t.Errorf("call %d: %d arguments are checked, %v", r.number, len(r.args), r.args)
+		}
+		for i, a := range r.args {
+			if a.index != i {
+				t.Errorf("call %d: argument %d is checked in the place of %d", r.number, a.index, i)
+			}
+		}
 	}
 	prog := newFilter(unix.SECCOMP_RET_KILL_PROCESS, calls(), abi.InstructionCalls[:], text{textAddr, dataAddr})
 	if len(prog) > 4096 {

@@ -2,7 +2,6 @@ package spt
 
 import (
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,16 +14,15 @@ func (p *process) interrupt() error {
 	if !p.look.Swap(false) {
 		return nil
 	}
-	p.ints.Look(atomic.LoadUint64(&p.control.LoopCount))
-	again, err := p.ints.Deliver(p.inject)
-	if again > 0 {
-		time.AfterFunc(again, p.super.Nudge)
+	if p.injected != 0 && atomic.LoadUint64(&p.control.Interrupt.Busy) == 0 {
+		p.ints.Taken(p.injected)
+		p.injected = 0
 	}
-	return err
+	return p.ints.Deliver(atomic.LoadUint64(&p.control.LoopCount), p.inject)
 }
 
-// inject sends the guest a signal, and reports whether it was taken: that is
-// seen the next time.
+// inject sends the guest a signal, or once more the one that it has not taken yet.
+// Whether it was taken is seen the next time.
 func (p *process) inject(sig unix.Signal, code, arg uint64) (taken bool, err error) {
 	f := &p.control.Interrupt
 	if atomic.LoadUint64(&p.control.Process.SignalEntry) == 0 {
@@ -32,12 +30,6 @@ func (p *process) inject(sig unix.Signal, code, arg uint64) (taken bool, err err
 	}
 	if sig == unix.SIGPROF && (&sleeper{&p.control.Process}).Asleep() {
 		return true, nil // it has gone idle since
-	}
-	if p.injected != 0 && atomic.LoadUint64(&f.Busy) == 0 {
-		done := p.injected == sig
-		if p.injected = 0; done {
-			return true, nil
-		}
 	}
 	if p.injected == 0 {
 		f.Vector, f.Error, f.CR2 = uint64(sig), code, arg

@@ -47,7 +47,7 @@ func Run(ctx context.Context, cfg guest.Config, note func(what string)) (status 
 	}
 	cfg.Stats.Setup = p.begin.Sub(begin)
 	p.timer.watch(p.child.pid)
-	if err := p.ints.Start(p.timer, cfg.Stall); err != nil {
+	if err := p.ints.Start(p.timer, cfg.Stall, p.super.Nudge); err != nil {
 		return 0, err
 	}
 	end := p.super.Start(ctx)
@@ -76,6 +76,7 @@ type process struct {
 	bell     int         // eventfd, the guest's
 	look     atomic.Bool // there may be something to deliver
 	injected unix.Signal // sent and not known to be taken
+	seeded   bool        // the guest has seeded its generator
 	child    child
 	begin    time.Time // when it had everything it needs
 	denied   error     // the system call that the guest was stopped for
@@ -232,9 +233,8 @@ func (p *process) answer() {
 		return
 	}
 	stats := p.cfg.Stats
-	if stats.Notifies == 0 {
-		stats.FirstNotify = time.Since(p.begin)
-		// The guest has seeded its generator by now.
+	if !p.seeded {
+		p.seeded = true // by now
 		clear(guest.At[abi.BootInfo](p.mem, abi.BootAddr).Seed[:])
 	}
 	if bells&abi.BellBitProfile != 0 {
@@ -246,7 +246,9 @@ func (p *process) answer() {
 		stats.Idles++
 	}
 	for queues := bells &^ (abi.BellBitIdle | abi.BellBitProfile); queues != 0; queues &= queues - 1 {
-		stats.Notifies++
+		if stats.Notifies++; stats.Notifies == 1 {
+			stats.FirstNotify = time.Since(p.begin)
+		}
 		p.bus.Notify(uint64(bits.TrailingZeros64(queues)))
 	}
 	if bells&abi.BellBitIdle != 0 {

@@ -17,8 +17,8 @@ func counter() (uint64, error) { return readTSC(), nil }
 
 // born is the counter and the time when this process started. The counter's
 // frequency is measured from then on, against the kernel's own disciplined clock:
-// that needs no rights and no belief in what a hypervisor's CPUID says, and a few
-// milliseconds give it to some 50 parts per million. Clock.Refresh does the rest.
+// that needs no rights and no belief in what a hypervisor's CPUID says. It gets the
+// more exact the longer that is; Clock.Refresh does the rest.
 var born = func() (b struct {
 	tsc uint64
 	at  int64
