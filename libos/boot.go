@@ -66,9 +66,8 @@ func fillRoot(p Params) {
 	etc.write("group", "root:x:0:\n")
 	proc := fs.root.subdir("proc")
 	sys := proc.subdir("sys")
-	sys.subdir("kernel").write("hostname", host()+"\n")
 	sys.subdir("net").subdir("core").write("somaxconn", "4096\n")
-	sys.subdir("fs").write("pipe-max-size", "65536\n") // pipeSize
+	sys.subdir("fs").write("pipe-max-size", decimal(pipeSize)+"\n")
 	exe := p.Get("exe")
 	if exe == "" {
 		exe = "/app"
@@ -77,6 +76,7 @@ func fillRoot(p Params) {
 	self.Unlink("exe", false)
 	self.Create("exe", &Attr{Mode: ModeLink | 0o777}, exe)
 	self.write("cmdline", commandLine())
+	fs.addText(namedText{"/proc/sys/kernel/hostname", func() []byte { return []byte(host() + "\n") }})
 	for _, t := range textFiles {
 		fs.addText(t)
 	}
@@ -150,13 +150,17 @@ func (d *memDir) subdir(name string) *memDir {
 	return n.(*memDir)
 }
 
-// write makes the file name in d with these contents.
+// write makes the file name in d with these contents, unless there is something
+// else of that name: a program may have put it there.
 func (d *memDir) write(name, contents string) {
 	n, errno := d.Lookup(name)
 	if errno != 0 {
 		n, _ = d.Create(name, &Attr{Mode: ModeReg | 0o644}, "")
 	}
-	f := n.(*memFile)
+	f, ok := n.(*memFile)
+	if !ok {
+		return
+	}
 	f.fs.mu.Lock()
 	defer f.fs.mu.Unlock()
 	f.truncate(0)

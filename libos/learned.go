@@ -1,7 +1,11 @@
 package libos
 
-// learned is what the network has told of names: name servers and search list.
-var learned struct{ dns, search []string }
+// learned is what the network has told of names: name servers, search list and
+// the host's own.
+var learned struct {
+	dns, search []string
+	name        string
+}
 
 // beforeResolver is called before /etc/resolv.conf is opened; nil: nothing is.
 var beforeResolver func()
@@ -12,19 +16,31 @@ func BeforeResolver(f func()) { beforeResolver = f }
 
 // Learn sets the name servers, the search list and the host name that the network
 // tells; an empty name changes nothing. They count where the boot parameters say
-// nothing. The files that have them are written anew. The strings are such that
-// they may stand in these files. One goroutine calls it at a time.
+// nothing. The files that have them are written anew if what is learned is new,
+// and if the program has put nothing of its own in their place. The strings are
+// such that they may stand in these files. One goroutine calls it at a time.
 func Learn(dns, search []string, name string) {
+	before := resolvFile(bootParams)
 	learned.dns, learned.search = dns, search
-	named := name != "" && name != host() && bootParams.Get("hostname") == ""
+	resolv := resolvFile(bootParams)
+	named := name != "" && name != learned.name && name != host() && bootParams.Get("hostname") == ""
+	if name != "" {
+		learned.name = name
+	}
 	if named {
 		hostName = name
 	}
 	if len(files.mounts) == 0 {
 		return // they will be written when there are files
 	}
-	etc := files.mounts[0].fs.(*memFS).root.subdir("etc")
-	etc.write("resolv.conf", resolvFile(bootParams))
+	n, _ := files.mounts[0].fs.(*memFS).root.Lookup("etc")
+	etc, ok := n.(*memDir)
+	if !ok {
+		return // the program has moved it away
+	}
+	if resolv != before {
+		etc.write("resolv.conf", resolv)
+	}
 	if named {
 		etc.write("hostname", name+"\n")
 		etc.write("hosts", hostsFile(bootParams))

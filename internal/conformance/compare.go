@@ -74,7 +74,7 @@ func Compare(linux, vm Results, reasons Reasons) *Report {
 
 func (r *Report) compare(pkg string, linux, vm *Package, reasons Reasons) {
 	row := Row{Package: pkg, Seconds: vm.Elapsed}
-	addresses := vm.withAddresses()
+	addresses := vm.withAddresses(linux)
 	for name, t := range linux.Tests {
 		if t.Status != Pass {
 			continue
@@ -106,11 +106,16 @@ func (r *Report) compare(pkg string, linux, vm *Package, reasons Reasons) {
 var address = regexp.MustCompile(`0x[0-9a-f]{6,16}`)
 
 // withAddresses returns the tests whose names contain addresses, by their names
-// without.
-func (p *Package) withAddresses() map[string]*Test {
+// without. One that linux has by its full name is not meant by another. Of several
+// with the same name one that did not pass counts: what fails is not hidden.
+func (p *Package) withAddresses(linux *Package) map[string]*Test {
 	m := map[string]*Test{}
 	for name, t := range p.Tests {
-		if short := address.ReplaceAllString(name, "0x"); short != name {
+		short := address.ReplaceAllString(name, "0x")
+		if short == name || linux.Tests[name] != nil {
+			continue
+		}
+		if m[short] == nil || t.Status != Pass {
 			m[short] = t
 		}
 	}

@@ -228,6 +228,33 @@ func TestCompareNames(t *testing.T) {
 	if r.Total != (Count{Linux: 2, Both: 1}) || r.Unexplained != 0 {
 		t.Errorf("%+v, %d unexplained; want the address ignored, and the subtest explained by the test above", r.Total, r.Unexplained)
 	}
+	for name, tt := range map[string]struct {
+		linux, vm []string // tests; what fails ends in !
+		want      Count
+	}{
+		"two of one name":          {[]string{"T/0xc000123400"}, []string{"T/0x2b4280a640a0", "T/0x2b4280a640b0!"}, Count{1, 0}},
+		"one with its counterpart": {[]string{"T/0x123456", "T/0xc000123400"}, []string{"T/0x123456"}, Count{2, 1}},
+		"each with its own":        {[]string{"T/0x123456", "T/0xc000123400"}, []string{"T/0x123456", "T/0x2b4280a640a0"}, Count{2, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			results := func(tests []string) Results {
+				var lines strings.Builder
+				for _, test := range tests {
+					action := "pass"
+					if strings.HasSuffix(test, "!") {
+						action = "fail"
+					}
+					fmt.Fprintf(&lines, `{"Action":%q,"Package":"p","Test":%q}`+"\n", action, strings.TrimSuffix(test, "!"))
+				}
+				return read(t, lines.String())
+			}
+			for range 20 { // the order in a map is another each time
+				if r := Compare(results(tt.linux), results(tt.vm), reasons); r.Total != tt.want {
+					t.Fatalf("%+v, want %+v", r.Total, tt.want)
+				}
+			}
+		})
+	}
 }
 
 func TestRunInterrupted(t *testing.T) {

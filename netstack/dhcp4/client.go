@@ -236,24 +236,22 @@ func (c *Client) send(m message, to *Lease) {
 	c.cfg.Send(d.frame())
 }
 
-// Frame looks at an Ethernet frame that was received and reports whether it was
-// a DHCP answer, which nobody else needs to see. validated says that the host has
-// verified the checksum of UDP. b is not kept.
-func (c *Client) Frame(now time.Duration, b []byte, validated bool) bool {
+// Frame looks at an Ethernet frame that was received. validated says that the
+// host has verified the checksum of UDP. b is not kept.
+func (c *Client) Frame(now time.Duration, b []byte, validated bool) {
 	if isARP(b) {
 		if c.state >= probing && claims(b, c.cfg.MAC, c.lease.Addr.Addr().As4()) {
 			c.conflict(now, b)
 		}
-		return false
+		return
 	}
 	if !isReply(b) {
-		return false
+		return
 	}
 	d, ok := parseFrame(b, validated)
 	if ok && checkReply(d.payload, c.cfg.MAC, c.xid) {
 		c.reply(now, d.payload, d.srcMAC)
 	}
-	return true
 }
 
 func (c *Client) reply(now time.Duration, m message, from [6]byte) {
@@ -317,12 +315,15 @@ func (c *Client) refused(now time.Duration) {
 // that is wrong, and connections are worth more (RFC 5227 section 2.4 c): the
 // address is announced once and kept.
 func (c *Client) conflict(now time.Duration, b []byte) {
+	if c.state != probing && binary.BigEndian.Uint32(b[etherLen+14:]) == 0 {
+		return // a probe, which the stack answers
+	}
 	if c.state == probing || now < c.since+conflictTime {
 		c.decline(now)
 		return
 	}
-	if binary.BigEndian.Uint32(b[etherLen+14:]) == 0 || c.known {
-		return // a probe, which the stack answers
+	if c.known {
+		return
 	}
 	c.known = true
 	a := c.lease.Addr.Addr().As4()

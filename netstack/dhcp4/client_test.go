@@ -187,6 +187,20 @@ func TestConflict(t *testing.T) {
 		w.c.Frame(w.now, arp(other, leasedIP, [4]byte{}), false)
 		w.expect("20ms bound 192.0.2.50/24", "1s conflict 192.0.2.50/24")
 	})
+	t.Run("probe while probing", func(t *testing.T) {
+		w := newWorld(t).start()
+		w.until(0)
+		w.c.Frame(w.now, arp(other, [4]byte{}, leasedIP), false)
+		w.expect("0s conflict 192.0.2.50/24")
+	})
+	t.Run("probe in use", func(t *testing.T) {
+		w := newWorld(t).start()
+		for _, at := range []time.Duration{time.Second, 30 * time.Second} {
+			w.until(at)
+			w.c.Frame(w.now, arp(other, [4]byte{}, leasedIP), false)
+		}
+		w.expect("20ms bound 192.0.2.50/24")
+	})
 	t.Run("later", func(t *testing.T) {
 		w := newWorld(t).start()
 		w.until(30 * time.Second)

@@ -51,9 +51,10 @@ func (d *datagram) frame() []byte {
 }
 
 // IsReply reports whether an IPv4 packet, of which 28 bytes are enough, carries
-// a datagram to a DHCP client.
+// a datagram to a DHCP client. A fragment does not: only the first has ports.
 func IsReply(ip []byte) bool {
-	return len(ip) >= ipLen+udpLen && ip[0] == 0x45 && ip[9] == protoUDP && binary.BigEndian.Uint16(ip[ipLen+2:]) == clientPort
+	return len(ip) >= ipLen+udpLen && ip[0] == 0x45 && ip[9] == protoUDP &&
+		binary.BigEndian.Uint16(ip[6:])&0x3fff == 0 && binary.BigEndian.Uint16(ip[ipLen+2:]) == clientPort
 }
 
 // isReply is IsReply for a frame.
@@ -66,8 +67,7 @@ func isReply(b []byte) bool {
 func parseFrame(b []byte, validated bool) (d datagram, ok bool) {
 	ip := b[etherLen:]
 	size := int(binary.BigEndian.Uint16(ip[2:]))
-	if size < ipLen+udpLen || size > len(ip) || sum(0, ip[:ipLen]) != 0xffff ||
-		binary.BigEndian.Uint16(ip[6:])&0x3fff != 0 { // a fragment
+	if size < ipLen+udpLen || size > len(ip) || sum(0, ip[:ipLen]) != 0xffff {
 		return d, false
 	}
 	udp := ip[ipLen:size]

@@ -26,14 +26,14 @@ type Route struct {
 // A Lease is what a server gives. What it does not say is zero. Every address is
 // one that a machine can have, and every name one that may stand in a file.
 type Lease struct {
-	Addr           netip.Prefix
-	Server         netip.Addr
-	Routes         []Route
-	DNS, NTP, Logs []netip.Addr
-	Hostname       string
-	Domain         string
-	Search         []string
-	MTU            int // bytes
+	Addr     netip.Prefix
+	Server   netip.Addr
+	Routes   []Route
+	DNS      []netip.Addr
+	Hostname string
+	Domain   string
+	Search   []string
+	MTU      int // bytes
 
 	// Counted from when it was asked for: it ends after Duration; from T1 on its
 	// server, from T2 on any is asked to renew it (RFC 2131 section 4.4.5).
@@ -52,7 +52,7 @@ func (m message) lease() (l Lease, ok bool) {
 	if !l.times(m) {
 		return l, false
 	}
-	l.DNS, l.NTP, l.Logs = addrs(m.option(optDNS)), addrs(m.option(optNTP)), addrs(m.option(optLog))
+	l.DNS = addrs(m.option(optDNS))
 	l.Hostname, l.Domain = plainName(m.option(optHostname)), plainName(m.option(optDomain))
 	l.Search = nameList(m.option(optSearch))
 	if v := m.option(optMTU); len(v) == 2 {

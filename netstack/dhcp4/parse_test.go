@@ -2,6 +2,7 @@ package dhcp4
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strings"
@@ -24,15 +25,32 @@ func TestLeaseOptions(t *testing.T) {
 	m := withOptions(slices.Concat([]byte{
 		optLease, 4, 0, 0, 14, 16, optMask, 4, 255, 255, 255, 128, optRouter, 8, 192, 0, 2, 1, 192, 0, 2, 2,
 		optDNS, 4, 192, 0, 2, 53, optPad, optDNS, 4, 192, 0, 2, 54, // in parts
-		optNTP, 4, 192, 0, 2, 123, optLog, 4, 192, 0, 2, 14, optMTU, 2, 5, 120,
+		42, 4, 192, 0, 2, 123, optMTU, 2, 5, 120,
 	}, option(optHostname, "web-1\x00"), option(optDomain, "example.com"),
 		option(optSearch, "\x01a\x07example\x03com\x00\x01b\xc0\x02\x03eng\xc0\x0f"), []byte{optEnd, 77})...)
 	l, ok := m.lease()
 	got := fmt.Sprint(ok, l)
-	want := "true {192.0.2.50/25 192.0.2.1 [{0.0.0.0/0 192.0.2.1}] [192.0.2.53 192.0.2.54] [192.0.2.123] [192.0.2.14] " +
+	want := "true {192.0.2.50/25 192.0.2.1 [{0.0.0.0/0 192.0.2.1}] [192.0.2.53 192.0.2.54] " +
 		"web-1 example.com [a.example.com b.example.com eng.b.example.com] 1400 1h0m0s 30m0s 52m30s}"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+}
+
+// TestIsReply: where a fragment that is not the first has its datagram's data, the
+// others have ports.
+func TestIsReply(t *testing.T) {
+	ip := toClient(withOptions(optEnd))[etherLen:]
+	if !IsReply(ip) {
+		t.Error("a reply is none")
+	}
+	for _, fragment := range []uint16{0x2000, 1, 0x2001, 0x1fff} { // more, and at an offset
+		if binary.BigEndian.PutUint16(ip[6:], fragment); IsReply(ip) {
+			t.Errorf("a fragment is a reply: %#04x", fragment)
+		}
+	}
+	if binary.BigEndian.PutUint16(ip[6:], 0x4000); !IsReply(ip) {
+		t.Error("a reply that must not be fragmented is none")
 	}
 }
 

@@ -20,8 +20,9 @@ import (
 // core are packages of all kinds whose tests take little time to build and run.
 var core = strings.Fields(`
 	bufio bytes context crypto/sha256 encoding/binary encoding/json encoding/xml
-	errors fmt go/parser html/template io io/fs log/slog math net/netip net/url
-	path/filepath reflect regexp slices strconv strings sync text/template time`)
+	errors fmt io io/fs log/slog math net/netip net/url os path/filepath reflect
+	regexp slices strconv strings sync sync/atomic testing/fstest text/template
+	time`)
 
 // TestCore fails for each test that passes on Linux and not in a virtual
 // machine, unless internal/conformance/reasons.txt says why.

@@ -31,26 +31,19 @@ const guestbookPkg = "../../examples/guestbook"
 var volumeImages sync.Map // target and package to func() (string, error)
 
 // volumeImage builds the image of a package that is to see volumes, once for each
-// kind of image. Target is a target's flags.
-func volumeImage(t *testing.T, target []string, pkg string) string {
+// kind of image.
+func volumeImage(t *testing.T, on target, pkg string) string {
 	t.Helper()
-	kind := "hvt"
-	if target[1] == "qemu" {
-		xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
-		kind = "virtio"
-	} else {
-		xtest.NeedKVM(t)
-	}
 	tool := needTool(t)
-	build, _ := volumeImages.LoadOrStore(kind+pkg, sync.OnceValues(func() (string, error) {
-		img := filepath.Join(vmtest.Dir(), filepath.Base(pkg)+"-"+kind+".vol.img")
-		out, err := exec.Command(tool, "build", "-t", kind, "--needs", "data", "-o", img, pkg).CombinedOutput()
+	image, _ := volumeImages.LoadOrStore(on.build+pkg, sync.OnceValues(func() (string, error) {
+		img := filepath.Join(vmtest.Dir(), filepath.Base(pkg)+"-"+on.build+".vol.img")
+		out, err := exec.Command(tool, "build", "-t", on.build, "--needs", "data", "-o", img, pkg).CombinedOutput()
 		if err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)
 		}
 		return img, nil
 	}))
-	img, err := build.(func() (string, error))()
+	img, err := image.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +51,8 @@ func volumeImage(t *testing.T, target []string, pkg string) string {
 }
 
 // eachVolumeTarget runs a test on each target that has volumes.
-func eachVolumeTarget(t *testing.T, f func(t *testing.T, target []string)) {
-	each(t, func(t *testing.T, on target) { f(t, on.flags) }, ownFiles)
+func eachVolumeTarget(t *testing.T, f func(t *testing.T, on target)) {
+	each(t, f, ownFiles)
 }
 
 // dataVolume makes a read-write volume.
@@ -79,12 +72,12 @@ type guestbook struct {
 
 // startGuestbook runs the guest book with volumes, given as flags of run, and
 // waits until it listens on a port of the guest.
-func startGuestbook(t *testing.T, target, flags []string, scheme string, args ...string) *guestbook {
+func startGuestbook(t *testing.T, on target, flags []string, scheme string, args ...string) *guestbook {
 	t.Helper()
 	addr := vmtest.FreePort(t, "tcp")
 	port := map[string]string{"http": "80", "https": "443"}[scheme]
-	line := append(append([]string{"run"}, target...), "-p", addr+":"+port)
-	line = append(append(append(line, flags...), volumeImage(t, target, guestbookPkg)), args...)
+	line := append(on.line("-p", addr+":"+port), flags...)
+	line = append(append(line, volumeImage(t, on, guestbookPkg)), args...)
 	g := &guestbook{Proc: vmtest.Setting{Limit: 2 * time.Minute}.Start(t, line...), url: scheme + "://" + addr}
 	if !g.ErrOut.Await("listening on " + scheme) {
 		t.Fatalf("%v does not listen:\n%s", line, g.ErrOut)
@@ -164,7 +157,7 @@ func checkVolume(t *testing.T, path string, replay bool) {
 // A virtual machine that is killed while visitors write, again and again, loses no
 // entry that it has acknowledged, and its volume is sound each time.
 func TestGuestbookKilled(t *testing.T) {
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		rounds := 20
 		if testing.Short() {
 			rounds = 3
@@ -172,7 +165,7 @@ func TestGuestbookKilled(t *testing.T) {
 		data := dataVolume(t, "16M")
 		sent, acked := map[string]bool{}, map[string]bool{}
 		for round := range rounds {
-			g := startGuestbook(t, target, []string{"--volume", "data=" + data + ":/data"}, "http")
+			g := startGuestbook(t, on, []string{"--volume", "data=" + data + ":/data"}, "http")
 			checkEntries(t, g.get(t, "/entries"), sent, acked)
 			postUntilKilled(t, g, round, sent, acked)
 			if t.Failed() {
@@ -180,7 +173,7 @@ func TestGuestbookKilled(t *testing.T) {
 			}
 			checkVolume(t, data, true)
 		}
-		g := startGuestbook(t, target, []string{"--volume", "data=" + data + ":/data"}, "http")
+		g := startGuestbook(t, on, []string{"--volume", "data=" + data + ":/data"}, "http")
 		checkEntries(t, g.get(t, "/entries"), sent, acked)
 		g.Signal(syscall.SIGTERM)
 		g.Wait().Want(t, 0, nil, []string{"shutting down"})
@@ -240,8 +233,9 @@ func postUntilKilled(t *testing.T, g *guestbook, round int, sent, acked map[stri
 	waitUnlocked(t, g)
 }
 
-// waitUnlocked waits until nobody has the output of a machine open any more, as a
-// QEMU that is ending has.
+// waitUnlocked waits until nobody has the volume of a machine that was killed open
+// any more, as a QEMU that is ending has. It asks the HTTP port: whoever has the one
+// has the other.
 func waitUnlocked(t *testing.T, g *guestbook) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
@@ -320,7 +314,7 @@ func TestGuestbookVolumes(t *testing.T) {
 	}
 	conf := dir + ".img"
 	run(t, "volume", "pack", conf, dir+"/").want(t, 0, nil, nil)
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		data := dataVolume(t, "16M")
 		flags := []string{"--volume", "data=" + data + ":/data", "--volume", "conf=" + conf + ":/etc/app:ro"}
 		for i, tt := range []struct {
@@ -330,7 +324,7 @@ func TestGuestbookVolumes(t *testing.T) {
 			{nil, "From the volume"},
 			{[]string{"--", "--title", "From a boot parameter"}, "From a boot parameter"},
 		} {
-			g := startGuestbook(t, target, flags, "https", tt.args...)
+			g := startGuestbook(t, on, flags, "https", tt.args...)
 			g.client.Transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "guestbook.test"}}
 			if code, err := g.post(fmt.Sprint("entry ", i)); err != nil || code != http.StatusSeeOther {
 				t.Fatalf("POST: %d, %v\n%s", code, err, g.ErrOut)

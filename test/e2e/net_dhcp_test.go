@@ -17,13 +17,13 @@ import (
 )
 
 // newDHCP returns a road to a guest that finds its address on a tap.
-func newDHCP(t *testing.T) (r *road, img string) {
+func newDHCP(t *testing.T, on target) (r *road, img string) {
 	t.Helper()
 	xtest.NeedCommand(t, "dnsmasq", "dnsmasq-base")
-	r = tapRoad(t, targetHVT(t))
+	r = tapRoad(t, on)
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
 	r.guestAt("192.0.2.50")
-	return r, buildWith(t, nil, netGuestPkg, "--dhcp")
+	return r, on.buildWith(t, nil, netGuestPkg, "--dhcp")
 }
 
 // dnsmasq serves addresses on the road's tap, from first to last, until the
@@ -69,8 +69,10 @@ const leased = "tailor: network: eth0 has its address: 192.0.2.50/24 by DHCP fro
 
 // TestDHCP: a guest has an address of a server's as soon as it asks for it, and
 // what else the server says.
-func TestDHCP(t *testing.T) {
-	r, img := newDHCP(t)
+func TestDHCP(t *testing.T) { each(t, testDHCP, ownNetwork) }
+
+func testDHCP(t *testing.T, on target) {
+	r, img := newDHCP(t, on)
 	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--dhcp-option=option:mtu,1400", "--dhcp-option=option:domain-search,a.test,test",
 		"--dhcp-option=option:classless-static-route,0.0.0.0/0,192.0.2.9,198.51.100.0/24,"+tapHost4, "--dhcp-host=*:*:*:*:*:*,web-7")
 	res := r.startImage(t, img, nil, "addresses").wait()
@@ -87,7 +89,7 @@ func TestDHCP(t *testing.T) {
 // TestDHCPWait: without a server the program runs, and says what is missing;
 // with one that comes later it is reached.
 func TestDHCPWait(t *testing.T) {
-	r, img := newDHCP(t)
+	r, img := newDHCP(t, targetHVT(t))
 	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
 	p.expect("ready\n")
 	p.said(t, "tailor: network: eth0 has no address: no DHCP server has answered; looking further\n")
@@ -99,7 +101,7 @@ func TestDHCPWait(t *testing.T) {
 // TestDHCPServerGone: a lease goes on with a server that comes back, and ends
 // with one that does not know it.
 func TestDHCPServerGone(t *testing.T) {
-	r, img := newDHCP(t)
+	r, img := newDHCP(t, targetHVT(t))
 	times := []string{"--dhcp-option=58,3", "--dhcp-option=59,100"}
 	stop := r.dnsmasq(t, "192.0.2.50", "192.0.2.50", times...)
 	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
@@ -160,7 +162,7 @@ func (r *road) claim(t *testing.T, addr string) {
 
 // TestDHCPConflict: another machine has the address that the server gives.
 func TestDHCPConflict(t *testing.T) {
-	r, img := newDHCP(t)
+	r, img := newDHCP(t, targetHVT(t))
 	r.claim(t, "192.0.2.50")
 	r.dnsmasq(t, "192.0.2.50", "192.0.2.50")
 	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
@@ -176,8 +178,10 @@ func TestDHCPNotLinked(t *testing.T) {
 
 // TestSLAAC: a guest has an address of the prefix that a router advertises, its
 // name servers and a way out.
-func TestSLAAC(t *testing.T) {
-	r, img := newDHCP(t)
+func TestSLAAC(t *testing.T) { each(t, testSLAAC, ownNetwork) }
+
+func testSLAAC(t *testing.T, on target) {
+	r, img := newDHCP(t, on)
 	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--enable-ra", "--dhcp-range=2001:db8::,ra-only,64,10m", "--dhcp-option=option6:dns-server,["+tapHost6+"]",
 		"--dhcp-option=option6:domain-search,six.test")
 	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")

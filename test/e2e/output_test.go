@@ -16,6 +16,10 @@ func TestInitFailures(t *testing.T) { each(t, testInitFailures) }
 
 func testInitFailures(t *testing.T, on target) {
 	img := on.image(t, guestPkg)
+	deadlock := "goroutine 1 [chan receive]:"
+	if !on.has(oneThread) {
+		deadlock = "goroutine 1 [chan receive, locked to thread]:"
+	}
 	for _, tt := range []struct {
 		how    string
 		code   int
@@ -23,7 +27,7 @@ func testInitFailures(t *testing.T, on target) {
 	}{
 		{"exit", 5, nil},
 		{"panic", 2, []string{"panic: too early", "goroutine 1 [running]:", "main.init."}},
-		{"deadlock", 2, []string{"fatal error: all goroutines are asleep - deadlock!", "goroutine 1 [chan receive", "main.init."}},
+		{"deadlock", 2, []string{"fatal error: all goroutines are asleep - deadlock!", deadlock, "main.init."}},
 	} {
 		r := on.run(t, "-e", "T_INIT="+tt.how, img, "exit", "0")
 		r.want(t, tt.code, nil, tt.stderr)

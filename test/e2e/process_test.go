@@ -3,8 +3,6 @@ package e2e
 import (
 	"bytes"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,15 +19,16 @@ import (
 // A system call by an instruction of the program's own: those that
 // golang.org/x/sys makes are answered, any other ends the program by name.
 func TestProcessRawCalls(t *testing.T) {
-	img := buildImage(t, "hvt", "./testdata/rawcalls")
+	on := targetSPT(t)
+	img := on.image(t, "./testdata/rawcalls")
 	const xsys = "x/sys 1 0 0 0 0\n"
-	run(t, "run", "-t", "spt", img, strconv.Itoa(syscall.SYS_GETPID)).want(t, 0, []string{"result 1\n", xsys}, nil)
+	on.run(t, img, strconv.Itoa(syscall.SYS_GETPID)).want(t, 0, []string{"result 1\n", xsys}, nil)
 	for num, name := range map[int]string{
 		syscall.SYS_OPENAT: "openat(0xffffffffffffff9c, ", syscall.SYS_EXECVE: "execve(", syscall.SYS_SOCKET: "socket(",
 		syscall.SYS_PTRACE: "ptrace(", syscall.SYS_MPROTECT: "mprotect(", 0x40000000 + syscall.SYS_WRITE: "write of x32 programs(",
 		5000: "number 5000(",
 	} {
-		r := run(t, "run", "-t", "spt", img, strconv.Itoa(num))
+		r := on.run(t, img, strconv.Itoa(num))
 		r.want(t, 128+int(syscall.SIGSYS), nil, []string{"tailor: error: the guest was stopped: it made the system call " + name, "tailor: hint: "})
 		if strings.Contains(r.stdout, "result") {
 			t.Errorf("%s returned:\n%s", name, r.stdout)
@@ -37,34 +36,15 @@ func TestProcessRawCalls(t *testing.T) {
 	}
 }
 
-// website starts the website as a process and returns its address.
-func website(t *testing.T, args ...string) (*proc, string) {
-	t.Helper()
-	addr := vmtest.FreePort(t, "tcp")
-	p := start(t, nil, append([]string{"run", "-t", "spt", "-p", addr + ":80"}, append(args, buildImage(t, "hvt", "../../examples/website"))...)...)
-	if !p.errOut.Await("listening on") {
-		t.Fatalf("no server\n%s", p.errOut)
-	}
-	return p, "http://" + addr + "/"
-}
-
-func getPage(t *testing.T, url string) {
-	t.Helper()
-	r, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Body.Close()
-	if body, err := io.ReadAll(r.Body); err != nil || r.StatusCode != 200 || len(body) == 0 {
-		t.Errorf("status %d, %d bytes, %v", r.StatusCode, len(body), err)
-	}
-}
-
 // The guest's process as the host sees it: no rights, no files but its bell, no
 // environment; and it goes with the tool.
 func TestProcessConfined(t *testing.T) {
-	p, url := website(t)
-	getPage(t, url)
+	on, addr := targetSPT(t), vmtest.FreePort(t, "tcp")
+	p := on.start(t, nil, "-p", addr+":80", on.image(t, websitePkg))
+	if !p.errOut.Await("listening on") {
+		t.Fatalf("no server\n%s", p.errOut)
+	}
+	wantWebsite(t, nil, addr)
 	child := childOf(t, p.cmd.Process.Pid)
 	status := readProc(t, child, "status")
 	for _, want := range []string{"Seccomp:\t2\n", "NoNewPrivs:\t1\n", "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n", "Threads:\t1\n"} {
@@ -149,9 +129,10 @@ func gone(t *testing.T, pid int) {
 
 // Fifty, one after the other, leave nothing behind.
 func TestProcessFifty(t *testing.T) {
-	img := buildImage(t, "hvt", "../../examples/hello")
+	on := targetSPT(t)
+	img := on.image(t, "../../examples/hello")
 	for range 50 {
-		run(t, "run", "-t", "spt", img).want(t, 0, []string{"Hello"}, nil)
+		on.run(t, img).want(t, 0, []string{"Hello"}, nil)
 	}
 	if list := childrenOf(t, os.Getpid()); len(list) > 0 {
 		t.Errorf("processes are left: %v", list)
@@ -168,8 +149,8 @@ func TestProcessFifty(t *testing.T) {
 // An image that was built for one of the two runs on the other.
 func TestProcessSameImage(t *testing.T) {
 	img := buildImage(t, "spt", "../../examples/hello")
-	for _, target := range []string{"spt", "hvt"} {
-		run(t, "run", "-t", target, img).want(t, 0, []string{"Hello"}, nil)
+	for _, on := range []target{targetSPT(t), targetHVT(t)} {
+		on.run(t, img).want(t, 0, []string{"Hello"}, nil)
 	}
 	run(t, "run", img).want(t, 0, []string{"Hello"}, []string{"target spt: the image was built for it"})
 	a, err := os.ReadFile(img)
@@ -188,6 +169,6 @@ func TestProcessSameImage(t *testing.T) {
 // One that rings for nothing is not served. (Its rings are attacked with those of
 // a virtual machine.)
 func TestProcessBell(t *testing.T) {
-	img := buildImage(t, "hvt", netGuestPkg)
-	stopped(t, run(t, "run", "-t", "spt", img, "bell", "no-queue"), "the guest was stopped: ", "does not exist")
+	on := targetSPT(t)
+	stopped(t, on.run(t, on.image(t, netGuestPkg), "bell", "no-queue"), "the guest was stopped: ", "does not exist")
 }

@@ -124,6 +124,14 @@ func targetHVT(t testing.TB) target {
 	return on
 }
 
+// targetSPT is the second of them, for what it alone promises.
+func targetSPT(t testing.TB) target {
+	t.Helper()
+	on := targets()[1]
+	on.works(t)
+	return on
+}
+
 // each runs f on each target that has what the test needs.
 func each(t *testing.T, f func(t *testing.T, on target), needs ...need) {
 	for _, on := range targets() {

@@ -17,22 +17,22 @@ import (
 const volcmdPkg = "./testdata/volcmd"
 
 // volcmd starts a command of the guest on the volume "data", with more flags of run.
-func volcmd(t *testing.T, target []string, data string, flags []string, stdin io.Reader, args ...string) *vmtest.Proc {
+func volcmd(t *testing.T, on target, data string, flags []string, stdin io.Reader, args ...string) *vmtest.Proc {
 	t.Helper()
-	line := append(append([]string{"run"}, target...), "--volume", "data="+data)
-	line = append(append(append(line, flags...), volumeImage(t, target, volcmdPkg)), args...)
+	line := append(on.line("--volume", "data="+data), flags...)
+	line = append(append(line, volumeImage(t, on, volcmdPkg)), args...)
 	return vmtest.Setting{Stdin: stdin, Limit: 2 * time.Minute}.Start(t, line...)
 }
 
 // A volume that is written to is one machine's; one that is only read is anybody's.
 func TestVolumeLocks(t *testing.T) {
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		data := dataVolume(t, "16M")
 		stdin, w := io.Pipe()
-		first := volcmd(t, target, data+":/data", nil, stdin, "hold", "/data/f")
+		first := volcmd(t, on, data+":/data", nil, stdin, "hold", "/data/f")
 		first.Expect("ready\n")
 		for _, kind := range []string{"", ":ro"} {
-			r := volcmd(t, target, data+":/data"+kind, nil, nil, "sum", "/data").Wait()
+			r := volcmd(t, on, data+":/data"+kind, nil, nil, "sum", "/data").Wait()
 			r.Want(t, 125, nil, []string{data + " is in use by process ", "hint: "})
 		}
 		io.WriteString(w, "sync\n")
@@ -43,7 +43,7 @@ func TestVolumeLocks(t *testing.T) {
 		var pipes []*io.PipeWriter
 		for range 2 {
 			stdin, w := io.Pipe()
-			readers, pipes = append(readers, volcmd(t, target, data+":/data:ro", nil, stdin, "twice", "/data")), append(pipes, w)
+			readers, pipes = append(readers, volcmd(t, on, data+":/data:ro", nil, stdin, "twice", "/data")), append(pipes, w)
 		}
 		for _, p := range readers {
 			p.Expect("sum 1 5\n")
@@ -52,7 +52,7 @@ func TestVolumeLocks(t *testing.T) {
 			io.WriteString(pipes[i], "\n")
 			p.Expect("sum 1 5\nsum 1 5\n")
 		}
-		r := volcmd(t, target, data+":/data", nil, nil, "sum", "/data").Wait()
+		r := volcmd(t, on, data+":/data", nil, nil, "sum", "/data").Wait()
 		r.Want(t, 125, nil, []string{" is in use by process "})
 		for i, p := range readers {
 			pipes[i].Close()
@@ -63,9 +63,9 @@ func TestVolumeLocks(t *testing.T) {
 
 // A full volume says so; what is on it can be read, and removed.
 func TestVolumeFull(t *testing.T) {
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		data := dataVolume(t, "4M")
-		volcmd(t, target, data+":/data", nil, nil, "fill", "/data").Wait().
+		volcmd(t, on, data+":/data", nil, nil, "fill", "/data").Wait().
 			Want(t, 0, []string{"full: no space left on device\n", "read true\n", "written again\n"}, nil)
 		checkVolume(t, data, false)
 	})
@@ -86,8 +86,8 @@ func TestVolumeReadOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		eachVolumeTarget(t, func(t *testing.T, target []string) {
-			r := volcmd(t, target, volume+":/data:ro", nil, nil, "readonly", "/data").Wait()
+		eachVolumeTarget(t, func(t *testing.T, on target) {
+			r := volcmd(t, on, volume+":/data:ro", nil, nil, "readonly", "/data").Wait()
 			r.Want(t, 0, []string{`f "text"` + "\n"}, nil)
 			if n := strings.Count(r.Stdout, ": read-only file system\n"); n != 13 {
 				t.Errorf("%d of 13 changes are refused with EROFS:\n%s", n, r.Stdout)
@@ -107,17 +107,17 @@ func TestVolumeGone(t *testing.T) {
 		"removed":   os.Remove,
 		"cut short": func(path string) error { return os.Truncate(path, 1<<20) },
 	} {
-		eachVolumeTarget(t, func(t *testing.T, target []string) {
+		eachVolumeTarget(t, func(t *testing.T, on target) {
 			data := dataVolume(t, "16M")
 			stdin, w := io.Pipe()
-			p := volcmd(t, target, data+":/data", nil, stdin, "hold", "/data/f")
+			p := volcmd(t, on, data+":/data", nil, stdin, "hold", "/data/f")
 			p.Expect("ready\n")
 			io.WriteString(w, "sync\n")
 			p.Expect("sync: <nil>\n")
 			if err := spoil(data); err != nil {
 				t.Fatal(err)
 			}
-			ours := target[1] != "qemu"
+			ours := on.has(ourMonitor)
 			io.WriteString(w, "sync\nread\nsync\nread\nend\n")
 			w.Close()
 			r := p.Wait()
@@ -158,7 +158,7 @@ func TestVolumeDamaged(t *testing.T) {
 		}
 		return data
 	}
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		for name, tt := range map[string]struct {
 			data   []byte
 			kind   string
@@ -178,7 +178,7 @@ func TestVolumeDamaged(t *testing.T) {
 			if err := os.WriteFile(path, tt.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			r := volcmd(t, target, path+":/data"+tt.kind, nil, nil, "sum", "/data").Wait()
+			r := volcmd(t, on, path+":/data"+tt.kind, nil, nil, "sum", "/data").Wait()
 			if r.Code != 125 || !strings.Contains(r.Stderr, tt.stderr) || strings.Contains(r.Stderr, "goroutine ") {
 				t.Errorf("%s: exit code %d, stderr must have %q:\n%s%s", name, r.Code, tt.stderr, r.Stdout, r.Stderr)
 			}
@@ -194,8 +194,8 @@ func TestVolumeEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, "volume", "create", "--size", "16M", "--encrypt", "--key-file", key, img).want(t, 0, nil, nil)
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
-		volcmd(t, target, img+":/data", nil, nil, "sum", "/data").Wait().
+	eachVolumeTarget(t, func(t *testing.T, on target) {
+		volcmd(t, on, img+":/data", nil, nil, "sum", "/data").Wait().
 			Want(t, 125, nil, []string{"is encrypted, and encrypted volumes cannot be mounted yet", "hint: "})
 	})
 }
@@ -221,15 +221,15 @@ func TestVolumeGoTest(t *testing.T) {
 
 // Package testing/fstest is content with a mounted volume.
 func TestVolumeTestFS(t *testing.T) {
-	eachVolumeTarget(t, func(t *testing.T, target []string) {
+	eachVolumeTarget(t, func(t *testing.T, on target) {
 		data := dataVolume(t, "8M")
-		volcmd(t, target, data+":/data", nil, nil, "testfs", "/data").Wait().Want(t, 0, []string{"TestFS is content\n"}, nil)
+		volcmd(t, on, data+":/data", nil, nil, "testfs", "/data").Wait().Want(t, 0, []string{"TestFS is content\n"}, nil)
 		dir := filepath.Join(t.TempDir(), "out")
 		run(t, "volume", "cp", "-r", data+":/", dir).want(t, 0, nil, nil)
 		tarFile := dir + ".tar"
 		run(t, "volume", "pack", tarFile, dir+"/").want(t, 0, nil, nil)
 		for _, volume := range []string{data, tarFile} {
-			volcmd(t, target, volume+":/data:ro", nil, nil, "testfs", "/data", "ro").Wait().Want(t, 0, []string{"TestFS is content\n"}, nil)
+			volcmd(t, on, volume+":/data:ro", nil, nil, "testfs", "/data", "ro").Wait().Want(t, 0, []string{"TestFS is content\n"}, nil)
 		}
 	})
 }
