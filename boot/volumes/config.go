@@ -39,6 +39,11 @@ func settings(fs libos.FileSystem) error {
 	if err := params.Check(base.System); err != nil {
 		return err
 	}
+	if !logs {
+		if err := params.CheckNoSyslog(base.System); err != nil {
+			return err
+		}
+	}
 	given, err := params.Split(string(libos.BootParams()))
 	if err != nil {
 		return err

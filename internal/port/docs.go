@@ -17,6 +17,9 @@ func Doc() string {
 		"The package `Tailor/zones` is the toolchain's own `time/tzdata`, which itself only refers to it then; " +
 		"the certificates of `" + rootsModule + "` become part of `crypto/x509`.\n")
 	writeEdits(&b, DataEdits)
+	b.WriteString("\n## Logs\n\nOnly in programs that are built with `--log`, on target unix too, where nothing else is changed. " +
+		"The package `Tailor/linked`, which the program's package main imports by a file of the overlay, brings the transports and starts `boot/logs`.\n")
+	writeEdits(&b, LogEdits)
 	b.WriteString("\n## Files that take the place of the runtime's\n\n| runtime | ours |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(machineFiles)) {
 		fmt.Fprintf(&b, "| `%s` | `machine/%s` |\n", machineFiles[name], name)

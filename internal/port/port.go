@@ -87,6 +87,14 @@ type Config struct {
 	// Virtio makes a guest that finds its devices itself, instead of one of
 	// Tailor's own monitor.
 	Virtio bool
+	// Logs are the transports of syslog, "udp", "tcp" and "tls", that are linked
+	// into the program with what sends its log; none for nothing. The package
+	// [Linked] brings them.
+	Logs []string
+	// Attributes says that the program has log/slog.
+	Attributes bool
+	// Unix makes a plain program of Linux's, which has nothing but Logs.
+	Unix bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -152,7 +160,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.Logs, cfg.Attributes, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -219,44 +227,20 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		replace: map[string]string{},
 		release: cfg.Toolchain.Release(),
 		virtio:  cfg.Virtio,
+		unix:    cfg.Unix,
 	}
-	if err := d.edits(cfg.Toolchain.Version); err != nil {
+	if err := d.edits(cfg); err != nil {
 		return nil, err
 	}
-	if err := d.machine(); err != nil {
-		return nil, err
-	}
-	if err := d.zones(cfg.Toolchain.Version); err != nil {
-		return nil, err
-	}
-	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
-	if cfg.Network {
-		const network = tailor.Module + "/boot/network"
-		roots = append(roots, network)
-		var err error
-		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
-			return nil, err
-		}
-		// Package x509 imports net, too.
-		if err := d.roots(); err != nil {
-			return nil, err
-		}
-		// Package net brings the network in: a program that does not import
-		// it has none.
-		to, _ := guestPath(network)
-		link := "package net\n\nimport _ " + strconv.Quote(to) + "\n"
-		if err := d.put("net/tailor_network.go", []byte(link)); err != nil {
-			return nil, err
-		}
-	}
-	linked, err := d.links(cfg)
+	roots, err := d.logs(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if err := d.packages(append(roots, linked...)); err != nil {
-		return nil, err
-	}
-	if err := d.switches(cfg); err != nil {
+	if !cfg.Unix {
+		if err := d.image(ctx, cfg, roots); err != nil {
+			return nil, err
+		}
+	} else if err := d.packages(roots); err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(overlay{d.replace})
@@ -264,6 +248,44 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		return nil, err
 	}
 	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+}
+
+// image derives what makes an image, with further packages of the guest.
+func (d *deriver) image(ctx context.Context, cfg Config, more []string) error {
+	if err := d.machine(); err != nil {
+		return err
+	}
+	if err := d.zones(cfg.Toolchain.Version); err != nil {
+		return err
+	}
+	roots := append([]string{tailor.Module + "/abi", tailor.Module + "/libos"}, more...)
+	if cfg.Network {
+		const network = tailor.Module + "/boot/network"
+		roots = append(roots, network)
+		var err error
+		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, d.dir); err != nil {
+			return err
+		}
+		// Package x509 imports net, too.
+		if err := d.roots(); err != nil {
+			return err
+		}
+		// Package net brings the network in: a program that does not import
+		// it has none.
+		to, _ := guestPath(network)
+		link := "package net\n\nimport _ " + strconv.Quote(to) + "\n"
+		if err := d.put("net/tailor_network.go", []byte(link)); err != nil {
+			return err
+		}
+	}
+	linked, err := d.links(cfg)
+	if err != nil {
+		return err
+	}
+	if err := d.packages(append(roots, linked...)); err != nil {
+		return err
+	}
+	return d.switches(cfg)
 }
 
 // links links what brings services up into packages that come before whatever uses
@@ -300,6 +322,8 @@ func (d *deriver) switches(cfg Config) error {
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
 		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
+		{len(cfg.Logs) > 0 && cfg.Virtio, "boot/platform/logs.go", Prefix + "boot/platform/logs.go", "logs"},
+		{len(cfg.Logs) > 0 && cfg.Volumes, "boot/volumes/logs.go", Prefix + "boot/volumes/logs.go", "logs"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},
 	} {
