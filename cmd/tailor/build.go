@@ -25,9 +25,10 @@ type buildOptions struct {
 	dhcp    bool
 	verbose bool
 	dryRun  bool
-	trace   string // "syscalls" or ""
-	format  string // of build.Formats or ""
-	params  string // of a disk
+	trace   string   // "syscalls" or ""
+	format  string   // of build.Formats or ""
+	params  string   // of a disk
+	logs    []string // transports
 }
 
 func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
@@ -37,6 +38,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
+		cli.ListFlag(&o.logs, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
@@ -120,7 +122,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, DHCP: o.dhcp, TraceCalls: o.trace != "",
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, DHCP: o.dhcp, TraceCalls: o.trace != "", Logs: o.logs,
 		Format: o.format, Params: o.params,
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
@@ -194,6 +196,15 @@ func parseTrace(s string) (string, error) {
 		return "", hint.Errorf("write --trace syscalls", "cannot trace that")
 	}
 	return s, nil
+}
+
+// parseLog returns the transport that --log asks for.
+func parseLog(s string) (string, error) {
+	name, ok := strings.CutPrefix(s, "syslog+")
+	if !ok || !slices.Contains(build.Transports, name) {
+		return "", hint.Errorf("transports are: syslog+"+strings.Join(build.Transports, ", syslog+"), "unknown transport")
+	}
+	return name, nil
 }
 
 // errTraceUnix refuses --trace for a plain process, whose system calls are the

@@ -39,6 +39,7 @@ type runOptions struct {
 	dns      []netip.Addr
 	env      []string
 	params   []string // boot parameters, NAME=VALUE
+	syslog   string   // collector, "" for none
 	machine  string   // of QEMU, "" if not given
 	stall    time.Duration
 
@@ -57,6 +58,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME,\nor dhcp; without it one next to the host's;\nrepeatable", parseIP),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
+		cli.ValueFlag(&o.syslog, "syslog", 0, "URL", "send the program's log to udp|tcp|tls://HOST[:PORT];\na package gets the transport as by --log", parseSyslog),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
@@ -79,6 +81,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run -p 8080:80 ./examples/website      curl http://localhost:8080/
   tailor run -t unix ./examples/hello           as a plain process
   tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
+  tailor run --syslog tls://10.0.0.1:6514 ./cmd/server
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run -t qemu -p 8080:80 ./examples/website
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
@@ -193,8 +196,8 @@ func (a *app) checkUnix(o runOptions) error {
 	if err := o.volumeOptions.checkUnix(); err != nil {
 		return err
 	}
-	if len(o.params) > 0 {
-		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
+	if i := slices.IndexFunc(o.params, func(p string) bool { return !strings.HasPrefix(p, "syslog-") }); i >= 0 {
+		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[i])
 	}
 	if len(o.publish) > 0 {
 		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
@@ -247,6 +250,9 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
 	options.dhcp = options.dhcp || o.addrs.dhcp
+	if o.syslog != "" {
+		options.logs = append(slices.Clone(options.logs), transportOf(o.syslog))
+	}
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err
@@ -303,6 +309,9 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
+	if err := o.checkLogs(path, img.Note); err != nil {
+		return 0, err
+	}
 	return a.start(ctx, o, path, args, img)
 }
 
@@ -340,6 +349,10 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 		Params: params.Line{System: o.params}.String(), Sources: o.sources(),
 	}
+	if o.syslog != "" {
+		o.params = append([]string{"syslog=" + o.syslog}, o.params...)
+		c.Params = params.Line{System: o.params}.String()
+	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {
 	case o.dryRun && o.target == targetQEMU:
@@ -351,7 +364,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
-		return 0, execute(path, args, o.env)
+		return 0, execute(path, args, append(o.unixParams(), o.env...))
 	}
 	got, err := o.open(a.msg)
 	if err != nil {

@@ -82,7 +82,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.logs, "+")}, src.args...), "\x00")),
 	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
@@ -95,6 +95,8 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		if cfg.volumes() {
 			p.Devices = append(p.Devices, "block")
 		}
+	}
+	if p.hasPort(prog.logs) {
 		if err := p.preparePort(env, flags, prog); err != nil {
 			return nil, err
 		}
@@ -117,6 +119,9 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	return p, nil
 }
 
+// hasPort reports whether something is laid over the Go tree.
+func (p *Plan) hasPort(logs []string) bool { return p.Target != Unix || len(logs) > 0 }
+
 // traced tells builds with and without the tracer apart.
 func traced(cfg Config) string {
 	if cfg.TraceCalls {
@@ -138,6 +143,10 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
 		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Volumes: p.cfg.volumes(), DHCP: p.cfg.dhcp(), Extra: flags.overlay,
+		Logs: prog.logs, Attributes: prog.attributes, Unix: p.Target == Unix,
+	}
+	if len(prog.logs) > 0 {
+		return p.linkMain(env, prog)
 	}
 	return nil
 }
@@ -150,7 +159,8 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		Dir: p.src.dir, Env: p.src.env, Outputs: []string{raw},
 	}
 	argv := []string{p.goPath(), "build"}
-	if p.Target != Unix {
+	hasPort := p.hasPort(p.port.Logs)
+	if hasPort {
 		argv = append(argv, "-overlay="+overlayVar)
 		compile.Inputs = []string{overlayVar}
 	}
@@ -158,15 +168,18 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 	argv = append(argv, flags.buildArgs()...)
 	argv = append(argv, "-ldflags="+flags.ldflags, "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)
-	if p.Target == Unix {
-		return []Action{compile, {
-			Kind: KindCopy, Doc: "copy it to " + p.Output,
-			Inputs: []string{raw}, Outputs: []string{p.Output},
+	var list []Action
+	if hasPort {
+		list = []Action{{
+			Kind: KindOverlay, Doc: fmt.Sprintf("derive %s from %s: %s", p.portDoc(), p.port.Toolchain.GOROOT, overlayVar),
+			Outputs: []string{overlayVar},
 		}}
 	}
-	what := "without a network"
-	if p.port.Network {
-		what = "with the network"
+	if p.Target == Unix {
+		return append(list, compile, Action{
+			Kind: KindCopy, Doc: "copy it to " + p.Output,
+			Inputs: []string{raw}, Outputs: []string{p.Output},
+		})
 	}
 	note := Action{
 		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s%s", p.Target, deviceList(p.Devices), p.Output, p.cfg.formatDoc()),
@@ -179,15 +192,27 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 			note.Inputs = append(note.Inputs, f.Src)
 		}
 	}
-	return []Action{{
-		Kind: KindOverlay, Doc: fmt.Sprintf("derive the runtime port %s from %s: %s", what, p.port.Toolchain.GOROOT, overlayVar),
-		Outputs: []string{overlayVar},
-	}, compile, note}
+	return append(list, compile, note)
+}
+
+// portDoc says what is derived.
+func (p *Plan) portDoc() string {
+	logs := ""
+	if len(p.port.Logs) > 0 {
+		logs = ", its log by syslog+" + strings.Join(p.port.Logs, "+")
+	}
+	switch {
+	case p.Target == Unix:
+		return "what sends the log" + strings.TrimPrefix(logs, ", its log")
+	case p.port.Network:
+		return "the runtime port with the network" + logs
+	}
+	return "the runtime port without a network"
 }
 
 // goPath is the go command that compiles.
 func (p *Plan) goPath() string {
-	if p.Target == Unix {
+	if !p.hasPort(p.port.Logs) {
 		return p.g.path
 	}
 	return p.port.Toolchain.Go
