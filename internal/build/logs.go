@@ -12,6 +12,7 @@ import (
 	"github.com/tailor-os/tailor"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/params"
 )
 
 // Transports lists those of syslog.
@@ -33,6 +34,22 @@ func (p *program) linkLogs(cfg Config, pkgs []listed) {
 		}
 	}
 	p.network = p.network || len(p.logs) > 0
+}
+
+// checkSyslog refuses parameters of a disk that ask for a transport which its
+// image has not.
+func checkSyslog(line string, logs []string) error {
+	words, err := params.Split(line)
+	if err != nil {
+		return err
+	}
+	for _, w := range words.System {
+		url, ok := strings.CutPrefix(w, "syslog=")
+		if scheme, _, _ := params.ParseSyslog(url); ok && !slices.Contains(logs, scheme) {
+			return hint.Errorf("add --log syslog+"+scheme, "--params has %s, and the image no such transport", w)
+		}
+	}
+	return nil
 }
 
 // linkFile is the file of the overlay by which package main has what sends its

@@ -84,6 +84,9 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.logs, "+")}, src.args...), "\x00")),
 	}
+	if err := checkSyslog(cfg.Params, prog.logs); err != nil {
+		return nil, err
+	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
 		if prog.network {
