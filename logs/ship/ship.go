@@ -93,7 +93,8 @@ func New(cfg Config) *Shipper {
 }
 
 // Add queues a message, whose bytes it copies. It never waits, but lets other
-// goroutines run when the queue is nearly full.
+// goroutines run when many messages do: on one processor without preemption, those
+// of the network would not.
 func (s *Shipper) Add(m syslog.Message) {
 	crowded := s.q.add(m)
 	if s.idle.Load() && s.idle.CompareAndSwap(true, false) {
