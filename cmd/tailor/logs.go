@@ -4,8 +4,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/port"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -25,15 +28,39 @@ func transportOf(url string) string {
 
 // checkLogs refuses to send the log of an image by a transport that it has not.
 func (o *runOptions) checkLogs(path string, n image.Note) error {
-	if o.syslog == "" || slices.Contains(n.Logs, transportOf(o.syslog)) {
+	return o.needTransport(path, n.Logs, n.Main)
+}
+
+// checkUnixLogs does so for a plain program, which has no note.
+func (o *runOptions) checkUnixLogs(path string) error {
+	if o.syslog == "" {
 		return nil
 	}
-	has := "no transport for its log"
-	if len(n.Logs) > 0 {
-		has = "only syslog+" + strings.Join(n.Logs, ", syslog+")
+	p, err := anatomy.Open(path)
+	if err != nil {
+		return err
 	}
-	return hint.Errorf("rebuild it with: tailor build --log syslog+"+transportOf(o.syslog)+" "+n.Main,
-		"--syslog %s: %s has %s", o.syslog, path, has)
+	var has []string
+	for _, f := range p.Functions {
+		if name, ok := strings.CutPrefix(f.Package, port.Prefix+"logs/"); ok && slices.Contains(build.Transports, name) && !slices.Contains(has, name) {
+			has = append(has, name)
+		}
+	}
+	return o.needTransport(path, has, "-t unix PACKAGE")
+}
+
+// needTransport says what a program has, if that is not what it needs, and how to
+// rebuild it.
+func (o *runOptions) needTransport(path string, has []string, what string) error {
+	if o.syslog == "" || slices.Contains(has, transportOf(o.syslog)) {
+		return nil
+	}
+	list := "no transport for its log"
+	if len(has) > 0 {
+		list = "only syslog+" + strings.Join(has, ", syslog+")
+	}
+	return hint.Errorf("rebuild it with: tailor build --log syslog+"+transportOf(o.syslog)+" "+what,
+		"--syslog %s: %s has %s", o.syslog, path, list)
 }
 
 // unixParams is the environment by which a plain process has its parameters.

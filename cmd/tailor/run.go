@@ -290,6 +290,9 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 		if err := a.checkTarget(o); err != nil {
 			return 0, err
 		}
+		if err := o.checkUnixLogs(path); err != nil {
+			return 0, err
+		}
 		return a.start(ctx, o, path, args, nil)
 	}
 	if err != nil {

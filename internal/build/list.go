@@ -23,10 +23,11 @@ type listed struct {
 	GoFiles, IgnoredGoFiles []string
 	CgoFiles, SFiles        []string
 	Imports                 []string
+	Module                  *struct{ Path, Dir string }
 	Error                   *struct{ Err string }
 }
 
-const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Error"
+const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Module,Error"
 
 // A program is what go list tells about the program to be built.
 type program struct {

@@ -1,12 +1,15 @@
 package build
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor"
@@ -56,12 +59,12 @@ func checkSyslog(line string, logs []string) error {
 // log.
 const linkFile = "tailor_logs.go"
 
-// linkMain adds that file to package main. Packages in Go's module cache cannot
-// be added to by an overlay.
+// linkMain adds that file to package main.
 func (p *Plan) linkMain(env GoEnv, prog program) error {
 	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); env.GOMODCACHE != "" && err == nil && filepath.IsLocal(rel) {
-		return hint.Errorf("fetch its source, and build that: git clone, then tailor build --log ... ./cmd/...",
-			"%s is in Go's module cache, where nothing can be added to it: --log needs a package of a folder", prog.ImportPath)
+		if prog.Dir, err = p.aliasModule(prog); err != nil {
+			return err
+		}
 	}
 	dir := filepath.Join(p.cfg.CacheDir, "linked")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -79,7 +82,48 @@ func (p *Plan) linkMain(env GoEnv, prog program) error {
 	maps.Copy(extra, p.port.Extra)
 	p.port.Extra = extra
 	if p.src.files {
-		p.src.args = append(slices.Clone(p.src.args), filepath.Join(prog.Dir, linkFile))
+		p.src.args = append(slices.Clone(p.src.args), filepath.Join(filepath.Dir(p.src.args[0]), linkFile)) // as the others are written
 	}
 	return nil
+}
+
+// aliasModule makes the go command find the module of a fetched program behind a
+// link, because an overlay cannot add to what is in Go's module cache. It returns
+// the folder of the program there.
+func (p *Plan) aliasModule(prog program) (dir string, err error) {
+	m := prog.Module
+	if rel, err := filepath.Rel(filepath.Join(p.cfg.CacheDir, "fetch"), p.src.dir); err != nil || !filepath.IsLocal(rel) || m == nil {
+		return "", hint.Errorf("build it at a version: tailor build --log ... "+prog.ImportPath+"@latest",
+			"%s is a package of another module, to which nothing can be added", prog.ImportPath)
+	}
+	link := filepath.Join(p.cfg.CacheDir, "linked", shortHash(m.Dir))
+	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
+		return "", hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
+	}
+	if err := os.Symlink(m.Dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	for _, suffix := range []string{"mod", "sum"} {
+		text, err := os.ReadFile(filepath.Join(p.src.dir, "go."+suffix))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", err
+		}
+		if suffix == "mod" {
+			text = fmt.Appendf(text, "\nreplace %s => %s\n", m.Path, strconv.Quote(link))
+		}
+		err = replaceFile(filepath.Join(p.src.dir, "logs."+suffix), 0o666, func(w io.Writer) error {
+			_, err := w.Write(text)
+			return err
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	p.src.env = slices.Clone(p.src.env)
+	for i, v := range p.src.env {
+		if strings.HasPrefix(v, "GOFLAGS=") {
+			p.src.env[i] = strings.TrimRight(v, " ") + " -modfile=logs.mod"
+		}
+	}
+	return filepath.Join(link, strings.TrimPrefix(prog.Dir, m.Dir)), nil
 }
