@@ -166,3 +166,14 @@ func TestLogsNotLinked(t *testing.T) {
 		on.run(t, args...).want(t, 125, nil, []string{want})
 	}
 }
+
+// TestLogsImported: a program that imports a transport has it, though its own copy of
+// the package does nothing.
+func TestLogsImported(t *testing.T) {
+	r := rsyslogtest.Start(t, rsyslogtest.Config{Transport: "tcp"})
+	img := buildWith(t, nil, "./testdata/logimport", "-t", build.Unix)
+	run(t, "run", "-t", "unix", "--syslog", r.URL, img).want(t, 0, []string{"hello\n"}, nil)
+	if lines := r.AwaitCount(limit, 1); len(lines) != 1 || !strings.HasSuffix(lines[0], "|hello") {
+		t.Errorf("%q", lines)
+	}
+}
