@@ -13,16 +13,15 @@ import (
 
 	"github.com/tailor-os/tailor/logs"
 	"github.com/tailor-os/tailor/logs/capture"
-	"github.com/tailor-os/tailor/logs/syslog"
 )
 
 // flushTime bounds how long the end of a program waits for the collector.
 const flushTime = 2 * time.Second
 
 // Start starts what the parameters ask for. install, if not nil, puts structured
-// data into the lines of log/slog and returns what recognizes them, as
-// [capture.Capture] has it. A mistake in the parameters ends the program.
-func Start(install func() func([]byte) ([]byte, syslog.Message, bool)) {
+// data into the lines of log/slog and returns what recognizes them. A mistake in the
+// parameters ends the program.
+func Start(install func() capture.Recognizer) {
 	s, err := logs.Start(parameters(), say)
 	if err != nil {
 		fail(err)

@@ -173,6 +173,14 @@ func (n *Note) checkFields() error {
 			return err
 		}
 	}
+	if len(n.Logs) > maxDevices {
+		return fmt.Errorf("%d transports, more than %d", len(n.Logs), maxDevices)
+	}
+	for _, name := range n.Logs {
+		if err := checkText("transport", name, 32); err != nil {
+			return err
+		}
+	}
 	if len(n.Devices) > maxDevices {
 		return fmt.Errorf("%d devices, more than %d", len(n.Devices), maxDevices)
 	}

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/tailor-os/tailor/logs/capture"
 	"github.com/tailor-os/tailor/logs/syslog"
 )
 
@@ -56,19 +57,19 @@ func (k *marked) drop(mark string) {
 	delete(k.m, mark)
 }
 
-// record returns what p is without its mark, and the record.
-func (k *marked) record(p []byte) (plain []byte, m syslog.Message, ok bool) {
+// record is a capture.Recognizer.
+func (k *marked) record(p []byte) (plain []byte, mark int, m syslog.Message, ok bool) {
 	i := bytes.Index(p, []byte(begin))
 	if i < 0 || len(p)-i < markLen {
-		return p, m, false
+		return p, 0, m, false
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	found := k.m[string(p[i:i+markLen])]
 	if found == nil {
-		return p, m, false
+		return p, 0, m, false
 	}
-	return append(append(make([]byte, 0, len(p)), p[:i]...), p[i+markLen:]...), *found, true
+	return append(append(make([]byte, 0, len(p)), p[:i]...), p[i+markLen:]...), i, *found, true
 }
 
 // A handler adds the mark of a record to its message and passes it on.
@@ -177,7 +178,7 @@ func severity(l slog.Level) syslog.Severity {
 // Install makes the default logger one that has structured data, unless the
 // program has set one of its own. It returns what recognizes the lines, nil if it
 // did nothing. It is called once, before the program runs.
-func Install() func(p []byte) ([]byte, syslog.Message, bool) {
+func Install() capture.Recognizer {
 	next := slog.Default().Handler()
 	if reflect.TypeOf(next).String() != "*slog.defaultHandler" {
 		return nil

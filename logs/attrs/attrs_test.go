@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tailor-os/tailor/logs/capture"
 	"github.com/tailor-os/tailor/logs/syslog"
 )
 
@@ -25,12 +26,12 @@ func (inner) LogValue() slog.Value { slog.Warn("inside"); return slog.StringValu
 func TestRecords(t *testing.T) {
 	var console bytes.Buffer
 	var got []string
-	var record func([]byte) ([]byte, syslog.Message, bool)
+	var record capture.Recognizer
 	log.SetOutput(writer(func(p []byte) {
 		if record != nil {
 			var m syslog.Message
 			var ok bool
-			if p, m, ok = record(p); ok {
+			if p, _, m, ok = record(p); ok {
 				got = append(got, fmt.Sprintf("%d %s:%s", m.Severity, m.Text, m.Data))
 			}
 		}

@@ -5,42 +5,57 @@ package capture
 import (
 	"bytes"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/tailor-os/tailor/logs/syslog"
 )
+
+// A Recognizer is what [Capture.Record] says.
+type Recognizer func(p []byte) (plain []byte, mark int, m syslog.Message, ok bool)
 
 // A Capture stands between a program and descriptors 1 and 2. Its methods may be
 // called by several goroutines at once.
 type Capture struct {
 	// Add gets each message, whose bytes it must copy.
 	Add func(syslog.Message)
-	// Record, if not nil, recognizes a line that stands for a record of its own,
-	// and returns what the console is to show.
-	Record func(p []byte) (plain []byte, m syslog.Message, ok bool)
+	// Record, if not nil, recognizes a line that stands for a record of its own. It
+	// returns what the console is to show, where in p the mark was that this has
+	// not, and the record.
+	Record Recognizer
 
 	streams [2]splitter
 }
 
 // Write writes p to descriptor fd, which is 1 or 2, by write, and passes on what
-// was taken.
+// was taken; and also what can never be, because there is no console.
 func (c *Capture) Write(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error) {
 	if fd == 2 && c.Record != nil {
-		if plain, m, ok := c.Record(p); ok {
+		if plain, mark, m, ok := c.Record(p); ok {
 			n, err := write(fd, plain)
-			c.Add(m)
-			if n == len(plain) {
-				n = len(p)
+			if comesAgain(err) || err == nil && n <= mark {
+				return n, err // with the mark still in it
 			}
-			return n, err
+			c.Add(m)
+			if err != nil {
+				return n, err
+			}
+			c.streams[1].ignore(len(plain) - n)
+			return n + len(p) - len(plain), nil
 		}
 	}
 	n, err := write(fd, p)
-	if n > 0 {
+	switch {
+	case err == nil:
 		c.Lines(fd, p[:n])
+	case !comesAgain(err):
+		c.Lines(fd, p)
 	}
 	return n, err
 }
+
+// comesAgain reports whether who wrote will write the same once more.
+func comesAgain(err error) bool { return err == syscall.EAGAIN || err == syscall.EINTR }
 
 // Lines passes on the lines of what has been written to fd. What has no end yet
 // waits for it.
@@ -70,12 +85,22 @@ const maxLine = 16 << 10
 type splitter struct {
 	mu   sync.Mutex
 	part []byte // of a line whose end has not come
+	skip int    // bytes that are of a record
+}
+
+// ignore leaves out the next n bytes.
+func (s *splitter) ignore(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.skip = n
 }
 
 func (s *splitter) write(p []byte, emit func([]byte)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for {
+	n := min(s.skip, len(p))
+	s.skip -= n
+	for p = p[n:]; ; {
 		line, rest, whole := bytes.Cut(p, []byte("\n"))
 		if !whole || len(s.part) > 0 {
 			s.part = append(s.part, line[:min(len(line), maxLine-len(s.part))]...)

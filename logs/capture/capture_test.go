@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/tailor-os/tailor/logs/syslog"
@@ -59,6 +60,65 @@ func TestWrite(t *testing.T) {
 	if console.String() != "hello\n" || fmt.Sprint(*got) != "[6 hello]" {
 		t.Errorf("console %q, messages %q", console.String(), *got)
 	}
+}
+
+// TestRecord: a console that takes a line with a mark piece by piece, or not at
+// all, has it without the mark, and the record arrives once.
+func TestRecord(t *testing.T) {
+	const mark = "<mark>"
+	for size := 1; size < 20; size++ {
+		capture, got := messages()
+		capture.Record = func(p []byte) ([]byte, int, syslog.Message, bool) {
+			i := bytes.Index(p, []byte(mark))
+			if i < 0 {
+				return p, 0, syslog.Message{}, false
+			}
+			return append(bytes.Clone(p[:i]), p[i+len(mark):]...), i, syslog.Message{Severity: 3, Text: []byte("record")}, true
+		}
+		var console bytes.Buffer
+		busy := false
+		write := func(fd int, p []byte) (int, error) {
+			if busy = !busy; busy {
+				return -1, syscall.EAGAIN
+			}
+			return console.Write(p[:min(len(p), size)])
+		}
+		for _, text := range []string{"INFO <mark>text\nof two lines\n", "next\n"} {
+			for p := []byte(text); len(p) > 0; {
+				if n, err := capture.Write(2, p, write); err == nil {
+					p = p[n:]
+				}
+			}
+		}
+		if console.String() != "INFO text\nof two lines\nnext\n" || fmt.Sprint(*got) != "[3 record 6 next]" {
+			t.Errorf("%d bytes at a time: the console has %q, messages are %q", size, console.String(), *got)
+		}
+	}
+	capture, got := messages()
+	capture.Write(1, []byte("a\n"), func(int, []byte) (int, error) { return -1, syscall.EPIPE })
+	if fmt.Sprint(*got) != "[6 a]" {
+		t.Errorf("without a console: %q", *got)
+	}
+}
+
+// FuzzLines: however a text is cut into writes, the same lines come of it.
+func FuzzLines(f *testing.F) {
+	f.Add("a\nb\r\n\nc", uint8(2))
+	f.Fuzz(func(t *testing.T, text string, size uint8) {
+		whole, want := messages()
+		whole.Lines(1, []byte(text))
+		whole.End()
+		pieces, got := messages()
+		for p := []byte(text); len(p) > 0; {
+			n := min(len(p), int(size)+1)
+			pieces.Lines(1, p[:n])
+			p = p[n:]
+		}
+		pieces.End()
+		if fmt.Sprintf("%q", *got) != fmt.Sprintf("%q", *want) {
+			t.Fatalf("%q, want %q", *got, *want)
+		}
+	})
 }
 
 func BenchmarkLines(b *testing.B) {

@@ -83,6 +83,7 @@ type Shipper struct {
 	msg, out []byte
 	reported uint64 // how many were said to be dropped
 	down     bool   // said that the collector is not reached
+	lasts    bool   // the connection works
 }
 
 // New returns a Shipper that connects at once.
@@ -151,7 +152,7 @@ func (s *Shipper) run() {
 	defer close(s.ended)
 	wait := firstWait
 	for {
-		began := time.Now()
+		s.lasts = false
 		last := s.isEnding() // then this is the last attempt
 		err := s.connection()
 		if err == nil {
@@ -164,7 +165,7 @@ func (s *Shipper) run() {
 		if last {
 			return
 		}
-		if time.Since(began) > steadyFor {
+		if s.lasts {
 			wait = firstWait
 		}
 		s.pause(wait)
@@ -224,14 +225,13 @@ func (s *Shipper) listen(conn net.Conn) error {
 func (s *Shipper) serve(conn net.Conn, gone <-chan error) error {
 	steady := time.NewTimer(steadyFor)
 	defer steady.Stop()
-	lasts := false
 	for {
 		s.idle.Store(true) // before the queue is looked at: what comes later wakes
 		ending := s.isEnding()
 		if err := s.send(conn, gone); err != nil {
 			return err
 		}
-		if lasts || ending {
+		if s.lasts || ending {
 			if err := s.report(conn); err != nil {
 				return err
 			}
@@ -245,7 +245,7 @@ func (s *Shipper) serve(conn net.Conn, gone <-chan error) error {
 		case err := <-gone:
 			return err
 		case <-steady.C:
-			lasts = true
+			s.lasts = true
 			s.up()
 		}
 	}

@@ -76,6 +76,27 @@ func testLogs(t *testing.T, on target) {
 	}
 }
 
+// TestLogsInTheClear: the last lines of a program leave its machine by every
+// transport, also in the datagrams that nobody acknowledges.
+func TestLogsInTheClear(t *testing.T) { each(t, testLogsInTheClear, ownNetwork) }
+
+func testLogsInTheClear(t *testing.T, on target) {
+	img := on.buildWith(t, nil, logGuest, "--log", "syslog+udp", "--log", "syslog+tcp")
+	for _, way := range []string{"udp", "tcp lines"} {
+		transport, framing, _ := strings.Cut(way, " ")
+		r := rsyslogtest.Start(t, rsyslogtest.Config{Transport: transport})
+		flags := []string{"--syslog", strings.Replace(r.URL, "127.0.0.1", "10.0.2.2", 1)}
+		if framing != "" {
+			flags = append(flags, "--param", "syslog-framing="+framing)
+		}
+		on.run(t, append(flags, img, "all")...).want(t, 3, []string{"early\n"}, nil)
+		lines := r.AwaitCount(limit, 10)
+		if len(lines) != 10 || !strings.HasSuffix(lines[9], "|no end") || !strings.HasSuffix(lines[3], "by slog") {
+			t.Errorf("%s: %.2000q", way, lines)
+		}
+	}
+}
+
 // TestLogsMany: 100,000 lines as fast as a program writes them. What the collector
 // does not have was counted.
 func TestLogsMany(t *testing.T) {
