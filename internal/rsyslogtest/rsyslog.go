@@ -21,6 +21,7 @@ type Collector struct {
 	URL  string // as syslog= has it
 	file string
 	conf string
+	port int
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 	cfg  Config
@@ -54,9 +55,9 @@ func Start(t testing.TB, cfg Config) *Collector {
 	}
 	dir := t.TempDir()
 	c := &Collector{t: t, cfg: cfg, file: filepath.Join(dir, "messages"), conf: filepath.Join(dir, "rsyslog.conf")}
-	port := c.freePort()
-	c.URL = fmt.Sprintf("%s://%s:%d", cfg.Transport, cfg.Address, port)
-	if err := os.WriteFile(c.conf, []byte(cfg.text(dir, c.file, port)), 0o600); err != nil {
+	c.port = c.freePort()
+	c.URL = fmt.Sprintf("%s://%s:%d", cfg.Transport, cfg.Address, c.port)
+	if err := os.WriteFile(c.conf, []byte(cfg.text(dir, c.file, c.port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -116,17 +117,16 @@ func (c *Collector) Run() {
 	}
 }
 
-// listens reports whether it does: UDP's ports are not to be seen from outside, so
-// those are bound to.
+// listens reports whether it does. UDP's ports are to be seen in the kernel's list
+// only.
 func (c *Collector) listens() bool {
 	err := c.cfg.Do(func() error {
 		if c.cfg.Transport == "udp" {
-			l, err := net.ListenPacket("udp", c.URL[len("udp://"):])
-			if err == nil {
-				l.Close()
-				return os.ErrNotExist
+			list, err := os.ReadFile("/proc/thread-self/net/udp")
+			if err == nil && !strings.Contains(string(list), fmt.Sprintf(":%04X 0", c.port)) {
+				err = os.ErrNotExist
 			}
-			return nil
+			return err
 		}
 		conn, err := net.DialTimeout("tcp", c.URL[len("tcp://"):], time.Second)
 		if err == nil {
