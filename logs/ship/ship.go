@@ -26,6 +26,7 @@ const (
 	steadyFor = time.Second            // a connection that lasted that long works
 	byeTime   = 500 * time.Millisecond // for the collector's own end
 	leaveTime = 20 * time.Millisecond  // for datagrams to leave a machine that ends
+	findTime  = 100 * time.Millisecond // the same for the first, which need the collector's link address
 )
 
 const chunk = 16 << 10 // bytes of one write: a record of TLS (RFC 8446 section 5.1)
@@ -338,12 +339,15 @@ func (s *Shipper) report(conn net.Conn) error {
 }
 
 // bye ends the connection and waits until the collector has done so, too: then it
-// has read everything. Of datagrams nobody knows; they may have to wait for the
-// collector's link address.
+// has read everything. Of datagrams nobody knows.
 func (s *Shipper) bye(conn net.Conn, gone <-chan error) error {
 	c, ok := conn.(interface{ CloseWrite() error })
-	if !ok {
+	switch {
+	case !ok && s.lasts:
 		time.Sleep(leaveTime)
+		return nil
+	case !ok:
+		time.Sleep(findTime)
 		return nil
 	}
 	if err := c.CloseWrite(); err != nil {
