@@ -74,8 +74,11 @@ func (v vault) unlock(d block.Device, name string, opener Opener) (block.Device,
 	if err != nil {
 		return nil, errors.New("its key: " + err.Error())
 	}
-	if !ok || len(key) == 0 {
+	if !ok {
 		return nil, missing(name)
+	}
+	if len(key) == 0 {
+		return nil, errors.New("its key is empty")
 	}
 	return opener(d, key)
 }

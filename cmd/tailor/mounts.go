@@ -29,7 +29,7 @@ func mountFlags(o *volumeOptions) []cli.Flag {
 	return []cli.Flag{
 		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
 		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
-		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume NAME: all bytes of\nFILE, which the program does not see; repeatable", cli.ParseKey),
+		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume NAME: all bytes of\nFILE, which are no file in the guest; repeatable", cli.ParseKey),
 	}
 }
 

@@ -27,9 +27,10 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
---volume NAME=FILE:/PATH[:ro] mounts a volume, --key-file NAME=FILE is the key of
-an encrypted one, -e NAME=VALUE sets a variable, as for run. With a volume, results are not cached; with one that is written to, one
-package is tested at a time.
+--volume NAME=FILE:/PATH[:ro] mounts a volume, --key-file NAME=FILE is the key
+of an encrypted one, -e NAME=VALUE sets a variable, as for run. With a volume,
+results are not cached; with one that is written to, one package is tested at a
+time.
 
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to

@@ -97,7 +97,7 @@ var known = []service{
 	{"shared folders", "service", []pattern{"Tailor/boot/shares", "Tailor/libos/fusefs"}, []implementation{
 		{"a FUSE client over virtio-fs", "", []pattern{"Tailor/boot/shares"}, ""},
 	}},
-	{"encrypted volumes", "service", []pattern{"Tailor/block/crypt", "Tailor/boot/volumes/luks", "crypto/subtle/tailor_*.go", "crypto/subtle/tailor_*.s"}, []implementation{
+	{"encrypted volumes", "service", []pattern{"Tailor/block/crypt/...", "Tailor/boot/volumes/luks/...", "crypto/subtle/tailor_*.go", "crypto/subtle/tailor_*.s"}, []implementation{
 		{"LUKS 1, AES-XTS", "", []pattern{"Tailor/block/crypt"}, ""},
 	}},
 	{"volumes", "service", []pattern{"Tailor/boot/volumes/...", "Tailor/block/..."}, []implementation{

@@ -564,8 +564,8 @@ var substitutes = map[string]string{
 // cryptography, and the assembler can run, as it cannot in a folder that only the
 // overlay has.
 var homes = map[string]string{
-	tailor.Module + "/block/crypt/fastaes": "crypto/subtle",
-	tailor.Module + "/boot/gocrypto":       "crypto/subtle",
+	tailor.Module + "/block/crypt/fastaes":        "crypto/subtle",
+	tailor.Module + "/boot/volumes/luks/gocrypto": "crypto/subtle",
 }
 
 // shortPaths are the import paths that modules have in images, below Prefix:

@@ -9,8 +9,8 @@ import (
 	"github.com/tailor-os/tailor/block"
 	"github.com/tailor-os/tailor/block/crypt"
 	"github.com/tailor-os/tailor/boot/event"
-	"github.com/tailor-os/tailor/boot/gocrypto"
 	"github.com/tailor-os/tailor/boot/volumes"
+	"github.com/tailor-os/tailor/boot/volumes/luks/gocrypto"
 )
 
 func init() { volumes.Start(open) }
