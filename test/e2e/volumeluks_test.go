@@ -180,6 +180,20 @@ func TestVolumeEncryptedFlags(t *testing.T) {
 	on.run(t, join(volume, withKey, []string{volcmdPkg})...).want(t, 0, []string{"sum 0 0\n"}, nil)
 }
 
+// To try a key that was typed takes long on purpose, and is no stall.
+func TestVolumeEncryptedTyped(t *testing.T) {
+	on := targetHVT(t)
+	key := filepath.Join(t.TempDir(), "typed")
+	if err := os.WriteFile(key, []byte("correct horse"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := luks(t, on, encryptedVolume(t, key), []string{"--key-file", "data=" + key, "--stall-warning", "100ms"}, nil, "sum", "/data").Wait()
+	r.Want(t, 0, []string{"sum 0 0\n"}, nil)
+	if strings.Contains(r.Stderr, "has computed") {
+		t.Errorf("stderr:\n%s", r.Stderr)
+	}
+}
+
 // Without the tool, keys are files of the volume of secrets, and the guest says
 // itself what is missing.
 func TestVolumeEncryptedByHand(t *testing.T) {
