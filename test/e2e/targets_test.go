@@ -116,6 +116,14 @@ func targetSPT(t testing.TB) target {
 	return on
 }
 
+// targetMicroVM is the third of them, for what is about other hypervisors alone.
+func targetMicroVM(t testing.TB) target {
+	t.Helper()
+	on := targets()[2]
+	on.works(t)
+	return on
+}
+
 // each runs f on each target that has what the test needs.
 func each(t *testing.T, f func(t *testing.T, on target), needs ...need) {
 	for _, on := range targets() {
