@@ -43,7 +43,8 @@ func tailorMilliseconds(s string) (n int64) {
 	return n
 }
 
-// tailorTick sets the timer to what is to be looked for while ring 3 runs.
+// tailorTick sets the timer to what is to be looked for while ring 3 runs, which
+// may be nothing.
 //
 //go:nosplit
 //go:nowritebarrierrec
@@ -53,9 +54,11 @@ func tailorTick() {
 	if ns == 0 {
 		ns = w.stall / tailorStallChecks
 	}
+	counts := uintptr(0)
 	if ns != 0 {
-		tailorService(abi.ServiceTimer, tailorTimerCounts(ns), 0, 0)
+		counts = tailorTimerCounts(ns)
 	}
+	tailorService(abi.ServiceTimer, counts, 0, 0)
 }
 
 const tailorSIGTERM = 15

@@ -62,6 +62,7 @@ type Note struct {
 	Devices   []Device `json:"devices,omitempty"`
 	Trace     []string `json:"trace,omitempty"` // what run --trace can show: "syscalls"
 	Logs      []string `json:"logs,omitempty"`  // transports of syslog that it has: "udp", "tcp", "tls"
+	LUKS      bool     `json:"luks,omitempty"`  // it opens volumes that are encrypted so
 	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
 }
 
