@@ -1,5 +1,5 @@
 // Package devices holds the monitor's back ends of a guest's virtio devices:
-// console, network and shared folders, over the virtqueues of package virtq. It knows nothing
+// console, network, disks and shared folders, over the virtqueues of package virtq. It knows nothing
 // of KVM; a vCPU thread drives it through a [Bus].
 //
 // # Who does the work
