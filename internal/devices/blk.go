@@ -3,6 +3,7 @@ package devices
 import (
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 	"unsafe"
@@ -46,6 +47,7 @@ type blk struct {
 	q       *virtq.Queue // guarded by mu
 	looker  *virtq.Chain // of the goroutine that looks at the queue, notifications off; nil: none
 	busy    bool         // it does a request
+	streak  int          // doorbells in a row, or so many to come that do not count
 	workers int          // goroutines
 	free    int          // goroutines that wait for work, less the work that waits for them
 	stopped bool
@@ -55,7 +57,6 @@ type blk struct {
 	// The vCPU thread's own.
 	chain    virtq.Chain // scratch
 	lastBell time.Time
-	streak   int
 }
 
 // A blkRequest is one that the guest has made, as slices of its memory.
@@ -100,6 +101,9 @@ func (b *Bus) AddBlk(d *abi.Device, disk Disk) error {
 		return err
 	}
 	k.q = q
+	if !k.solo {
+		keepReady()
+	}
 	b.polled = append(b.polled, k)
 	b.stops = append(b.stops, k.stop)
 	return nil
@@ -107,6 +111,10 @@ func (b *Bus) AddBlk(d *abi.Device, disk Disk) error {
 
 // errBlkRequest is for a chain that is no request: the guest's driver is broken.
 var errBlkRequest = errors.New("devices: a request to a block device without a header or a status")
+
+// keepReady sees to it that Go's scheduler has room for threads that are in the kernel
+// or look at a queue: a vCPU's thread that comes back must go on at once.
+var keepReady = sync.OnceFunc(func() { runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4)) })
 
 // parse reads what the guest wants. The header is copied first: the guest may
 // change it at any time.

@@ -7,9 +7,17 @@ import (
 	"github.com/tailor-os/tailor/internal/virtq"
 )
 
-// busyBells is how many doorbells it takes at least until a goroutine is called in
-// once more, when the last one had lost its processor.
-const busyBells = 64
+const (
+	// lookTime is how long a goroutine looks at a queue after the last request: a guest
+	// that was asleep when that was answered is back by then.
+	lookTime = 100 * time.Microsecond
+	// busyBells is how many doorbells it takes at least until a goroutine is called in
+	// once more, when there seems to be no processor for the last one.
+	busyBells = 64
+	// fewRequests is how many requests that one has answered then: for want of a
+	// processor it ran when the guest did not.
+	fewRequests = 16
+)
 
 // bell is rung by the vCPU thread. It answers a queue full of requests at the
 // most, and reports whether there may be more.
@@ -184,6 +192,7 @@ func (k *blk) finish(r *blkRequest, c *virtq.Chain) (look bool) {
 // it has a processor of its own: it finds the answer while it looks at its ring.
 func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 	var quiet time.Time // since when nothing has come, if it is not zero
+	answered := 0
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for k.looker == c {
@@ -198,16 +207,20 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 				k.give(r.clone())
 			}
 			k.show()
+			answered++
 			continue
 		}
 		now := time.Now()
 		if quiet.IsZero() {
 			quiet = now
 		}
-		if (k.stopped || now.Sub(quiet) > spinTime) && k.leave() {
+		if (k.stopped || now.Sub(quiet) > lookTime) && k.leave() {
+			if answered < fewRequests {
+				k.streak = -busyBells
+			}
 			return r, false
 		}
-		// Nor is the processor offered to others, who would keep it for far longer.
+		// The processor is not offered to others, who would keep it for far longer.
 		k.mu.Unlock()
 		k.mu.Lock()
 	}

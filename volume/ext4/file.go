@@ -11,6 +11,8 @@ type file struct {
 	ahead   uint32 // the block where reading in order would go on
 	behind  uint32 // blocks to be read ahead
 	window  run    // blocks kept for the file to grow
+
+	stretches map[uint32]int // pages by index/stretch, none that has none
 }
 
 const (
@@ -98,7 +100,9 @@ func (in *Inode) missing(l, n uint32) uint32 {
 		return n
 	}
 	for i := uint32(1); i < n; i++ {
-		if in.pages[l+i] != nil {
+		if b := l + i; in.stretches[b/stretch] == 0 {
+			i += stretch - 1 - b%stretch
+		} else if in.pages[b] != nil {
 			return i
 		}
 	}
