@@ -29,7 +29,7 @@ type tailorIRQ struct {
 	seen  uint16
 
 	// If looking is not nil, the device looks at the queue by itself until the lower
-	// half of that is published: it is its virtq_used.avail_event.
+	// half of that has reached published: it is its virtq_used.avail_event.
 	published uint16
 	looking   *uint32
 }
@@ -390,7 +390,7 @@ var tailorWaited int64 = 1e9
 func tailorExpects() bool {
 	for i := range tailorIRQs[:tailorNumIRQs] {
 		q := &tailorIRQs[i]
-		if q.gp != 0 && q.looking != nil && uint16(atomic.Load(q.looking)) != q.published {
+		if q.gp != 0 && q.looking != nil && int16(uint16(atomic.Load(q.looking))-q.published) < 0 {
 			return true
 		}
 	}

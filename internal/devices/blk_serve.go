@@ -11,6 +11,9 @@ const (
 	// lookTime is how long a goroutine looks at a queue after the last request: a guest
 	// that was asleep when that was answered is back by then.
 	lookTime = 100 * time.Microsecond
+	// quietAgain is after how many requests notifications are turned off once more:
+	// what says so counts to 65536, and half of that must not pass.
+	quietAgain = 1 << 12
 	// busyBells is how many doorbells it takes at least until a goroutine is called in
 	// once more, when there seems to be no processor for the last one.
 	busyBells = 64
@@ -207,7 +210,9 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 				k.give(r.clone())
 			}
 			k.show()
-			answered++
+			if answered++; answered%quietAgain == 0 {
+				k.q.Quiet()
+			}
 			continue
 		}
 		now := time.Now()

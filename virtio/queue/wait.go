@@ -17,7 +17,7 @@ type Waitable struct {
 	Seen      uint16  // index of the next used entry to reap
 	// Looking is nil, or the device looked at the queue by itself when something was
 	// published last, up to index Published. It does so until the low half of Looking
-	// is Published, and may have answered sooner than an exit takes.
+	// has reached Published, and may have answered sooner than an exit takes.
 	Looking   *uint32
 	Published uint16
 }
