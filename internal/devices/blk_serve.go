@@ -176,7 +176,8 @@ func (k *blk) finish(r *blkRequest, c *virtq.Chain) (look bool) {
 	if k.stopped {
 		return false
 	}
-	if look = k.looker == nil && !k.solo; look {
+	// To ring costs a guest with a thread of its own less than to be looked after.
+	if look = k.looker == nil && !k.solo && (r.look || k.bus.guest == nil); look {
 		k.looker = c
 		k.q.Quiet() // before the guest sees the answer, and goes on
 	}
