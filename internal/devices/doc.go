@@ -30,6 +30,11 @@
 // an event goes to the first one that is waiting. It is edge-triggered: who
 // gets it reads until nothing is left, or wakes the I/O thread to go on.
 //
+// A disk is looked after in the same way: reads of what the host has cached, and
+// writes, are the vCPU thread's while the guest rings now and then, and a goroutine's
+// that polls when it rings often, or has waited for the medium. If that goroutine loses
+// its processor, the vCPU thread finds the requests when the guest goes idle.
+//
 // A guest that is a process has a thread of its own. Its doorbells are bits and an
 // eventfd, and the thread that answers them does a bounded part of what one asks
 // for at a time ([Bus.Serve]). Packets for it are the I/O thread's, but where all
