@@ -47,6 +47,7 @@ type blk struct {
 	q       *virtq.Queue // guarded by mu
 	looker  *virtq.Chain // of the goroutine that looks at the queue, notifications off; nil: none
 	busy    bool         // it does a request
+	slow    int          // requests that wait for the medium, or for a goroutine
 	streak  int          // doorbells in a row, or so many to come that do not count
 	workers int          // goroutines
 	free    int          // goroutines that wait for work, less the work that waits for them

@@ -70,7 +70,7 @@ func (k *blk) count(now time.Time) {
 	if k.streak++; now.Sub(k.lastBell) > bellGap {
 		k.streak = 0
 	}
-	if k.streak >= bellStreak && k.looker == nil && !k.solo && k.takes() {
+	if k.streak >= bellStreak && k.looker == nil && k.slow == 0 && !k.solo && k.takes() {
 		k.streak = 0
 		k.give(blkRequest{look: true})
 	}
@@ -135,6 +135,9 @@ func (k *blk) takes() bool { return k.free > 0 || k.workers < blkThreads }
 
 // give leaves a request to a goroutine. mu is held.
 func (k *blk) give(r blkRequest) {
+	if !r.look {
+		k.slow++
+	}
 	if k.free > 0 || k.workers == blkThreads {
 		k.free--
 		k.work <- r // what nobody takes at once is no more than the queue has entries
@@ -176,8 +179,13 @@ func (k *blk) finish(r *blkRequest, c *virtq.Chain) (look bool) {
 	if k.stopped {
 		return false
 	}
-	// To ring costs a guest with a thread of its own less than to be looked after.
-	if look = k.looker == nil && !k.solo && (r.look || k.bus.guest == nil); look {
+	if !r.look {
+		k.slow--
+	}
+	// After a flush more comes at once, as a rule, the journal's commit record; but to
+	// ring costs a guest with a thread of its own less than to be looked after.
+	often := r.look || r.kind == abi.BlkFlush && k.bus.guest == nil && k.streak >= 0
+	if look = often && k.looker == nil && k.slow == 0 && !k.solo; look {
 		k.looker = c
 		k.q.Quiet() // before the guest sees the answer, and goes on
 	}
@@ -206,6 +214,7 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 			k.busy = false
 			if !done {
 				if k.leave() {
+					k.slow++
 					return r, true
 				}
 				k.give(r.clone())
@@ -220,7 +229,8 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 		if quiet.IsZero() {
 			quiet = now
 		}
-		if (k.stopped || now.Sub(quiet) > lookTime) && k.leave() {
+		// Those who wait for the medium need a processor when they have waited.
+		if (k.stopped || k.slow > 0 || now.Sub(quiet) > lookTime) && k.leave() {
 			if answered < fewRequests {
 				k.streak = -busyBells
 			}
