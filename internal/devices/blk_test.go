@@ -247,10 +247,14 @@ func TestBlkSlow(t *testing.T) {
 			t.Fatalf("%d reads wait for the medium", disk.slow.Load())
 		}
 	}
+	rung := g.rung.Load()
 	for range 100 {
 		if err := g.dev.ReadAt(make([]byte, 4096), 0); err != nil {
 			t.Error(err)
 		}
+	}
+	if n := g.rung.Load() - rung; n != 100 {
+		t.Errorf("%d of 100 reads rang: somebody looks at the queue who takes a processor from those who wait", n)
 	}
 	close(disk.release)
 	wg.Wait()
