@@ -27,9 +27,16 @@ const (
 func (k *blk) bell() (more bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.count(time.Now())
+	if k.streak++; time.Since(k.lastBell) > bellGap {
+		k.streak = min(k.streak, 0)
+	}
 	more = k.answerAll()
 	k.lastBell = time.Now()
+	// Soon after its last bell was answered, this guest rang once more.
+	if k.streak >= bellStreak && k.looker == nil && k.slow == 0 && !k.solo && k.takes() {
+		k.streak = 0
+		k.give(blkRequest{look: true})
+	}
 	return more
 }
 
@@ -62,18 +69,6 @@ func (k *blk) answerAll() (more bool) {
 	}
 	k.show()
 	return n == blkQueueSize
-}
-
-// count calls in a goroutine for a guest that rings often: soon after its last bell
-// was answered. mu is held.
-func (k *blk) count(now time.Time) {
-	if k.streak++; now.Sub(k.lastBell) > bellGap {
-		k.streak = 0
-	}
-	if k.streak >= bellStreak && k.looker == nil && k.slow == 0 && !k.solo && k.takes() {
-		k.streak = 0
-		k.give(blkRequest{look: true})
-	}
 }
 
 // take takes the next request, and reports whether there is one. If not, and

@@ -253,7 +253,7 @@ func TestBlkSlow(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := g.rung.Load() - rung; n != 100 {
+	if n := g.rung.Load() - rung; n < 100 {
 		t.Errorf("%d of 100 reads rang: somebody looks at the queue who takes a processor from those who wait", n)
 	}
 	close(disk.release)
