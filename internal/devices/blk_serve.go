@@ -14,6 +14,9 @@ const (
 	// quietAgain is after how many requests notifications are turned off once more:
 	// what says so counts to 65536, and half of that must not pass.
 	quietAgain = 1 << 12
+	// showTogether is how many answers the guest is shown at once, if there are so many
+	// requests: it has others to work on meanwhile.
+	showTogether = 4
 	// busyBells is how many doorbells it takes at least until a goroutine is called in
 	// once more, when there seems to be no processor for the last one.
 	busyBells = 64
@@ -204,22 +207,29 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 	defer k.mu.Unlock()
 	for k.looker == c {
 		if k.take(c, &r) {
+			if r.kind != abi.BlkIn {
+				k.show() // a write may take longer than it should
+			}
 			quiet, k.busy = time.Time{}, true
 			done := k.serve(&r)
 			k.busy = false
 			if !done {
+				k.show()
 				if k.leave() {
 					k.slow++
 					return r, true
 				}
 				k.give(r.clone())
 			}
-			k.show()
 			if answered++; answered%quietAgain == 0 {
 				k.q.Quiet()
 			}
+			if answered%showTogether == 0 || !k.q.Pending() {
+				k.show()
+			}
 			continue
 		}
+		k.show()
 		now := time.Now()
 		if quiet.IsZero() {
 			quiet = now
