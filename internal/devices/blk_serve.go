@@ -17,6 +17,9 @@ const (
 	// showTogether is how many answers the guest is shown at once, if there are so many
 	// requests: it has others to work on meanwhile.
 	showTogether = 4
+	// soonBells is how many doorbells in a row, each soon after the one before it was
+	// answered, call in a goroutine.
+	soonBells = 2
 	// busyBells is how many doorbells it takes at least until a goroutine is called in
 	// once more, when there seems to be no processor for the last one.
 	busyBells = 64
@@ -36,7 +39,7 @@ func (k *blk) bell() (more bool) {
 	more = k.answerAll()
 	k.lastBell = time.Now()
 	// Soon after its last bell was answered, this guest rang once more.
-	if k.streak >= bellStreak && k.looker == nil && k.slow == 0 && !k.solo && k.takes() {
+	if k.streak >= soonBells && k.looker == nil && k.slow == 0 && !k.solo && k.takes() {
 		k.streak = 0
 		k.give(blkRequest{look: true})
 	}
