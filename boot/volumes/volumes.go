@@ -110,6 +110,9 @@ func asked() (list []volume, err error) {
 			return nil, errors.New("volume=" + value + " is not of the form NAME:PATH:KIND")
 		}
 		v := volume{name: name, path: path, readOnly: kind == "ro"}
+		if dir, _ := params.Own(path, v.readOnly); dir != "" {
+			return nil, errors.New("volume " + name + " cannot be mounted at " + path + ": " + dir + " is the system's own")
+		}
 		i := len(list)
 		for i > 0 && len(list[i-1].path) > len(path) {
 			i--

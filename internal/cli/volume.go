@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/params"
 )
 
 // A Volume is what a guest is to find at a path: --volume NAME=SOURCE:/PATH.
@@ -56,13 +57,23 @@ func ParseVolume(s string) (v Volume, err error) {
 		return v, hint.Errorf(volumeHint, "the file of the volume is missing")
 	}
 	v.Name, v.Source, v.Path = name, rest[:i], path.Clean(rest[i+1:])
-	if v.Path == "/" {
-		return v, hint.Errorf("choose a folder, such as /data", "the root itself cannot be a volume")
-	}
 	if strings.ContainsFunc(v.Path, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return v, errors.New("the path in the guest has control characters")
 	}
-	return v, nil
+	return v, CheckPlace(v.Path, v.ReadOnly)
+}
+
+// CheckPlace refuses a place in the guest, a clean path, at which something would
+// take the guest's own away.
+func CheckPlace(place string, readOnly bool) error {
+	dir, below := params.Own(place, readOnly)
+	switch {
+	case dir == "":
+		return nil
+	case below:
+		return hint.Errorf("name a place below it, such as "+path.Join(dir, "app"), "%s is the guest's own", dir)
+	}
+	return hint.Errorf("choose another place, such as /srv", "%s is the guest's own", dir)
 }
 
 // ParseVolumeName reads the name of a volume.

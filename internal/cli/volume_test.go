@@ -17,6 +17,7 @@ func TestParseVolume(t *testing.T) {
 		"a.b-c_9=x:/../y":            {Name: "a.b-c_9", Source: "x", Path: "/y"},
 		"twentybytestwentybyte=x:/y": {},
 		"d=x:/ro":                    {Name: "d", Source: "x", Path: "/ro"},
+		"tmp=tmp.img:/tmp":           {Name: "tmp", Source: "tmp.img", Path: "/tmp"},
 	} {
 		got, err := ParseVolume(s)
 		if want.Name == "" {
@@ -32,7 +33,9 @@ func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "not a volume", "data.img:/data": "not a volume", "=x:/y": "no name", "a/b=x:/y": "cannot be the name", "-a=x:/y": "cannot be the name",
 		"d=data.img": "is missing", "d=data.img:data": "not an absolute path", "d=:/x": "file of the volume is missing",
-		"d=x:/": "the root itself", "d=x:/a/..": "the root itself", "d=x:/a\nb": "control characters",
+		"d=x:/": "/ is the guest's own", "d=x:/a/..": "/ is the guest's own", "d=x:/a\nb": "control characters",
+		"d=x:/run": "/run is the guest's own", "d=x:/run/secrets/a": "/run/secrets is the guest's own", "d=x:/proc/": "/proc is the guest's own",
+		"d=x:/tmp:ro": "/tmp is the guest's own", "d=x:/etc:rw": "/etc is the guest's own",
 	} {
 		if got, err := ParseVolume(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseVolume(%q) = %+v, %v, want %s", s, got, err, want)

@@ -73,6 +73,7 @@ func TestBadVolumes(t *testing.T) {
 		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
 		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "no transport for its log; rebuild it with: tailor build --log syslog+tls"},
+		"over secrets":   {[]string{"--volume", "data=" + conf + ":/run/secrets:ro", "--secret", "a=" + conf, img}, "/run/secrets is the guest's own"},
 		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
 	} {
 		r := run(t, append([]string{"run"}, tt.args...)...)
