@@ -42,11 +42,6 @@ func ParseVolume(s string) (v Volume, err error) {
 	if err := volumeName(name); err != nil {
 		return v, err
 	}
-	if trimmed, ok := strings.CutSuffix(rest, ":ro"); ok {
-		v.ReadOnly, rest = true, trimmed
-	} else {
-		rest = strings.TrimSuffix(rest, ":rw")
-	}
 	i := strings.LastIndex(rest, ":/")
 	switch {
 	case i < 0 && strings.Contains(rest, ":"):
@@ -56,7 +51,11 @@ func ParseVolume(s string) (v Volume, err error) {
 	case i == 0:
 		return v, hint.Errorf(volumeHint, "the file of the volume is missing")
 	}
-	v.Name, v.Source, v.Path = name, rest[:i], path.Clean(rest[i+1:])
+	place, mode, hasMode := strings.Cut(rest[i+1:], ":")
+	if hasMode && mode != "ro" && mode != "rw" {
+		return v, hint.Errorf("write "+name+"="+rest[:i]+":"+place+":ro, or :rw as it is without; a path in the guest has no colon", "unknown mode %q", mode)
+	}
+	v = Volume{Name: name, Source: rest[:i], Path: path.Clean(place), ReadOnly: mode == "ro"}
 	if strings.ContainsFunc(v.Path, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return v, errors.New("the path in the guest has control characters")
 	}

@@ -17,6 +17,7 @@ func TestParseVolume(t *testing.T) {
 		"a.b-c_9=x:/../y":            {Name: "a.b-c_9", Source: "x", Path: "/y"},
 		"twentybytestwentybyte=x:/y": {},
 		"d=x:/ro":                    {Name: "d", Source: "x", Path: "/ro"},
+		"d=a:ro:/x:rw":               {Name: "d", Source: "a:ro", Path: "/x"},
 		"tmp=tmp.img:/tmp":           {Name: "tmp", Source: "tmp.img", Path: "/tmp"},
 	} {
 		got, err := ParseVolume(s)
@@ -36,6 +37,7 @@ func TestParseVolume(t *testing.T) {
 		"d=x:/": "/ is the guest's own", "d=x:/a/..": "/ is the guest's own", "d=x:/a\nb": "control characters",
 		"d=x:/run": "/run is the guest's own", "d=x:/run/secrets/a": "/run/secrets is the guest's own", "d=x:/proc/": "/proc is the guest's own",
 		"d=x:/tmp:ro": "/tmp is the guest's own", "d=x:/etc:rw": "/etc is the guest's own",
+		"d=x:/data:RO": `unknown mode "RO"`, "d=x:/data:": `unknown mode ""`, "d=x:/a:b:ro": `unknown mode "b:ro"`, "d=x:/data:ro:ro": "unknown mode",
 	} {
 		if got, err := ParseVolume(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseVolume(%q) = %+v, %v, want %s", s, got, err, want)
