@@ -63,6 +63,32 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// What the tool chose by itself counts less than a volume's, and makes way for what
+// does not fit beside that.
+func TestOverDefaults(t *testing.T) {
+	const chosen = "ip=10.0.2.15/24 gw=10.0.2.2 ip6=fd00::15/64 gw6=fd00::2 dns=10.0.2.3 dns=fd00::3 hostname=h "
+	for _, tt := range []struct{ boot, volume, want string }{
+		{chosen, "dns=9.9.9.9", chosen[:len(chosen)-1]},
+		{chosen + "defaults=ip,gw,ip6,gw6,dns", "dns=9.9.9.9 hostname=v", "dns=9.9.9.9 ip=10.0.2.15/24 gw=10.0.2.2 ip6=fd00::15/64 gw6=fd00::2 hostname=h"},
+		{chosen + "defaults=ip,gw,ip6,gw6", "dns=9.9.9.9 ip=192.0.2.5/24", "ip=192.0.2.5/24 ip6=fd00::15/64 gw6=fd00::2 dns=10.0.2.3 dns=fd00::3 hostname=h"},
+		{chosen + "defaults=ip,gw,ip6,gw6", "", chosen[:len(chosen)-1]},
+		{"ip=10.0.2.15/24 gw=10.0.2.2 defaults=ip,gw", "ip=192.0.2.5/24 gw=192.0.2.1", "ip=192.0.2.5/24 gw=192.0.2.1"},
+	} {
+		boot, err := Split(tt.boot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		volume, err := Settings(tt.volume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := Split(boot.Over(volume).String())
+		if want, _ := Split(tt.want); !slices.Equal(slices.Sorted(slices.Values(got.System)), slices.Sorted(slices.Values(want.System))) {
+			t.Errorf("%q over %q: %q, want %q", tt.boot, tt.volume, got, want)
+		}
+	}
+}
+
 // FuzzSettings: what a file says is the same as what its lines say on a command
 // line, comments apart; and all that is accepted can be booted with.
 func FuzzSettings(f *testing.F) {

@@ -148,8 +148,12 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 	return got, o.openSecrets(got)
 }
 
-// secretsVolume is the name of the device that carries secrets.
-const secretsVolume = "secrets"
+// Volumes that mean something to the guest by their names: the one whose file
+// tailor.params has settings, and the device that carries secrets.
+const (
+	confVolume    = "conf"
+	secretsVolume = "secrets"
+)
 
 func (o *volumeOptions) openSecrets(got *opened) error {
 	if !o.hasSecrets() {

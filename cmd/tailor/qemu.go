@@ -50,7 +50,7 @@ var slirp = addresses{
 // started by hand.
 func (c *vmConfig) byHandNet() (card *qemu.Net, addrs addresses, err error) {
 	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
-		return nil, addresses{}, nil
+		return nil, addresses{dns: c.Addrs.dns}, nil
 	}
 	if c.Net.Kind == "tap" {
 		info, err := tap.Lookup(c.Net.Tap)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
 	"github.com/tailor-os/tailor/internal/volume"
+	"github.com/tailor-os/tailor/params"
 )
 
 // defaultMemory is the guest's memory in bytes without -m. The host gives only
@@ -128,11 +130,30 @@ func (c *vmConfig) start(ctx context.Context, cfg guest.Config) (int, error) {
 
 // params are the guest's boot parameters.
 func (c *vmConfig) params(w wire) string {
-	p := w.addrs.params()
+	p := w.addrs.params() + c.defaults()
 	if c.Trace != "" {
-		p = strings.TrimSpace(p + " trace=" + c.Trace)
+		p += " trace=" + c.Trace
 	}
-	return p
+	return strings.TrimSpace(p)
+}
+
+// defaults tells a guest that has settings on a volume which addresses nobody has
+// given, so that those there count more.
+func (c *vmConfig) defaults() string {
+	if !slices.ContainsFunc(c.Volumes, func(v guest.Volume) bool { return v.Name == confVolume }) {
+		return ""
+	}
+	var names []string
+	if !c.Addrs.given() {
+		names = append(names, "ip", "gw", "ip6", "gw6")
+	}
+	if len(c.Addrs.dns) == 0 {
+		names = append(names, "dns")
+	}
+	if names == nil {
+		return ""
+	}
+	return " " + params.Defaults + "=" + strings.Join(names, ",")
 }
 
 // checkMemory refuses more memory than the host has. The monitor knows the
@@ -199,6 +220,7 @@ func (c *vmConfig) openNet() (wire, error) {
 	none := wire{close: func() error { return nil }}
 	if !wantsNet(c.Image) {
 		c.warnNoNet()
+		none.addrs.dns = c.Addrs.dns // for /etc/resolv.conf
 		return none, nil
 	}
 	switch c.Net.Kind {

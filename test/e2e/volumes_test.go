@@ -29,7 +29,7 @@ func confVolume(t *testing.T, settings string) string {
 // Settings come from a volume, boot parameters count more, and a secret is a file
 // that is nowhere else.
 func TestConfiguration(t *testing.T) {
-	conf := confVolume(t, "hostname=web-1\nenv=GREETING=\"hello, world\" env=BOTH=volume # a comment\n--\n-title volume\n")
+	conf := confVolume(t, "hostname=web-1 dns=192.0.2.53\nenv=GREETING=\"hello, world\" env=BOTH=volume # a comment\n--\n-title volume\n")
 	key := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(key, []byte("s3cret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,11 +38,15 @@ func TestConfiguration(t *testing.T) {
 		args := on.line("-e", "BOTH=boot", "--volume", "conf="+conf+":/etc/app:ro", "--secret", "key="+key, "./testdata/volguest", "-x", "boot")
 		r := vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, args...).Wait()
 		r.Want(t, 0, []string{
-			"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
+			"args -title volume -x boot\n", "nameserver 192.0.2.53\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
 			"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
 		}, nil)
-		if strings.Contains(r.Stdout, "\nBOTH=volume\n") {
-			t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
+		if strings.Contains(r.Stdout, "\nBOTH=volume\n") || strings.Count(r.Stdout, "nameserver") != 1 {
+			t.Errorf("a variable of the volume counts more than the boot's, or the tool's name server as much:\n%s", r.Stdout)
+		}
+		r = vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, append(on.line("--dns", "192.0.2.9"), args[len(on.line()):]...)...).Wait()
+		if r.Want(t, 0, []string{"nameserver 192.0.2.9\n"}, nil); strings.Count(r.Stdout, "nameserver") != 1 {
+			t.Errorf("the volume's name server counts as much as --dns:\n%s", r.Stdout)
 		}
 	}, ownFiles)
 }
