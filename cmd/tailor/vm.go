@@ -34,7 +34,8 @@ const defaultMemory = 256 << 20
 type vmConfig struct {
 	Target  string // build.HVT or build.SPT
 	Image   *image.Image
-	Path    string // of the image, for messages and os.Args[0]
+	Path    string // of the image, for messages
+	Name    string // os.Args[0]; images of target virtio have it in themselves
 	Args    []string
 	Env     []string
 	Memory  uint64 // bytes, 0 for the default
@@ -83,7 +84,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	memory := c.memory()
 	var stats guest.Stats
 	cfg := guest.Config{
-		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
+		Image: c.Image, Args: append([]string{c.Name}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Volumes: c.Volumes, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,

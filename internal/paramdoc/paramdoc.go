@@ -93,11 +93,27 @@ func (d doc) setBy() string {
 func Text() string {
 	var b strings.Builder
 	b.WriteString(grammar + "\nParameters:\n")
-	for i, p := range params.Known() {
-		d := docs[i]
-		fmt.Fprintf(&b, "  %s=%s\n      %s\n      such as %s=%s (set by %s)\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+	for i := range docs {
+		b.WriteString(entry(i))
 	}
 	b.WriteString("\nWhat loaders and habit add for Linux is ignored:\n" + wrap(ignored(), 76))
+	return b.String()
+}
+
+// entry is what Text shows of parameter i.
+func entry(i int) string {
+	p, d := params.Known()[i], docs[i]
+	return fmt.Sprintf("  %s=%s\n      %s\n      such as %s=%s (set by %s)\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+}
+
+// List returns the entries of those parameters that users set and a program knows.
+func List(knows func(name string) bool) string {
+	var b strings.Builder
+	for i, d := range docs {
+		if !d.own && knows(d.name) {
+			b.WriteString(entry(i))
+		}
+	}
 	return b.String()
 }
 
