@@ -90,7 +90,7 @@ func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
 	if !o.encrypted() || n.LUKS {
 		return nil
 	}
-	return hint.Errorf("rebuild it with: tailor build --luks "+n.Main, "%s cannot open encrypted volumes", path)
+	return hint.Errorf(n.Rebuild("--luks"), "%s cannot open encrypted volumes", path)
 }
 
 // checkUnix refuses what a plain process cannot have.
@@ -148,13 +148,6 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 	return got, o.openSecrets(got)
 }
 
-// Volumes that mean something to the guest by their names: the one whose file
-// tailor.params has settings, and the device that carries secrets.
-const (
-	confVolume    = "conf"
-	secretsVolume = "secrets"
-)
-
 func (o *volumeOptions) openSecrets(got *opened) error {
 	if !o.hasSecrets() {
 		return nil
@@ -173,7 +166,7 @@ func (o *volumeOptions) openSecrets(got *opened) error {
 	if got.secrets, err = volume.NewSecrets(files, keys); err != nil {
 		return err
 	}
-	got.volumes = append(got.volumes, guest.Volume{Name: secretsVolume, Disk: got.secrets, ReadOnly: true})
+	got.volumes = append(got.volumes, guest.Volume{Name: guest.SecretsVolume, Disk: got.secrets, ReadOnly: true})
 	return nil
 }
 
@@ -205,7 +198,7 @@ func (o *volumeOptions) named() (list []guest.Volume) {
 		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	if o.hasSecrets() {
-		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})
+		list = append(list, guest.Volume{Name: guest.SecretsVolume, ReadOnly: true})
 	}
 	return list
 }

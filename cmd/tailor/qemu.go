@@ -219,7 +219,7 @@ func (c *vmConfig) describeQEMU(machine string) (string, error) {
 	m := c.qemuMachine(c.Path, machine, card, addrs, false)
 	for _, v := range c.Volumes {
 		path := "secrets.tar"
-		if v.Name != secretsVolume {
+		if v.Name != guest.SecretsVolume {
 			path = c.Sources[v.Name]
 		}
 		m.Drives = append(m.Drives, qemu.Drive{Name: v.Name, Path: path, ReadOnly: v.ReadOnly})

@@ -141,7 +141,7 @@ func (c *vmConfig) params(w wire) string {
 // defaults tells a guest that has settings on a volume which addresses nobody has
 // given, so that those there count more.
 func (c *vmConfig) defaults() string {
-	if !slices.ContainsFunc(c.Volumes, func(v guest.Volume) bool { return v.Name == confVolume }) {
+	if !slices.ContainsFunc(c.Volumes, func(v guest.Volume) bool { return v.Name == guest.ConfVolume }) {
 		return ""
 	}
 	var names []string

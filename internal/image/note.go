@@ -66,6 +66,14 @@ type Note struct {
 	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
 }
 
+// Rebuild is the remedy of building the image again with flags.
+func (n Note) Rebuild(flags string) string {
+	if n.Target == "virtio" || n.Target == "unix" {
+		flags = "-t " + n.Target + " " + flags
+	}
+	return "rebuild it with: tailor build " + flags + " " + n.Main
+}
+
 // Files says where in an image its files are (abi.FilesHead): both numbers are
 // in bytes and multiples of abi.PageSize.
 type Files struct {

@@ -78,6 +78,8 @@ func TestBadVolumes(t *testing.T) {
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
 		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "no transport for its log; rebuild it with: tailor build --log syslog+tls"},
 		"over secrets":   {[]string{"--volume", "data=" + conf + ":/run/secrets:ro", "--secret", "a=" + conf, img}, "/run/secrets is the guest's own"},
+		"unknown":        {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "other=" + conf + ":/d:ro", img}, `the image knows no volume "other"`},
+		"no secrets":     {[]string{"--secret", "a=" + conf, plain}, "hint: rebuild it with: tailor build --volumes "},
 		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
 	} {
 		r := run(t, append([]string{"run"}, tt.args...)...)
