@@ -353,10 +353,14 @@ func sameImages(target string) []string {
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
+	sources, err := o.sources()
+	if err != nil {
+		return 0, err
+	}
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Name: build.ProgramName(path), Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.params}.String(), Sources: o.sources(),
+		Params: params.Line{System: o.params}.String(), Sources: sources,
 	}
 	if o.syslog != "" {
 		o.params = append([]string{"syslog=" + o.syslog}, o.params...)

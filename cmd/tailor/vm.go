@@ -19,6 +19,7 @@ import (
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
@@ -46,9 +47,9 @@ type vmConfig struct {
 	Addrs   addresses // given by the user
 	Shares  []guest.Share
 	Volumes []guest.Volume
-	Secrets *volume.Secrets   // one of Volumes; nil for none
-	Sources map[string]string // files of Volumes by name
-	Params  string            // further boot parameters
+	Secrets *volume.Secrets       // one of Volumes; nil for none
+	Sources map[string]qemu.Drive // what is behind Volumes by name
+	Params  string                // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
 }

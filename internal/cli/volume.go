@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/hint"
@@ -108,6 +110,31 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, fmt.Errorf("%q cannot be the name of a file", name)
 	}
 	return Secret{name, file}, nil
+}
+
+// A Partition says which partition of a disk the volume Name is.
+type Partition struct {
+	Name   string
+	Number int // from 1 on
+}
+
+// ParsePartition reads NAME=N.
+func ParsePartition(s string) (Partition, error) {
+	name, number, ok := strings.Cut(s, "=")
+	if !ok {
+		return Partition{}, hint.Errorf("write NAME=N, such as data=2 for the volume data", "the volume or the number is missing")
+	}
+	n, err := ParsePartitionNumber(number)
+	return Partition{name, n}, cmp.Or(volumeName(name), err)
+}
+
+// ParsePartitionNumber reads the number of a partition.
+func ParsePartitionNumber(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, errors.New("not the number of a partition")
+	}
+	return n, nil
 }
 
 // ParseKey reads NAME=FILE: the name of a volume and the file that its key is in.

@@ -73,6 +73,17 @@ func TestParseSecret(t *testing.T) {
 	}
 }
 
+func TestParsePartition(t *testing.T) {
+	if got, err := ParsePartition("data=12"); err != nil || got != (Partition{"data", 12}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, s := range []string{"", "data", "data=", "=1", "data=0", "data=-1", "data=x", "a/b=1"} {
+		if got, err := ParsePartition(s); err == nil {
+			t.Errorf("ParsePartition(%q) = %+v", s, got)
+		}
+	}
+}
+
 func TestParseKey(t *testing.T) {
 	if got, err := ParseKey("data=/a=b"); err != nil || got != (Secret{"data", "/a=b"}) {
 		t.Errorf("%+v, %v", got, err)
