@@ -7,6 +7,9 @@ const MaxSettings = 64 << 10
 // so cannot be in one.
 var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "empty", "verbose", Defaults}
 
+// runtimes lists the variables that Go's runtime reads before there are files.
+var runtimes = [...]string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOTRACEBACK"}
+
 // Settings reads a settings file: the words of a command line on any number of
 // lines. A word that begins with # begins a comment, which ends with the line.
 // The error names the line. What the words mean is for [Check].
@@ -48,6 +51,9 @@ func (l *Line) addSetting(raw string, args bool) error {
 		l.Args = append(l.Args, word)
 		return nil
 	case name == "env" && isVariable(value):
+		if v, _ := cut(value); has(runtimes[:], v) {
+			return Error("env=" + v + " can be a boot parameter only (-e)")
+		}
 		l.Env = append(l.Env, value)
 		return nil
 	}

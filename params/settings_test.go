@@ -33,6 +33,7 @@ func TestSettingsErrors(t *testing.T) {
 		"virtio_mmio.device=4K@0x1:5":   "settings, line 1: virtio_mmio.device can be a boot parameter only",
 		"\"#\"=x":                       "boot parameter #=x is unknown",
 		"mount=a:/b:ro":                 "mount can be a boot parameter only",
+		"env=GOGC=1":                    "line 1: env=GOGC can be a boot parameter only",
 		"env=X":                         "line 1: boot parameter env=X is malformed",
 		strings.Repeat("x", 70<<10):     "longer than 65536 bytes",
 		strings.Repeat("\n", 122) + "=": "settings, line 123: ",

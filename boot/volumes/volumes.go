@@ -52,7 +52,7 @@ type closer interface{ Close() libos.Errno }
 func closeAtEnd(name string, fs closer) {
 	exithook.Add(exithook.Hook{RunOnFailure: true, F: func() {
 		if errno := fs.Close(); errno != 0 {
-			println("tailor: volume", name, "could not be closed: error", int(errno))
+			println("tailor: volume", name, "could not be closed:", failed(errno).Error())
 		}
 	}})
 }

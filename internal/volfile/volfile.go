@@ -119,6 +119,9 @@ func Create(path string, size int64) (*File, error) {
 	if err != nil {
 		f.Close()
 		os.Remove(path)
+		if errors.Is(err, unix.EFBIG) {
+			err = hint.With(err, "give a smaller size, or another place: the file system here has no files of that size")
+		}
 		return nil, err
 	}
 	return v, nil

@@ -130,6 +130,8 @@ func (v *Volume) open(o Options) (err error) {
 		if err := v.unlock(o); err != nil || o.Raw {
 			return err
 		}
+	} else if o.KeyFile != "" {
+		return hint.Errorf("remove --key-file", "it is not encrypted, and no key would change that")
 	}
 	if o.Raw {
 		return nil

@@ -51,6 +51,15 @@ func TestConfiguration(t *testing.T) {
 	}, ownFiles)
 }
 
+// cut returns what is in a volume that was packed, without its end.
+func cut(t *testing.T, path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data[:len(data)-1024])
+}
+
 func TestBadVolumes(t *testing.T) {
 	conf := confVolume(t, "hostname=web-1\n")
 	dir := t.TempDir()
@@ -72,12 +81,14 @@ func TestBadVolumes(t *testing.T) {
 		"without a need": {[]string{img}, `the image needs a volume "data"`},
 		"not for it":     {[]string{"--volume", "c=" + conf + ":/c:ro", plain}, "was not built to see volumes"},
 		"twice":          {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "data=" + conf + ":/d:ro", img}, "two volumes have the name"},
-		"a tar to write": {[]string{"--volume", "data=" + conf + ":/c", img}, "a tar can only be read"},
+		"a tar to write": {[]string{"--volume", "data=" + conf + ":/c", img}, "a tar can only be read: mount it with :ro"},
 		"nonsense":       {[]string{"--volume", "data=" + write("junk", strings.Repeat("junk", 4096)) + ":/c:ro", img}, "no file system that is known"},
 		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
 		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "no transport for its log; rebuild it with: tailor build --log syslog+tls"},
 		"over secrets":   {[]string{"--volume", "data=" + conf + ":/run/secrets:ro", "--secret", "a=" + conf, img}, "/run/secrets is the guest's own"},
+		"in a tar":       {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + conf + ":/d/none:ro", img}, "volume conf cannot be mounted at /d/none: read-only file system"},
+		"cut short":      {[]string{"--volume", "data=" + write("cut", cut(t, conf)) + ":/c:ro", img}, "no block of zeros ends it; see: tailor volume check"},
 		"unknown":        {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "other=" + conf + ":/d:ro", img}, `the image knows no volume "other"`},
 		"no secrets":     {[]string{"--secret", "a=" + conf, plain}, "hint: rebuild it with: tailor build --volumes "},
 		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
