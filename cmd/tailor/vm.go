@@ -132,25 +132,30 @@ func (c *vmConfig) start(ctx context.Context, cfg guest.Config) (int, error) {
 
 // params are the guest's boot parameters.
 func (c *vmConfig) params(w wire) string {
-	p := w.addrs.params() + c.defaults()
+	p := w.addrs.params()
+	p += c.defaults(p)
 	if c.Trace != "" {
 		p += " trace=" + c.Trace
 	}
 	return strings.TrimSpace(p)
 }
 
-// defaults tells a guest that has settings on a volume which addresses nobody has
-// given, so that those there count more.
-func (c *vmConfig) defaults() string {
+// defaults tells a guest that has settings on a volume which of its addresses, as
+// boot parameters, nobody has given, so that those there count more.
+func (c *vmConfig) defaults(addrs string) string {
 	if !slices.ContainsFunc(c.Volumes, func(v guest.Volume) bool { return v.Name == guest.ConfVolume }) {
 		return ""
 	}
 	var names []string
-	if !c.Addrs.given() {
-		names = append(names, "ip", "gw", "ip6", "gw6")
-	}
-	if len(c.Addrs.dns) == 0 {
-		names = append(names, "dns")
+	for word := range strings.FieldsSeq(addrs) {
+		name, _, _ := strings.Cut(word, "=")
+		given := c.Addrs.given()
+		if name == "dns" {
+			given = len(c.Addrs.dns) > 0
+		}
+		if !given && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	if names == nil {
 		return ""
