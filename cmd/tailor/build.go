@@ -223,5 +223,5 @@ func checkTrace(o buildOptions, path string, n image.Note) error {
 	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
 		return nil
 	}
-	return hint.Errorf(n.Rebuild("--trace syscalls"), "%s has no tracer", path)
+	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Source(), "%s has no tracer", path)
 }

@@ -28,7 +28,7 @@ func transportOf(url string) string {
 
 // checkLogs refuses to send the log of an image by a transport that it has not.
 func (o *runOptions) checkLogs(path string, n image.Note) error {
-	return o.needTransport(path, n.Logs, n)
+	return o.needTransport(path, n.Logs, n.Source())
 }
 
 // checkUnixLogs does so for a plain program, which has no note.
@@ -46,12 +46,12 @@ func (o *runOptions) checkUnixLogs(path string) error {
 			has = append(has, name)
 		}
 	}
-	return o.needTransport(path, has, image.Note{Target: build.Unix, Main: "PACKAGE"})
+	return o.needTransport(path, has, "-t unix PACKAGE")
 }
 
 // needTransport says what a program has, if that is not what it needs, and how to
 // rebuild it.
-func (o *runOptions) needTransport(path string, has []string, n image.Note) error {
+func (o *runOptions) needTransport(path string, has []string, what string) error {
 	if o.syslog == "" || slices.Contains(has, transportOf(o.syslog)) {
 		return nil
 	}
@@ -59,7 +59,7 @@ func (o *runOptions) needTransport(path string, has []string, n image.Note) erro
 	if len(has) > 0 {
 		list = "only syslog+" + strings.Join(has, ", syslog+")
 	}
-	return hint.Errorf(n.Rebuild("--log syslog+"+transportOf(o.syslog)),
+	return hint.Errorf("rebuild it with: tailor build --log syslog+"+transportOf(o.syslog)+" "+what,
 		"--syslog %s: %s has %s", o.syslog, path, list)
 }
 

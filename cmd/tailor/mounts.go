@@ -120,7 +120,7 @@ func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
 	if !o.encrypted() || n.LUKS {
 		return nil
 	}
-	return hint.Errorf(n.Rebuild("--luks"), "%s cannot open encrypted volumes", path)
+	return hint.Errorf("rebuild it with: tailor build --luks "+n.Source(), "%s cannot open encrypted volumes", path)
 }
 
 // checkUnix refuses what a plain process cannot have.

@@ -60,10 +60,10 @@ func TestCheckVolumes(t *testing.T) {
 		list, want, hint string
 	}{
 		{note(), "", "", ""},
-		{note(), "data", "not built to see volumes or secrets", "tailor build -t virtio --volumes m"},
+		{note(), "data", "not built to see volumes or secrets", "tailor build --volumes -t virtio m"},
 		{note(""), "data other secrets conf", "", ""},
 		{note("data"), "data secrets conf", "", ""},
-		{note("data"), "data other", `knows no volume "other"; those that it was built for are: data`, "tailor build -t virtio --needs data --needs other m, or with --volumes"},
+		{note("data"), "data other", `knows no volume "other"; those that it was built for are: data`, "tailor build --needs data --needs other -t virtio m, or with --volumes"},
 		{note("", "data"), "data other", "", ""},
 		{note("", "data"), "other", `needs a volume "data"`, "--volume data=FILE:/PATH"},
 		{note("secrets"), "conf", "needs secrets", "--secret NAME=FILE"},

@@ -152,11 +152,11 @@ func CheckVolumes(n image.Note, list []Volume) error {
 		sees = true
 	}
 	if len(list) > 0 && !sees {
-		return hint.Errorf(n.Rebuild("--volumes")+", or run the package", "the image was not built to see volumes or secrets")
+		return hint.Errorf("rebuild it with: tailor build --volumes "+n.Source()+", or run the package", "the image was not built to see volumes or secrets")
 	}
 	for i, v := range list {
 		if !open && !slices.Contains(known, v.Name) {
-			return hint.Errorf(n.Rebuild("--needs "+strings.Join(append(known[2:], v.Name), " --needs "))+", or with --volumes for any beside those it needs",
+			return hint.Errorf("rebuild it with: tailor build --needs "+strings.Join(append(known[2:], v.Name), " --needs ")+" "+n.Source()+", or with --volumes for any beside those it needs",
 				"the image knows no volume %q; those that it was built for are: %s", v.Name, strings.Join(known[2:], ", "))
 		}
 		for _, w := range list[:i] {

@@ -66,12 +66,12 @@ type Note struct {
 	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
 }
 
-// Rebuild is the remedy of building the image again with flags.
-func (n Note) Rebuild(flags string) string {
-	if n.Target == "virtio" || n.Target == "unix" {
-		flags = "-t " + n.Target + " " + flags
+// Source is what tailor build takes, beside other flags, to build the image again.
+func (n Note) Source() string {
+	if n.Target == "virtio" {
+		return "-t virtio " + n.Main
 	}
-	return "rebuild it with: tailor build " + flags + " " + n.Main
+	return n.Main
 }
 
 // Files says where in an image its files are (abi.FilesHead): both numbers are
