@@ -22,6 +22,7 @@ type buildOptions struct {
 	ldflags string
 	files   []string // SRC:DST
 	needs   []string // names of volumes
+	anyVol  bool
 	dhcp    bool
 	luks    bool
 	verbose bool
@@ -56,7 +57,8 @@ func buildVerb() *verb {
 		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
-	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout; repeatable", cli.ParseVolumeName))
+	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout, or secrets, to need some; it takes no\nothers but conf and secrets; repeatable", cli.ParseVolumeName),
+		cli.BoolFlag(&o.anyVol, "volumes", 0, "link what mounts volumes and secrets, whichever the\nimage is started with; run does so by itself when it\nbuilds a package for some"))
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
@@ -124,7 +126,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "", Logs: o.logs,
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "", Logs: o.logs,
 		Format: o.format, Params: o.params,
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
@@ -221,5 +223,5 @@ func checkTrace(o buildOptions, path string, n image.Note) error {
 	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
 		return nil
 	}
-	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Main, "%s has no tracer", path)
+	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Source(), "%s has no tracer", path)
 }

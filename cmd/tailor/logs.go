@@ -28,7 +28,7 @@ func transportOf(url string) string {
 
 // checkLogs refuses to send the log of an image by a transport that it has not.
 func (o *runOptions) checkLogs(path string, n image.Note) error {
-	return o.needTransport(path, n.Logs, n.Main)
+	return o.needTransport(path, n.Logs, n.Source())
 }
 
 // checkUnixLogs does so for a plain program, which has no note.

@@ -353,10 +353,14 @@ func sameImages(target string) []string {
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
+	sources, err := o.sources()
+	if err != nil {
+		return 0, err
+	}
 	c := vmConfig{
-		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
+		Target: o.target, Image: img, Path: path, Name: build.ProgramName(path), Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.params}.String(), Sources: o.sources(),
+		Params: params.Line{System: o.params}.String(), Sources: sources,
 	}
 	if o.syslog != "" {
 		o.params = append([]string{"syslog=" + o.syslog}, o.params...)
@@ -373,6 +377,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
+		a.helpParameters(args, o.unixKnows) // now or never
 		return 0, execute(path, args, append(o.unixParams(), o.env...))
 	}
 	got, err := o.open(a.msg)
@@ -381,10 +386,16 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	}
 	defer got.close()
 	c.Shares, c.Volumes, c.Secrets = got.shares, got.volumes, got.secrets
+	var exit int
 	if o.target == targetQEMU {
-		return startQEMU(ctx, c, machine)
+		exit, err = startQEMU(ctx, c, machine)
+	} else {
+		exit, err = startVM(ctx, c)
 	}
-	return startVM(ctx, c)
+	if err == nil {
+		a.helpParameters(args, c.knows)
+	}
+	return exit, err
 }
 
 // describe says how the program would be started.
@@ -421,7 +432,7 @@ func execute(path string, args, env []string) error {
 	if err := checkExecutable(path); err != nil {
 		return err
 	}
-	err = syscall.Exec(path, append([]string{path}, args...), mergeEnv(os.Environ(), env))
+	err = syscall.Exec(path, append([]string{build.ProgramName(path)}, args...), mergeEnv(os.Environ(), env))
 	return fmt.Errorf("run %s: %w", path, err)
 }
 
