@@ -28,6 +28,7 @@ func tailorTakeSignals(ctl *abi.Control) {}
 //go:nosplit
 //go:nowritebarrierrec
 func tailorBell(register, value uintptr) {
+	tailorRung[register/8]++
 	switch register {
 	case abi.BellNotify:
 		if value < uintptr(len(tailorNotify)) {

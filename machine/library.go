@@ -120,6 +120,18 @@ func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
 // tailorRandomWord returns a word of RDSEED or of RDRAND, and whether there was one.
 func tailorRandomWord(seed bool) (uint64, bool)
 
+// tailorRung counts the stores to each doorbell register, which is at its index
+// times 8.
+var tailorRung [6]uint64
+
+// tailor_figures returns tailorRung, how many turns the event loop has made, and for
+// how many nanoseconds it had nothing to do.
+//
+//go:linkname tailor_figures
+func tailor_figures() (rung [6]uint64, turns uint64, idle int64) {
+	return tailorRung, tailorControl().LoopCount, tailorIdleTime
+}
+
 //go:linkname tailor_device
 func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) }
 

@@ -34,6 +34,8 @@ func start(params string) error {
 	}
 	d := event.Device(abi.DeviceNet, 0)
 	p := libos.Params(params)
+	missing(p, "metrics", metrics)
+	missing(p, "ntp", ntp)
 	given := "" // the parameter that gives an address
 	switch ip := p.Get("ip"); {
 	case ip != "" && ip != "none":
@@ -60,6 +62,13 @@ func start(params string) error {
 		return err
 	}
 	return netstack.Start(dev, params)
+}
+
+// missing says what a boot parameter asks for in vain.
+func missing(p libos.Params, name string, linked bool) {
+	if !linked && p.Get(name) != "" {
+		println("tailor: boot parameter " + name + "=" + p.Get(name) + ": this image has none of it; build it with --" + name)
+	}
 }
 
 // broken is called once if the host breaks the virtio protocol.

@@ -23,6 +23,8 @@ type buildOptions struct {
 	files   []string // SRC:DST
 	needs   []string // names of volumes
 	dhcp    bool
+	metrics bool
+	ntp     bool
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
@@ -52,6 +54,7 @@ func buildVerb() *verb {
 		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
+	flags = append(flags, serviceFlags(&o)...)
 	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout; repeatable", cli.ParseVolumeName))
 	return &verb{
 		name:    "build",
@@ -114,6 +117,9 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	if o.trace != "" && o.target == build.Unix {
 		return build.Config{}, errTraceUnix()
 	}
+	if o.ntp && o.target == build.Unix {
+		return build.Config{}, errNTPUnix()
+	}
 	cache, err := build.CacheDir()
 	if err != nil {
 		return build.Config{}, err
@@ -121,7 +127,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
 		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, DHCP: o.dhcp, TraceCalls: o.trace != "",
-		Format: o.format, Params: o.params,
+		Format: o.format, Params: o.params, Services: o.services(),
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	for _, arg := range o.files {

@@ -43,6 +43,7 @@ type runOptions struct {
 	stall    time.Duration
 
 	volumeOptions
+	serve serviceOptions
 
 	addrs addresses // ip, gateways and dns by family
 }
@@ -60,7 +61,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
-	}, mountFlags(&o.volumeOptions), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
+	}, mountFlags(&o.volumeOptions), o.serve.flags(), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -82,6 +83,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run -t qemu -p 8080:80 ./examples/website
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
+  tailor run --metrics :9090 ./examples/website curl http://localhost:9090/metrics
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
@@ -196,6 +198,9 @@ func (a *app) checkUnix(o runOptions) error {
 	if len(o.params) > 0 {
 		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
 	}
+	if len(o.serve.ntp) > 0 {
+		return errNTPUnix()
+	}
 	if len(o.publish) > 0 {
 		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
 	}
@@ -247,6 +252,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
 	options.dhcp = options.dhcp || o.addrs.dhcp
+	o.serve.link(&options)
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err
@@ -281,7 +287,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
-		if err := a.checkTarget(o); err != nil {
+		if err := cmp.Or(a.checkTarget(o), o.serve.checkUnix(path)); err != nil {
 			return 0, err
 		}
 		return a.start(ctx, o, path, args, nil)
@@ -301,6 +307,9 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
+		return 0, err
+	}
+	if err := o.serve.check(path, img.Note); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)
@@ -335,10 +344,11 @@ func sameImages(target string) []string {
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
+	o.publishMetrics()
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.params}.String(), Sources: o.sources(),
+		Params: params.Line{System: append(o.serve.params(), o.params...)}.String(), Sources: o.sources(),
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {
@@ -351,7 +361,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
-		return 0, execute(path, args, o.env)
+		return 0, execute(path, args, append(o.serve.env(), o.env...))
 	}
 	got, err := o.open(a.msg)
 	if err != nil {

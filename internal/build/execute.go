@@ -244,6 +244,7 @@ func (p *Plan) note() image.Note {
 	if p.cfg.TraceCalls {
 		n.Trace = []string{"syscalls"}
 	}
+	n.Services = p.cfg.Services
 	for _, d := range p.Devices {
 		n.Devices = append(n.Devices, image.Device{Type: d})
 	}

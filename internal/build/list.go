@@ -56,6 +56,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 		p.network = p.network || pkg.Standard && pkg.ImportPath == "net"
 		p.diagnostics = p.diagnostics || pkg.ImportPath == "runtime/trace" || pkg.ImportPath == "runtime/metrics"
 	}
+	p.network = p.network || len(cfg.Services) > 0 // which import it
 	p.calls = makesCalls(pkgs)
 	if p.Name != "main" && p.Name != "" {
 		return p, hint.Errorf(g.commandsHint(ctx, src), "%s is a library (package %s), not a command: only package main can be run",

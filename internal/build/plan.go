@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/archive"
+	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
 )
 
@@ -82,7 +83,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), strings.Join(cfg.services(), " "), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
 	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
@@ -95,6 +96,8 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 		if cfg.volumes() {
 			p.Devices = append(p.Devices, "block")
 		}
+	}
+	if cfg.overlaid() {
 		if err := p.preparePort(env, flags, prog); err != nil {
 			return nil, err
 		}
@@ -135,9 +138,27 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	if tc.GOROOT != env.GOROOT {
 		p.src.env = append(slices.Clone(p.src.env), tc.Env()...)
 	}
+	if err := p.linkServices(env, prog); err != nil {
+		return err
+	}
 	p.port = port.Config{
-		Toolchain: tc, CacheDir: p.cfg.CacheDir,
+		Toolchain: tc, CacheDir: p.cfg.CacheDir, Services: p.cfg.services(), Main: prog.Dir, Unix: p.cfg.Target == Unix,
 		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Volumes: p.cfg.volumes(), DHCP: p.cfg.dhcp(), Extra: flags.overlay,
+	}
+	return nil
+}
+
+// linkServices makes room for the file by which package main imports services.
+func (p *Plan) linkServices(env GoEnv, prog program) error {
+	if len(p.cfg.Services) == 0 {
+		return nil
+	}
+	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); err == nil && filepath.IsLocal(rel) {
+		return hint.Errorf("clone its repository and build it there", "%s is in Go's module cache, where nothing can be linked beside it (%s)",
+			prog.ImportPath, strings.Join(p.cfg.Services, ", "))
+	}
+	if p.src.files {
+		p.src.args = append(slices.Clone(p.src.args), filepath.Join(filepath.Dir(p.src.args[0]), port.ServicesFile))
 	}
 	return nil
 }
@@ -150,7 +171,7 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		Dir: p.src.dir, Env: p.src.env, Outputs: []string{raw},
 	}
 	argv := []string{p.goPath(), "build"}
-	if p.Target != Unix {
+	if p.cfg.overlaid() {
 		argv = append(argv, "-overlay="+overlayVar)
 		compile.Inputs = []string{overlayVar}
 	}
@@ -159,10 +180,14 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 	argv = append(argv, "-ldflags="+flags.ldflags, "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)
 	if p.Target == Unix {
-		return []Action{compile, {
+		var list []Action
+		if p.cfg.overlaid() {
+			list = []Action{{Kind: KindOverlay, Doc: "link beside the program: " + strings.Join(p.cfg.Services, ", "), Outputs: []string{overlayVar}}}
+		}
+		return append(list, compile, Action{
 			Kind: KindCopy, Doc: "copy it to " + p.Output,
 			Inputs: []string{raw}, Outputs: []string{p.Output},
-		}}
+		})
 	}
 	what := "without a network"
 	if p.port.Network {
@@ -187,7 +212,7 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 
 // goPath is the go command that compiles.
 func (p *Plan) goPath() string {
-	if p.Target == Unix {
+	if !p.cfg.overlaid() {
 		return p.g.path
 	}
 	return p.port.Toolchain.Go

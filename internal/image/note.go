@@ -60,8 +60,9 @@ type Note struct {
 	Main      string   `json:"main"`       // import path of package main
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
-	Trace     []string `json:"trace,omitempty"` // what run --trace can show: "syscalls"
-	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
+	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
+	Services  []string `json:"services,omitempty"` // what run's flags of the same names start: "metrics", "ntp"
+	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }
 
 // Files says where in an image its files are (abi.FilesHead): both numbers are

@@ -35,7 +35,10 @@ const (
 
 // tags are the guest's build tags.
 func (d *deriver) tags() []string {
-	if d.virtio {
+	switch {
+	case d.unix:
+		return nil
+	case d.virtio:
 		return []string{guestTag, virtioTag}
 	}
 	return []string{guestTag}
@@ -67,6 +70,7 @@ type deriver struct {
 	dir     string
 	release string            // "1.26"
 	virtio  bool              // the target
+	unix    bool              // the target
 	modules map[string]string // module path to folder
 	replace map[string]string
 }

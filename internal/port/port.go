@@ -87,6 +87,13 @@ type Config struct {
 	// Virtio makes a guest that finds its devices itself, instead of one of
 	// Tailor's own monitor.
 	Virtio bool
+	// Services are guest's packages that come into the program beside its own, by a
+	// file in Main, the folder of package main: what serves on top of net cannot be
+	// brought in from beneath it. "boot/scrape" is one.
+	Services []string
+	Main     string
+	// Unix is a plain process, for which there are the services alone.
+	Unix bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
@@ -118,6 +125,9 @@ func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 		if base, err = derive(ctx, cfg, dir); err != nil {
 			return "", err
 		}
+	}
+	if len(cfg.Services) > 0 {
+		base[filepath.Join(cfg.Main, ServicesFile)] = filepath.Join(dir, "main", ServicesFile)
 	}
 	for path, file := range cfg.Extra {
 		base[path] = file
@@ -152,7 +162,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.Services, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -210,6 +220,22 @@ func writeFile(file string, data []byte) error {
 	return err
 }
 
+// ServicesFile is the file that stands in the folder of package main and imports
+// what Config.Services says.
+const ServicesFile = "tailor_services.go"
+
+// services writes the file that imports the services, and returns their packages.
+func (d *deriver) services(list []string) (roots []string, err error) {
+	var b strings.Builder
+	b.WriteString("package main\n\nimport (\n")
+	for _, s := range list {
+		roots = append(roots, tailor.Module+"/"+s)
+		fmt.Fprintf(&b, "\t_ %q\n", Prefix+s)
+	}
+	b.WriteString(")\n")
+	return roots, writeFile(filepath.Join(d.dir, "main", ServicesFile), []byte(b.String()))
+}
+
 // derive writes the derived files below dir and returns the overlay without
 // the program's part.
 func derive(ctx context.Context, cfg Config, dir string) (map[string]string, error) {
@@ -219,6 +245,17 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		replace: map[string]string{},
 		release: cfg.Toolchain.Release(),
 		virtio:  cfg.Virtio,
+		unix:    cfg.Unix,
+	}
+	services, err := d.services(cfg.Services)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Unix {
+		if err := d.packages(services); err != nil {
+			return nil, err
+		}
+		return d.replace, d.writeBase()
 	}
 	if err := d.edits(cfg.Toolchain.Version); err != nil {
 		return nil, err
@@ -233,7 +270,6 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if cfg.Network {
 		const network = tailor.Module + "/boot/network"
 		roots = append(roots, network)
-		var err error
 		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
 			return nil, err
 		}
@@ -253,17 +289,22 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if err != nil {
 		return nil, err
 	}
-	if err := d.packages(append(roots, linked...)); err != nil {
+	if err := d.packages(slices.Concat(roots, linked, services)); err != nil {
 		return nil, err
 	}
 	if err := d.switches(cfg); err != nil {
 		return nil, err
 	}
+	return d.replace, d.writeBase()
+}
+
+// writeBase keeps the overlay without the program's part, for the next time.
+func (d *deriver) writeBase() error {
 	data, err := json.Marshal(overlay{d.replace})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+	return writeFile(filepath.Join(d.dir, "base.json"), data)
 }
 
 // links links what brings services up into packages that come before whatever uses
@@ -299,6 +340,8 @@ func (d *deriver) switches(cfg Config) error {
 	}{
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
+		{slices.Contains(cfg.Services, "boot/scrape"), "boot/network/metrics.go", Prefix + "boot/network/metrics.go", "metrics"},
+		{slices.Contains(cfg.Services, "boot/timesync"), "boot/network/ntp.go", Prefix + "boot/network/ntp.go", "ntp"},
 		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},
