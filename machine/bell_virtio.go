@@ -173,6 +173,7 @@ func tailorIdle(deadline uintptr) {
 		}
 		counts = tailorTimerCounts(ns)
 	}
+	tailorTickRests()
 	tailorService(abi.ServiceIdle, counts, 0, 0)
 	ctl := tailorControl()
 	irqs := atomic.Xchg64(&ctl.IRQs, 0)
