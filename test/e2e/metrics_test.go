@@ -39,7 +39,11 @@ func (r *road) measured(t *testing.T) (*proc, *http.Client) {
 	p := r.startImage(t, img, append(r.on.memory("128M"), "--metrics", given))
 	p.expect("ready\n")
 	r.guest["metrics"] = at
-	return p, &http.Client{Timeout: limit, Transport: &http.Transport{
+	return p, r.metricsClient(t)
+}
+
+func (r *road) metricsClient(t *testing.T) *http.Client {
+	tr := &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, addr string) (c net.Conn, err error) {
 			if strings.HasPrefix(addr, "guest:") {
@@ -47,7 +51,9 @@ func (r *road) measured(t *testing.T) (*proc, *http.Client) {
 			}
 			return r.dialMetrics(ctx)
 		},
-	}}
+	}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Timeout: limit, Transport: tr}
 }
 
 func (r *road) dialMetrics(ctx context.Context) (c net.Conn, err error) {

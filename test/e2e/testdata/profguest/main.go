@@ -1,5 +1,5 @@
 // Command profguest serves its profiles (net/http/pprof) at port 80, and has some: it
-// computes, waits for a mutex and for a channel.
+// computes, and waits for a mutex. At /now it says what its clocks show.
 package main
 
 import (
@@ -50,6 +50,11 @@ func main() {
 	for range 2 {
 		go contend(&mu)
 	}
+	begin := time.Now()
+	http.HandleFunc("/now", func(w http.ResponseWriter, _ *http.Request) {
+		now := time.Now()
+		fmt.Fprintln(w, now.UnixNano(), int64(now.Sub(begin)))
+	})
 	l, err := net.Listen("tcp", ":80")
 	if err != nil {
 		log.Fatal(err)
