@@ -26,13 +26,18 @@ func init() {
 		battery: battery,
 		found:   found,
 		say:     func(line string) { println("tailor: clock:", line) },
-	}}
+		pause:   time.Sleep,
+	}, interval: minPoll}
 	for _, name := range libos.BootParams().All("ntp") {
 		k.named = append(k.named, withPort(name))
 	}
 	k.ours = k.adjust(0, 0)
 	metrics.Register(k.write)
-	go k.run()
+	go func() {
+		for k.look(); ; {
+			k.turn()
+		}
+	}()
 }
 
 func withPort(host string) string { return net.JoinHostPort(host, strconv.Itoa(ntp.Port)) }

@@ -7,15 +7,10 @@
 package timesync
 
 import (
-	"crypto/rand"
-	"encoding/binary"
-	"errors"
-	"net"
 	"strconv"
 	"sync"
 	"time"
 
-	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/ntp"
 )
 
@@ -30,6 +25,7 @@ type machine struct {
 	// found returns the servers that the network names.
 	found func() []string
 	say   func(line string)
+	pause func(time.Duration) // time.Sleep
 }
 
 // Times of a keeper's.
@@ -84,25 +80,21 @@ type keeper struct {
 	interval time.Duration
 }
 
-// run keeps the clock for ever.
-func (k *keeper) run() {
-	k.interval = minPoll
-	k.look()
-	for {
-		a := k.poll()
-		wait := k.interval
-		if k.polls < burst {
-			wait = burstEvery
-		}
-		if a.For > 0 && a.For < wait {
-			if !k.sleep(a.For) {
-				continue
-			}
-			k.adjust(0, a.Then)
-			wait -= a.For
-		}
-		k.sleep(wait)
+// turn keeps the clock until the next turn, which follows at once.
+func (k *keeper) turn() {
+	a := k.poll()
+	wait := k.interval
+	if k.polls < burst {
+		wait = burstEvery
 	}
+	if a.For > 0 && a.For < wait {
+		if !k.sleep(a.For) {
+			return
+		}
+		k.adjust(0, a.Then)
+		wait -= a.For
+	}
+	k.sleep(wait)
 }
 
 // sleep waits, and returns false early if the machine stood still meanwhile.
@@ -110,7 +102,7 @@ func (k *keeper) sleep(d time.Duration) bool {
 	for d > 0 {
 		n := min(d, watchEvery)
 		begin := time.Now()
-		time.Sleep(n)
+		k.pause(n)
 		d -= n
 		if k.paused(time.Since(begin)-n) || k.jumped() {
 			k.mu.Lock()
@@ -237,161 +229,5 @@ func (k *keeper) tell(line string) {
 	if key := line[:min(len(line), words)]; key != k.told[:min(len(k.told), words)] {
 		k.told = line
 		k.say(line)
-	}
-}
-
-// find brings the list of servers up to date: those of the network change.
-func (k *keeper) find() {
-	names := k.named
-	if len(names) == 0 {
-		names = k.found()
-	}
-	names = names[:min(len(names), maxServers)]
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	var list []*server
-	for _, name := range names {
-		s := &server{address: name}
-		for _, old := range k.servers {
-			if old.address == name {
-				s = old
-			}
-		}
-		list = append(list, s)
-	}
-	k.servers = list
-}
-
-// An answer is what became of a question.
-type answer struct {
-	s      *server
-	sample ntp.Sample
-	dialed string
-	err    error
-}
-
-// ask asks all servers at once, and returns the samples of those that answered, or the
-// error of one that did not.
-func (k *keeper) ask() (samples []ntp.Sample, err error) {
-	k.mu.Lock()
-	answers := make(chan answer, len(k.servers))
-	asked := 0
-	for _, s := range k.servers {
-		if s.rest > 0 {
-			s.rest--
-			continue
-		}
-		if s.gone {
-			continue
-		}
-		asked++
-		to := s.dial
-		if to == "" {
-			to = s.address
-		}
-		go func() {
-			sample, dialed, err := query(to)
-			answers <- answer{s, sample, dialed, err}
-		}()
-	}
-	k.mu.Unlock()
-	for range asked {
-		a := <-answers
-		k.mu.Lock()
-		if k.heard(a); a.err != nil {
-			err = errors.New(a.s.address + ": " + a.err.Error())
-		} else {
-			samples = append(samples, a.sample)
-		}
-		k.mu.Unlock()
-	}
-	return samples, err
-}
-
-// heard notes an answer. A server that says that it is asked too often is left alone
-// for a while, and twice as long the next time.
-func (k *keeper) heard(a answer) {
-	s := a.s
-	var kiss ntp.Kiss
-	switch {
-	case a.err == nil:
-		s.answers++
-		s.last, s.dial = a.sample, a.dialed
-		return
-	case errors.As(a.err, &kiss):
-		s.refusals++
-		if kiss.Forever() {
-			s.gone = true
-			k.say(s.address + " " + kiss.Error() + "; it is not asked again")
-		}
-		s.rest = min(1<<min(s.refusals, 10), 64)
-	default:
-		s.failures++
-	}
-	s.dial = "" // its name may have another address now
-}
-
-// query asks one server. The socket is a new one, at a port that nobody knows, and
-// hears that server alone.
-func query(to string) (s ntp.Sample, dialed string, err error) {
-	c, err := net.DialTimeout("udp", to, answerTime)
-	if err != nil {
-		return s, "", err
-	}
-	defer c.Close()
-	var random [8]byte
-	_, _ = rand.Read(random[:]) // which does not fail
-	id := binary.BigEndian.Uint64(random[:])
-	request := ntp.Request(id)
-	sent := time.Now()
-	if err := c.SetDeadline(sent.Add(answerTime)); err != nil {
-		return s, "", err
-	}
-	if _, err := c.Write(request[:]); err != nil {
-		return s, "", err
-	}
-	var b [ntp.PacketLen + 1]byte
-	for {
-		n, err := c.Read(b[:])
-		took := time.Since(sent)
-		if err != nil {
-			return s, "", err
-		}
-		// What is no answer to this question may be somebody's guess: the answer may yet
-		// come.
-		s, err = ntp.Parse(b[:n], id, sent, took)
-		if errors.Is(err, ntp.ErrOrigin) || errors.Is(err, ntp.ErrShort) || errors.Is(err, ntp.ErrMode) {
-			continue
-		}
-		return s, c.RemoteAddr().String(), err
-	}
-}
-
-// write is a [metrics.Source].
-func (k *keeper) write(w *metrics.Writer) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	w.Gauge("tailor_ntp_synchronized", "Whether the clock is kept right by time servers.").Add(metrics.Bool(k.d.Right()))
-	w.Gauge("tailor_ntp_offset_seconds", "What the clock lacked when it was last compared.").Add(k.best.Offset.Seconds())
-	w.Gauge("tailor_ntp_distance_seconds", "How wrong that can be at the most, if nobody lies.").Add(k.best.Distance.Seconds())
-	w.Gauge("tailor_ntp_stratum", "Stratum of the server that is followed, 0 for none.").Add(float64(k.best.Stratum))
-	w.Gauge("tailor_ntp_frequency_adjustment_ratio", "By what the machine's counter is multiplied to be right.").Add(1 + float64(k.d.Drift())/1e9)
-	if !k.synced.IsZero() {
-		w.Gauge("tailor_ntp_age_seconds", "Time since the clock was last compared.").Add(time.Since(k.synced).Seconds())
-	}
-	w.Counter("tailor_ntp_steps_total", "Times that the clock was set.").Add(float64(k.steps[0]), "direction", "forward").Add(float64(k.steps[1]), "direction", "back")
-	w.Counter("tailor_clock_pauses_total", "Times that the machine stood still or the clock was set from outside.").Add(float64(k.pauses))
-	if len(k.servers) == 0 {
-		return
-	}
-	answers := w.Counter("tailor_ntp_answers_total", "Questions to time servers by what became of them.")
-	for _, s := range k.servers {
-		answers.Add(float64(s.answers), "server", s.address, "result", "ok").
-			Add(float64(s.failures), "server", s.address, "result", "failed").
-			Add(float64(s.refusals), "server", s.address, "result", "refused")
-	}
-	offsets := w.Gauge("tailor_ntp_server_offset_seconds", "What the clock lacked by each server's time.")
-	for _, s := range k.servers {
-		offsets.Add(s.last.Offset.Seconds(), "server", s.address)
 	}
 }

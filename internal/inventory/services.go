@@ -109,6 +109,13 @@ var known = []service{
 	{"addresses", "service", []pattern{"Tailor/netstack/dhcp4", "Tailor/netstack/dhcp.go", "Tailor/netstack/slaac.go"}, []implementation{
 		{"DHCP, and IPv6 router advertisements", "", []pattern{"Tailor/netstack/dhcp4"}, ""},
 	}},
+	{"metrics", "service", []pattern{"Tailor/boot/scrape", "Tailor/metrics", "Tailor/netstack/figures.go"}, []implementation{
+		{"HTTP, in Prometheus' text format (--metrics)", "", []pattern{"Tailor/boot/scrape"}, ""},
+	}},
+	{"time servers", "service", []pattern{"Tailor/boot/timesync", "Tailor/ntp"}, []implementation{
+		{"NTP sets the clock (--ntp)", kindVirtio, []pattern{"Tailor/boot/timesync"}, ""},
+		{"NTP, compared with the host's clock (--ntp)", kindVM, []pattern{"Tailor/boot/timesync"}, ""},
+	}},
 	{"network", "service", []pattern{"Tailor/netstack/...", "Tailor/boot/network", "Tailor/gvisor/...", "Tailor/btree", "Tailor/time/rate", "Tailor/exp/..."}, []implementation{
 		{"TCP/IP in the image (gVisor's)", "", []pattern{"Tailor/netstack"}, ""},
 		{"the host's sockets", kindUnix, []pattern{"net"}, ""},
