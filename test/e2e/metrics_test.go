@@ -153,6 +153,11 @@ func testMetrics(t *testing.T, on target) {
 		t.Fatal(err)
 	}
 	second := scrape(t, c)
+	if on.has(ownNetwork) { // which a busy machine makes it wait for
+		for end := time.Now().Add(limit / 4); second.value(t, "tailor_idle_seconds_total") == 0 && time.Now().Before(end); second = scrape(t, c) {
+			time.Sleep(50 * time.Millisecond)
+		}
+	}
 	second.conventional(t, first)
 	second.between(t, 5, 100, "go_goroutines")
 	second.between(t, 4<<20, 64<<20, "go_memstats_heap_alloc_bytes")
@@ -172,8 +177,8 @@ func testMetrics(t *testing.T, on target) {
 		second.between(t, 1, 1e7, "tailor_doorbells_total", "bell", "idle")
 		second.between(t, 0.001, 100, "tailor_idle_seconds_total")
 		second.between(t, open, 100, "tailor_tcp_connections")
-		if d := second.value(t, "tailor_tcp_opened_total", "side", "accept") - first.value(t, "tailor_tcp_opened_total", "side", "accept"); d < open+2 || d > open+10 {
-			t.Errorf("%v connections were opened, want %d", d, open+2)
+		if d := second.value(t, "tailor_tcp_opened_total", "side", "accept") - first.value(t, "tailor_tcp_opened_total", "side", "accept"); d < open+2 {
+			t.Errorf("%v connections were opened, want %d or more", d, open+2)
 		}
 		second.between(t, 1, 256, "tailor_virtqueue_depth", "device", "net0", "queue", "0")
 		second.between(t, 0, 16, "tailor_virtqueue_depth", "device", "net0", "queue", "1")
