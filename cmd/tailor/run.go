@@ -172,6 +172,11 @@ func (o *runOptions) checkNet() error {
 		return err
 	}
 	o.addrs = addrs
+	return o.checkPorts()
+}
+
+// checkPorts refuses to publish two ports of the guest at one of the host.
+func (o *runOptions) checkPorts() error {
 	for i, p := range o.publish {
 		for _, q := range o.publish[:i] {
 			if p.Host == q.Host && p.UDP == q.UDP && p.Addr == q.Addr {
@@ -246,7 +251,8 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	if o.target == "" {
 		o.target = a.pickTarget()
 	}
-	if err := a.checkTarget(o); err != nil {
+	o.publishMetrics()
+	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
 		return 0, err
 	}
 	options := o.buildOptions
@@ -303,7 +309,8 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := image.CheckTarget(img.Note, target, sameImages(target)...); err != nil {
 		return 0, err
 	}
-	if err := a.checkTarget(o); err != nil {
+	o.publishMetrics()
+	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
@@ -344,7 +351,6 @@ func sameImages(target string) []string {
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
-	o.publishMetrics()
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,

@@ -193,6 +193,9 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 	if p.port.Network {
 		what = "with the network"
 	}
+	for _, s := range p.cfg.Services {
+		what += ", " + s
+	}
 	note := Action{
 		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s%s", p.Target, deviceList(p.Devices), p.Output, p.cfg.formatDoc()),
 		Inputs: []string{raw}, Outputs: []string{p.Output},

@@ -321,7 +321,7 @@ func testPprof(t *testing.T, on target) {
 			t.Errorf("%s: %v, no %s in\n%s", path, err, want, out)
 		}
 	}
-	if text, err := get(c, "/debug/pprof/trace?seconds=1"); err != nil || !strings.HasPrefix(text, "go 1.") {
+	if text, err := get(c, "/debug/pprof/trace?seconds=0.2"); err != nil || !strings.HasPrefix(text, "go 1.") {
 		t.Errorf("trace: %v, %.30q", err, text)
 	}
 }
