@@ -174,6 +174,8 @@ func TestKiss(t *testing.T) {
 	for range 9 {
 		k.poll()
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if asked["DENY"] != 1 || asked["RATE"] != 3 { // the first, after 2, and after 4 more
 		t.Errorf("asked %v", asked)
 	}
