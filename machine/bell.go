@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"Tailor/abi"
+	"internal/runtime/atomic"
 	"unsafe"
 )
 
@@ -12,6 +13,10 @@ import (
 
 // tailorIdleNotifies says that going idle tells the network device as well.
 const tailorIdleNotifies = true
+
+// tailorDeviceFence keeps the stores before it before the loads behind it, as
+// devices see them. An atomic exchange does that.
+func tailorDeviceFence() { atomic.Xchg(&tailorFence, 1) }
 
 // tailorMemoryIsZero says that nobody has written to the memory behind the image.
 const tailorMemoryIsZero = true

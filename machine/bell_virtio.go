@@ -14,6 +14,24 @@ import (
 // tailorIdleNotifies says that going idle tells the network device as well.
 const tailorIdleNotifies = false
 
+// tailorUnordered says that no instruction is a fence for the devices: to QEMU's
+// emulation, which runs a lone processor beside them, an atomic exchange is a
+// load and a store (CF_PARALLEL in its tcg; before version 8, MFENCE is nothing).
+// A store to a device's register takes a lock, and is one.
+var tailorUnordered bool
+
+//go:linkname tailor_unordered
+func tailor_unordered() bool { return tailorUnordered }
+
+// tailorDeviceFence keeps the stores before it before the loads behind it, as
+// devices see them.
+func tailorDeviceFence() {
+	atomic.Xchg(&tailorFence, 1)
+	if tailorUnordered {
+		tailorTick() // that of the timer
+	}
+}
+
 // tailorMemoryIsZero says that nobody has written to the memory behind the image:
 // UEFI has, and so has a program before a warm reset.
 const tailorMemoryIsZero = false

@@ -125,6 +125,7 @@ func tailorOSInit() {
 	tailor_out8(tailorCOM1+tailorUARTEnable, 0)
 	tailor_out8(tailorCOM1+tailorUARTLine, 3)
 	tailorClockInit()
+	tailorUnordered = tailorIs(tailorHypervisor(), "TCGTCGTCGTCG")
 	tailorBootInfo().Flags |= abi.BootInterrupts
 	for i := range tailorStartRandom {
 		tailorStartRandom[i] = tailorRandomByte(i)

@@ -351,9 +351,8 @@ func netpoll(delay int64) (gList, int32) {
 			*q.event = q.seen
 		}
 	}
-	// The device reads used_event after it has moved its index; the exchange
-	// keeps our store before our load of that index.
-	atomic.Xchg(&tailorFence, 1)
+	// The device reads used_event after it has moved its index.
+	tailorDeviceFence()
 	if !tailorPending() {
 		if !tailorIdleNotifies {
 			tailorRingAll()

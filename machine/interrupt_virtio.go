@@ -45,7 +45,8 @@ func tailorMilliseconds(s string) (n int64) {
 	return n
 }
 
-// tailorTick sets the timer to what is to be looked for while ring 3 runs.
+// tailorTick sets the timer to what is to be looked for while ring 3 runs, which
+// may be nothing.
 //
 //go:nosplit
 //go:nowritebarrierrec
@@ -56,9 +57,11 @@ func tailorTick() {
 		ns = w.stall / tailorStallChecks
 	}
 	w.armed = tailorMono()
+	counts := uintptr(0)
 	if ns != 0 {
-		tailorService(abi.ServiceTimer, tailorTimerCounts(ns), 0, 0)
+		counts = tailorTimerCounts(ns)
 	}
+	tailorService(abi.ServiceTimer, counts, 0, 0)
 }
 
 // tailorTickRests is called when ring 3 goes idle: a program that computes for less

@@ -37,6 +37,7 @@ const (
 type slaac struct {
 	s       *Stack
 	changed chan struct{}
+	enabled bool // does what routers advertise; else addresses are static
 
 	mu     sync.Mutex
 	routes []tcpip.Route
@@ -56,6 +57,7 @@ func makeSLAAC(s *Stack) ipv6.NDPDispatcher {
 
 // enable makes the card, which is disabled yet, listen to routers.
 func (a *slaac) enable() error {
+	a.enabled = true
 	ep, err := a.s.ip.GetNetworkEndpoint(ethernetNIC, ipv6.ProtocolNumber)
 	if err != nil {
 		return stackError("configure IPv6", err)
@@ -200,7 +202,7 @@ func (a *slaac) OnDuplicateAddressDetectionResult(nic tcpip.NICID, addr tcpip.Ad
 	}
 	switch result.(type) {
 	case *stack.DADSucceeded:
-		if !header.IsV6LinkLocalUnicastAddress(addr) {
+		if a.enabled && !header.IsV6LinkLocalUnicastAddress(addr) {
 			println("tailor: network: eth0 has its address: " + addr.String() + " from a router's advertisement")
 			time.AfterFunc(otherFamily, a.s.arrived)
 		}

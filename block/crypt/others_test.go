@@ -60,9 +60,16 @@ func TestQEMU(t *testing.T) {
 		t.Error("QEMU reads another text")
 	}
 
-	if out, err := run(t, dir, qemu, "convert", "--object", "secret,id=k,file=key", "-f", "raw", "-O", "luks",
-		"-o", "key-secret=k,iter-time=200", "text", "theirs"); err != nil {
-		t.Fatalf("qemu-img: %v\n%s", err, out)
+	for try := 0; ; try++ {
+		out, err := run(t, dir, qemu, "convert", "--object", "secret,id=k,file=key", "-f", "raw", "-O", "luks",
+			"-o", "key-secret=k,iter-time=200", "text", "theirs")
+		if err == nil {
+			break
+		}
+		// It measures the processor, which now and then is too fast for its clock.
+		if try == 9 || !strings.Contains(out, "Unable to get accurate CPU usage") {
+			t.Fatalf("qemu-img: %v\n%s", err, out)
+		}
 	}
 	theirs, err := crypt.Open(blocktest.Of(read(t, dir, "theirs")), lib, []byte("a key"))
 	if err != nil {

@@ -3,13 +3,15 @@ package crypt
 import (
 	"crypto/subtle"
 	"sync"
+
+	"github.com/tailor-os/tailor/block/crypt/fastaes"
 )
 
 // xts is XTS-AES of IEEE 1619-2007, section 5.3, for units of 512 bytes, the
 // number of a unit being its tweak ("plain64" in Linux).
 type xts struct {
 	data, tweak         Cipher
-	fastData, fastTweak *fastAES // the same, nil if there is none
+	fastData, fastTweak *fastaes.Key // the same, nil if there is none
 }
 
 // newXTS takes a key of 32 or 64 bytes: one half for data, one for tweaks.
@@ -18,7 +20,7 @@ func newXTS(c Crypto, key []byte) (x xts, err error) {
 	if x.data, err = c.AES(key[:half]); err != nil {
 		return x, err
 	}
-	x.fastData, x.fastTweak = newFastAES(key[:half]), newFastAES(key[half:])
+	x.fastData, x.fastTweak = fastaes.NewKey(key[:half]), fastaes.NewKey(key[half:])
 	x.tweak, err = c.AES(key[half:])
 	return x, err
 }
@@ -51,7 +53,7 @@ func (x *xts) crypt(dst, src []byte, n uint64, encrypt bool) {
 		k := min(len(src), group*unit)
 		x.makeTweaks(s, n, k/unit)
 		if x.fastData != nil {
-			x.fastData.crypt(dst[:k], src[:k], s.tweaks[:k], encrypt)
+			x.fastData.Crypt(dst[:k], src[:k], s.tweaks[:k], encrypt)
 		} else {
 			x.slow(dst[:k], src[:k], s.tweaks[:k], encrypt)
 		}
@@ -82,7 +84,7 @@ func (x *xts) makeTweaks(s *scratch, n uint64, units int) {
 		putLE64(s.seeds[i*aesBlock+8:], 0)
 	}
 	if x.fastTweak != nil {
-		x.fastTweak.crypt(s.seeds[:], s.seeds[:], s.zeros[:], true)
+		x.fastTweak.Crypt(s.seeds[:], s.seeds[:], s.zeros[:], true)
 	} else {
 		for b := s.seeds[:units*aesBlock]; len(b) > 0; b = b[aesBlock:] {
 			x.tweak.Encrypt(b[:aesBlock], b[:aesBlock])

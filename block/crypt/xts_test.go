@@ -5,12 +5,14 @@ import (
 	"crypto/aes"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/tailor-os/tailor/block/crypt/fastaes"
 )
 
 // The assembly does what Go's own AES does, for both sizes of keys, in place and
 // not.
 func TestFastAES(t *testing.T) {
-	if newFastAES(make([]byte, 32)) == nil {
+	if fastaes.NewKey(make([]byte, 32)) == nil {
 		t.Skip("the processor has no AES instructions, or is of another kind")
 	}
 	r := rand.New(rand.NewPCG(7, 7))
@@ -42,7 +44,7 @@ func TestFastAES(t *testing.T) {
 			t.Fatalf("unit %d is not decrypted to what it was", n)
 		}
 	}
-	if newFastAES(make([]byte, 24)) != nil {
+	if fastaes.NewKey(make([]byte, 24)) != nil {
 		t.Error("a key of 24 bytes is taken")
 	}
 }

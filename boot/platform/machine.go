@@ -46,6 +46,9 @@ func addDevice(d *abi.Device) bool
 //go:linkname device runtime.tailor_device
 func device(typ uint32, n int) *abi.Device
 
+//go:linkname unordered runtime.tailor_unordered
+func unordered() bool
+
 //go:linkname setNotify runtime.tailor_setNotify
 func setNotify(queue uint32, addr uintptr, value, width uint32)
 
@@ -82,6 +85,10 @@ func (m machine) Add(d *abi.Device) {
 			m.Say(err.Error())
 		}
 		return
+	}
+	if unordered() {
+		// What a device asks for comes too late to be seen: it is always notified.
+		d.Features &^= abi.FEventIdx
 	}
 	addDevice(d)
 }

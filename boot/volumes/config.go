@@ -7,9 +7,7 @@ import (
 	"strconv"
 	_ "unsafe" // for go:linkname
 
-	"github.com/tailor-os/tailor/boot/event"
 	"github.com/tailor-os/tailor/libos"
-	"github.com/tailor-os/tailor/libos/tarmount"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -91,35 +89,3 @@ func readFile(dir libos.Directory, name string, most int) (data []byte, ok bool,
 
 // failed is the error of a call of the library OS.
 func failed(errno libos.Errno) error { return errors.New("error " + strconv.Itoa(int(errno))) }
-
-// secrets shows the files of the device of that name.
-func secrets(devs *devices) error {
-	found := false
-	for _, n := range devs.names {
-		found = found || n == secretsName
-	}
-	if !found {
-		return nil
-	}
-	d, err := devs.find(secretsName, true)
-	if err != nil {
-		return err
-	}
-	fs, err := tarmount.Open(d, event.Fixed)
-	if err != nil {
-		return err
-	}
-	dir, errno := fs.Root().Lookup(secretsDir)
-	if errno != 0 {
-		return nil // keys of volumes alone
-	}
-	libos.UseFiles()
-	errno = libos.MakeDirectories(secretsPath)
-	if errno == 0 {
-		errno = libos.MountNode(secretsPath, fs, dir)
-	}
-	if errno != 0 {
-		return failed(errno)
-	}
-	return nil
-}

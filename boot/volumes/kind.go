@@ -12,8 +12,9 @@ import (
 	"github.com/tailor-os/tailor/libos/tarmount"
 )
 
-// mount opens the file system on a device, whichever it is.
-func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
+// mount opens the file system on a device, whichever it is. unlock returns what is
+// in the device if that is encrypted; nil: it is in an encrypted one itself.
+func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (libos.FileSystem, error) {
 	head := make([]byte, 4096)
 	if err := d.ReadAt(head[:min(int64(len(head)), d.Size())], 0); err != nil {
 		return nil, err
@@ -26,10 +27,14 @@ func mount(d block.Device, readOnly bool) (libos.FileSystem, error) {
 			return nil, errors.New("a tar can only be read: ask for it with KIND ro")
 		}
 		return tarmount.Open(d, event.Fixed)
-	case string(head[:4]) == "LUKS":
-		return nil, errors.New("it is encrypted, which this image cannot read")
+	case string(head[:6]) == "LUKS\xba\xbe" && unlock != nil:
+		inner, err := unlock()
+		if err != nil {
+			return nil, err
+		}
+		return mount(inner, readOnly, nil)
 	}
-	return nil, errors.New("it holds no file system that is known here (ext4 or tar)")
+	return nil, errors.New("it holds no file system that is known here (ext4 or tar, encrypted with LUKS or not)")
 }
 
 // report says what of a volume no system call can.

@@ -2,7 +2,7 @@
 
 // Package volumes mounts volumes, which are file systems on block devices, before
 // the program begins. It is linked beneath package syscall into images that are
-// to see any.
+// to see any, by package plain or, if they are to open encrypted ones, luks.
 //
 // Boot parameters say where: volume=NAME:PATH:KIND for the device NAME, with what
 // is special in PATH as %XX, and KIND "ro" or "rw". NAME is the device's own
@@ -10,8 +10,10 @@
 // were found; or the name of a partition of a GPT; or a device's and behind it a
 // partition's number.
 //
-// Two names mean more: the files of the volume "secrets" are in /run/secrets, and
-// the file tailor.params of the volume "conf" has settings.
+// Two names mean more: the file tailor.params of the volume "conf" has settings,
+// and the volume "secrets" is a tar with two folders: what is in "secrets" is shown
+// in /run/secrets; "keys" has the keys of encrypted volumes by the names of these,
+// and is not shown.
 //
 // What cannot be mounted ends the start: a program must not run without its data.
 package volumes
@@ -20,6 +22,7 @@ import (
 	"errors"
 	"internal/runtime/exithook"
 
+	"github.com/tailor-os/tailor/block"
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/params"
 )
@@ -31,6 +34,7 @@ const (
 
 	secretsPath  = "/run/secrets"
 	secretsDir   = "secrets" // of the volume
+	keysDir      = "keys"    // of the volume
 	settingsFile = "tailor.params"
 )
 
@@ -53,23 +57,32 @@ func closeAtEnd(name string, fs closer) {
 	}})
 }
 
-func init() {
+// An Opener opens the encrypted device d: what is in it.
+type Opener func(d block.Device, key []byte) (block.Device, error)
+
+// Start mounts the volumes of the boot parameters; opener is nil in an image that
+// cannot open encrypted ones. It does not return if something cannot be mounted.
+func Start(opener Opener) {
 	devs := open()
 	list, err := asked()
 	if err == nil {
-		err = start(devs, list)
+		err = start(devs, list, opener)
 	}
 	if err != nil {
 		libos.Fail(err)
 	}
 }
 
-func start(devs *devices, list []volume) error {
+func start(devs *devices, list []volume, opener Opener) error {
+	secrets, err := openSecrets(devs)
+	if err != nil {
+		return errors.New(secretsName + ": " + err.Error())
+	}
 	for i := range list {
 		v := &list[i]
 		d, err := devs.find(v.name, v.readOnly)
 		if err == nil {
-			v.fs, err = mount(d, v.readOnly)
+			v.fs, err = mount(d, v.readOnly, func() (block.Device, error) { return secrets.unlock(d, v.name, opener) })
 		}
 		if err != nil {
 			return errors.New("volume " + v.name + ": " + err.Error())
@@ -83,8 +96,8 @@ func start(devs *devices, list []volume) error {
 			}
 		}
 	}
-	if err := secrets(devs); err != nil {
-		return errors.New("secrets: " + err.Error())
+	if err := secrets.show(); err != nil {
+		return errors.New(secretsName + ": " + err.Error())
 	}
 	return show(list)
 }

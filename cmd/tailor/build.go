@@ -23,6 +23,7 @@ type buildOptions struct {
 	files   []string // SRC:DST
 	needs   []string // names of volumes
 	dhcp    bool
+	luks    bool
 	metrics bool
 	ntp     bool
 	verbose bool
@@ -39,6 +40,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
+		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes (LUKS); run does\nso by itself when it builds a package for one"),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
@@ -126,7 +128,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, DHCP: o.dhcp, TraceCalls: o.trace != "",
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
 		Format: o.format, Params: o.params, Services: o.services(),
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}

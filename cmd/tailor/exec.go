@@ -81,6 +81,9 @@ func (a *app) exec(ctx context.Context, o execOptions, d testDir, args []string)
 	if err := checkVM(); err != nil {
 		return 0, err
 	}
+	if err := o.checkKeys(); err != nil {
+		return 0, err
+	}
 	facts, err := d.facts()
 	if err != nil {
 		return 0, err
@@ -226,7 +229,7 @@ func (a *app) rebuild(ctx context.Context, binary, dir string, o execOptions, fa
 	if err != nil {
 		return nil, err
 	}
-	cfg.TraceCalls, cfg.Volumes = o.trace != "", o.blocks()
+	cfg.TraceCalls, cfg.Volumes, cfg.LUKS = o.trace != "", o.blocks(), o.encrypted()
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	r, err := build.Rebuild(ctx, cfg, parent, binary, dir)

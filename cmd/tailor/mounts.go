@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"github.com/tailor-os/tailor/internal/guest"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/hostfs"
+	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/volfile"
 	"github.com/tailor-os/tailor/internal/volume"
 )
@@ -20,28 +22,75 @@ import (
 type volumeOptions struct {
 	volumes []cli.Volume
 	secrets []cli.Secret
+	keys    []cli.Secret // of volumes
 }
 
 func mountFlags(o *volumeOptions) []cli.Flag {
 	return []cli.Flag{
 		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
 		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
+		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume NAME: all bytes of\nFILE, which are no file in the guest; repeatable", cli.ParseKey),
 	}
 }
 
 // any reports whether the guest is to see volumes.
-func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets) > 0 }
+func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets)+len(o.keys) > 0 }
+
+// hasSecrets reports whether there is to be a volume of secrets.
+func (o *volumeOptions) hasSecrets() bool { return len(o.secrets)+len(o.keys) > 0 }
 
 // blocks reports whether some of them are block devices.
 func (o *volumeOptions) blocks() bool {
 	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isDir(v.Source) })
-	return files || len(o.secrets) > 0
+	return files || o.hasSecrets()
 }
+
+// encrypted reports whether some of them are. Those that need a key have one when
+// [volumeOptions.checkKeys] is content.
+func (o *volumeOptions) encrypted() bool { return len(o.keys) > 0 }
 
 // configure asks for an image that can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
 	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) })
 	cfg.Volumes = cfg.Volumes || o.blocks()
+	cfg.LUKS = cfg.LUKS || o.encrypted()
+}
+
+// checkKeys refuses an encrypted volume without a key, and a key without one, as far
+// as can be seen: what cannot be read yet is for open to say.
+func (o *volumeOptions) checkKeys() error {
+	for i, k := range o.keys {
+		named := func(l cli.Secret) bool { return l.Name == k.Name }
+		if slices.ContainsFunc(o.keys[:i], named) {
+			return fmt.Errorf("--key-file: two are for the volume %s", k.Name)
+		}
+		if !slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return v.Name == k.Name }) {
+			return hint.Errorf("give it: --volume "+k.Name+"=FILE:/PATH", "--key-file %s=%s: there is no volume of that name", k.Name, k.File)
+		}
+	}
+	for _, v := range o.volumes {
+		encrypted, err := volume.IsEncrypted(v.Source)
+		if err != nil {
+			continue
+		}
+		key := slices.ContainsFunc(o.keys, func(k cli.Secret) bool { return k.Name == v.Name })
+		switch {
+		case encrypted && !key:
+			return hint.Errorf("give its key: --key-file "+v.Name+"=FILE", "volume %s: %s is encrypted", v.Name, v.Source)
+		case key && !encrypted:
+			return hint.Errorf("make one that is: tailor volume create --encrypt --key-file KEY FILE, or remove --key-file",
+				"volume %s: %s is not encrypted, and no key would change that", v.Name, v.Source)
+		}
+	}
+	return nil
+}
+
+// checkLUKS refuses encrypted volumes for an image that cannot open them.
+func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
+	if !o.encrypted() || n.LUKS {
+		return nil
+	}
+	return hint.Errorf("rebuild it with: tailor build --luks "+n.Main, "%s cannot open encrypted volumes", path)
 }
 
 // checkUnix refuses what a plain process cannot have.
@@ -50,7 +99,7 @@ func (o *volumeOptions) checkUnix() error {
 		return nil
 	}
 	return hint.Errorf("use -t hvt or -t spt, or give the program the paths of the host's files",
-		"--volume and --secret: a plain process (target unix) has the host's own files")
+		"--volume, --secret and --key-file: a plain process (target unix) has the host's own files")
 }
 
 // opened is what a guest has of the host's volumes, until it is closed.
@@ -93,44 +142,31 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 			return nil, err
 		}
 		files = append(files, f)
-		if err := checkPlain(f); err != nil {
-			return nil, err
-		}
 		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
 		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)
 }
 
-// checkPlain refuses what no image can mount yet.
-func checkPlain(f *volfile.File) error {
-	head := make([]byte, f.SectorSize())
-	if err := f.ReadAt(head, 0); err != nil {
-		return err
-	}
-	if !strings.HasPrefix(string(head), "LUKS\xba\xbe") {
-		return nil
-	}
-	return hint.Errorf("copy what is needed: tailor volume cp --key-file KEY "+f.Name()+":/PATH .",
-		"%s is encrypted, and encrypted volumes cannot be mounted yet", f.Name())
-}
-
 // secretsVolume is the name of the device that carries secrets.
 const secretsVolume = "secrets"
 
 func (o *volumeOptions) openSecrets(got *opened) error {
-	if len(o.secrets) == 0 {
+	if !o.hasSecrets() {
 		return nil
 	}
-	files := map[string]string{}
+	files, keys := map[string]string{}, map[string]string{}
 	for _, s := range o.secrets {
 		if files[s.Name] != "" {
 			return errors.New("--secret: two have the name " + s.Name)
 		}
 		files[s.Name] = s.File
 	}
+	for _, k := range o.keys {
+		keys[k.Name] = k.File
+	}
 	var err error
-	if got.secrets, err = volume.NewSecrets(files, nil); err != nil {
+	if got.secrets, err = volume.NewSecrets(files, keys); err != nil {
 		return err
 	}
 	got.volumes = append(got.volumes, guest.Volume{Name: secretsVolume, Disk: got.secrets, ReadOnly: true})
@@ -164,7 +200,7 @@ func (o *volumeOptions) named() (list []guest.Volume) {
 	for _, v := range o.volumes {
 		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
-	if len(o.secrets) > 0 {
+	if o.hasSecrets() {
 		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})
 	}
 	return list
@@ -178,6 +214,9 @@ func (o *volumeOptions) describe() string {
 	}
 	for _, s := range o.secrets {
 		b.WriteString(", secret " + s.Name)
+	}
+	for _, k := range o.keys {
+		b.WriteString(", key of " + k.Name)
 	}
 	return b.String()
 }

@@ -18,6 +18,9 @@ type addresses struct {
 	dhcp    bool // the guest finds its IPv4 address
 }
 
+// given reports whether the guest's addresses need no suggestion.
+func (a *addresses) given() bool { return a.ip.IsValid() || a.ip6.IsValid() || a.dhcp }
+
 // parseIP reads an address with its network, or the word dhcp as the prefix that
 // is not valid.
 func parseIP(s string) (netip.Prefix, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"slices"
@@ -19,7 +20,6 @@ import (
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/tap"
-	"github.com/tailor-os/tailor/internal/usernet"
 	"github.com/tailor-os/tailor/internal/volfile"
 	"github.com/tailor-os/tailor/params"
 )
@@ -29,11 +29,6 @@ const targetQEMU = "qemu"
 
 // checkQEMU refuses what QEMU cannot do, and a host without it.
 func (o *runOptions) checkQEMU() error {
-	for _, p := range o.publish {
-		if p.Addr.IsValid() && !p.Addr.Is4() {
-			return hint.Errorf("use an IPv4 address, or -t hvt", "-p %s: QEMU's user network publishes on IPv4 addresses only", p)
-		}
-	}
 	if slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) }) {
 		return hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
 	}
@@ -43,57 +38,39 @@ func (o *runOptions) checkQEMU() error {
 	return nil
 }
 
-// slirp are the addresses in QEMU's network behind the host: -netdev user in
-// its manual.
+// slirp are the addresses in QEMU's own network behind the host, which users have
+// who start it by hand: -netdev user in its manual.
 var slirp = addresses{
 	ip: netip.MustParsePrefix("10.0.2.15/24"), gw: netip.MustParseAddr("10.0.2.2"),
 	ip6: netip.MustParsePrefix("fec0::15/64"), gw6: netip.MustParseAddr("fec0::2"),
 	dns: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
 }
 
-// qemuNet chooses the guest's card, nil for none, and its addresses. Without
-// attach, a tap is only looked at, and ports of the host are not.
-func (c *vmConfig) qemuNet(attach bool) (card *qemu.Net, addrs addresses, dev *tap.Device, err error) {
+// byHandNet chooses the card, nil for none, and the addresses of a guest that is
+// started by hand.
+func (c *vmConfig) byHandNet() (card *qemu.Net, addrs addresses, err error) {
 	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
-		if c.Image != nil {
-			c.warnNoNet()
-		}
-		return nil, addresses{}, nil, nil
+		return nil, addresses{}, nil
 	}
 	if c.Net.Kind == "tap" {
-		return c.qemuTap(attach)
-	}
-	if attach {
-		if err := usernet.Probe(forwards(c.Publish)); err != nil {
-			return nil, addresses{}, nil, err
+		info, err := tap.Lookup(c.Net.Tap)
+		if err != nil {
+			return nil, addresses{}, err
 		}
+		addrs, err = c.tapAddresses(info)
+		return &qemu.Net{Tap: info.Name, MAC: info.GuestMAC().String(), MTU: min(info.MTU, 65535)}, addrs, err
 	}
 	card, addrs = &qemu.Net{}, slirp
 	if len(c.Addrs.dns) > 0 {
 		addrs.dns = c.Addrs.dns
 	}
 	for _, p := range c.Publish {
+		if p.Addr.IsValid() && !p.Addr.Is4() {
+			return nil, addrs, hint.Errorf("use an IPv4 address", "-p %s: QEMU's own user network publishes on IPv4 addresses only", p)
+		}
 		card.Forwards = append(card.Forwards, qemu.Forward{UDP: p.UDP, Addr: p.Addr, Host: p.Host, Guest: p.Guest})
 	}
-	return card, addrs, nil, nil
-}
-
-func (c *vmConfig) qemuTap(attach bool) (*qemu.Net, addresses, *tap.Device, error) {
-	info, err := tap.Lookup(c.Net.Tap)
-	var dev *tap.Device
-	if err == nil && attach {
-		if dev, err = tap.Open(c.Net.Tap); err == nil {
-			info = dev.Info()
-		}
-	}
-	if err != nil {
-		return nil, addresses{}, nil, err
-	}
-	addrs, err := c.tapAddresses(info)
-	if err != nil && dev != nil {
-		dev.Close()
-	}
-	return &qemu.Net{Tap: info.Name, MAC: info.GuestMAC().String(), MTU: min(info.MTU, 65535)}, addrs, dev, err
+	return card, addrs, nil
 }
 
 // qemuMachine lays out the machine. path is the image's.
@@ -151,24 +128,28 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	defer closeDrives(drives)
 	signals, stop := forwardSignals()
 	defer stop()
-	card, addrs, dev, err := c.qemuNet(true)
+	wire, err := c.openNet()
 	if err != nil {
 		return 0, err
 	}
+	defer wire.close()
+	var card *qemu.Net
+	if d := wire.device; d != nil {
+		card = &qemu.Net{Tap: c.Net.Tap, MAC: net.HardwareAddr(d.MAC[:]).String(), MTU: int(d.MTU)}
+	}
 	cfg := qemu.Config{
-		Path: path, Machine: c.qemuMachine(c.Path, machine, card, addrs, true),
+		Path: path, Machine: c.qemuMachine(c.Path, machine, card, wire.addrs, true),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
 		OutOfMemory: c.adviseMemory,
 	}
 	cfg.Machine.Drives = drives
-	if dev != nil {
-		defer dev.Close()
-		fd, err := unix.FcntlInt(uintptr(dev.FD()), unix.F_DUPFD_CLOEXEC, 0)
+	if card != nil {
+		fd, err := unix.FcntlInt(uintptr(wire.device.FD), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return 0, os.NewSyscallError("dup", err)
 		}
-		cfg.Tap = os.NewFile(uintptr(fd), c.Net.Tap)
-		defer cfg.Tap.Close()
+		cfg.Net = os.NewFile(uintptr(fd), "network")
+		defer cfg.Net.Close()
 	}
 	accel := "KVM"
 	if use, why := qemu.KVM("/"); !use {
@@ -176,7 +157,9 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 	}
 	c.Log.Infof("target qemu: machine %s, %s", machine, accel)
 	if c.Verbose {
-		c.Log.Infof("as by hand: %s", qemu.Quote(qemu.CmdLine(path, c.byHand(machine, card, addrs))))
+		if line, err := c.describeQEMU(machine); err == nil {
+			c.Log.Infof("as by hand: %s", line)
+		}
 	}
 	return qemu.Run(ctx, cfg)
 }
@@ -222,22 +205,17 @@ func closeDrives(drives []qemu.Drive) {
 	}
 }
 
-// describeQEMU returns the command that runs the image by hand.
+// describeQEMU returns the command that runs the image by hand. Secrets have no
+// file: users are to make one (docs/configuration.md).
 func (c *vmConfig) describeQEMU(machine string) (string, error) {
 	path, err := qemu.Find()
 	if err != nil {
 		path = qemu.Program
 	}
-	card, addrs, _, err := c.qemuNet(false)
+	card, addrs, err := c.byHandNet()
 	if err != nil {
 		return "", err
 	}
-	return qemu.Quote(qemu.CmdLine(path, c.byHand(machine, card, addrs))), nil
-}
-
-// byHand lays out the machine as users can start it themselves. Secrets have no
-// file: they are to make one (docs/configuration.md).
-func (c *vmConfig) byHand(machine string, card *qemu.Net, addrs addresses) qemu.Machine {
 	m := c.qemuMachine(c.Path, machine, card, addrs, false)
 	for _, v := range c.Volumes {
 		path := "secrets.tar"
@@ -246,7 +224,7 @@ func (c *vmConfig) byHand(machine string, card *qemu.Net, addrs addresses) qemu.
 		}
 		m.Drives = append(m.Drives, qemu.Drive{Name: v.Name, Path: path, ReadOnly: v.ReadOnly})
 	}
-	return m
+	return qemu.Quote(qemu.CmdLine(path, m)), nil
 }
 
 // machineFlag is --machine of run.

@@ -235,10 +235,13 @@ func (a *app) checkTarget(o runOptions) error {
 	if o.machine != "" && o.target != targetQEMU {
 		return hint.Errorf("add -t qemu", "--machine %s is one of QEMU", o.machine)
 	}
-	switch o.target {
-	case build.Unix:
+	if o.target == build.Unix {
 		return a.checkUnix(o)
-	case targetQEMU:
+	}
+	if err := o.checkKeys(); err != nil {
+		return err
+	}
+	if o.target == targetQEMU {
 		return o.checkQEMU()
 	}
 	if err := canRun(o.target); err != nil && !o.dryRun {
@@ -316,7 +319,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
-	if err := o.serve.check(path, img.Note); err != nil {
+	if err := cmp.Or(o.checkLUKS(path, img.Note), o.serve.check(path, img.Note)); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)

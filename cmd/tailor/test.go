@@ -27,9 +27,10 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
---volume NAME=FILE:/PATH[:ro] mounts a volume, -e NAME=VALUE sets a variable, as
-for run. With a volume, results are not cached; with one that is written to, one
-package is tested at a time.
+--volume NAME=FILE:/PATH[:ro] mounts a volume, --key-file NAME=FILE is the key
+of an encrypted one, -e NAME=VALUE sets a variable, as for run. With a volume,
+results are not cached; with one that is written to, one package is tested at a
+time.
 
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to
@@ -68,7 +69,7 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 		return 0, err
 	}
 	if o.any() {
-		command, cfg.Volumes = append(command, o.words()...), o.blocks()
+		command, cfg.Volumes, cfg.LUKS = append(command, o.words()...), o.blocks(), o.encrypted()
 		if _, ok := line.Last("p"); !ok && o.locks() {
 			rest = append([]string{"-p=1"}, rest...)
 		}
@@ -90,28 +91,39 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 }
 
 // ownFlags are those of test that go test has not.
-var ownFlags = []string{"m", "e", "volume"}
+var ownFlags = []string{"m", "e", "volume", "key-file"}
 
-// testVolumes reads the flags --volume. Tests run in the folders of their packages.
+// testVolumes reads the flags --volume and --key-file. Tests run in the folders of
+// their packages.
 func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
 	for _, f := range line.Flags {
-		if f.Name != "volume" {
-			continue
+		switch f.Name {
+		case "volume":
+			v, err := cli.ParseVolume(f.Value)
+			if err != nil {
+				return o, fmt.Errorf("--volume %s: %w", f.Value, err)
+			}
+			v.Source = abs(dir, v.Source)
+			o.volumes = append(o.volumes, v)
+		case "key-file":
+			k, err := cli.ParseKey(f.Value)
+			if err != nil {
+				return o, fmt.Errorf("--key-file %s: %w", f.Value, err)
+			}
+			k.File = abs(dir, k.File)
+			o.keys = append(o.keys, k)
 		}
-		v, err := cli.ParseVolume(f.Value)
-		if err != nil {
-			return o, fmt.Errorf("--volume %s: %w", f.Value, err)
-		}
-		v.Source = abs(dir, v.Source)
-		o.volumes = append(o.volumes, v)
 	}
-	return o, nil
+	return o, o.checkKeys()
 }
 
 // words are the flags by which exec knows o's volumes.
 func (o *volumeOptions) words() (list []string) {
 	for _, v := range o.volumes {
 		list = append(list, "--volume", v.String())
+	}
+	for _, k := range o.keys {
+		list = append(list, "--key-file", k.Name+"="+k.File)
 	}
 	return list
 }

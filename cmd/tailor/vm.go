@@ -233,24 +233,23 @@ func (c *vmConfig) openTap() (wire, error) {
 		dev.Close()
 		return wire{}, err
 	}
+	if !info.Up {
+		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
+	}
+	if !c.Addrs.given() {
+		c.Log.Infof("network %s: %s", info.Name, w.addrs.params())
+	}
 	return w, nil
 }
 
 // tapAddresses returns the guest's addresses on a tap: those that are given, or
 // ones next to the host's.
 func (c *vmConfig) tapAddresses(info tap.Info) (addresses, error) {
-	if !info.Up {
-		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
-	}
 	addrs := c.Addrs
-	if addrs.ip.IsValid() || addrs.ip6.IsValid() || addrs.dhcp {
+	if addrs.given() {
 		return addrs, nil
 	}
-	if err := addrs.suggest(info); err != nil {
-		return addrs, err
-	}
-	c.Log.Infof("network %s: %s", info.Name, addrs.params())
-	return addrs, nil
+	return addrs, addrs.suggest(info)
 }
 
 // suggest fills in addresses next to the host's own on a tap.
@@ -266,7 +265,7 @@ func (a *addresses) suggest(info tap.Info) error {
 }
 
 func (c *vmConfig) openUser() (wire, error) {
-	n, err := usernet.New(usernet.Config{Forwards: forwards(c.Publish), Log: c.Log.Warnf})
+	n, err := usernet.New(usernet.Config{Forwards: forwards(c.Publish), Bare: c.Target == targetQEMU, Log: c.Log.Warnf})
 	if err != nil {
 		return wire{}, err
 	}

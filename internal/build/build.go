@@ -65,6 +65,8 @@ type Config struct {
 	// are the names of those without which it is not to start.
 	Volumes bool
 	Needs   []string
+	// LUKS makes an image that also mounts volumes that are encrypted in that format.
+	LUKS bool
 
 	// DHCP makes an image that finds the address of its network card, if it has a
 	// network. Images for other monitors do so anyway.
@@ -86,7 +88,7 @@ type Config struct {
 }
 
 // volumes reports whether the image is to see any.
-func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 }
+func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS }
 
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }

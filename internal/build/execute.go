@@ -240,6 +240,7 @@ func (p *Plan) note() image.Note {
 		Arch:   p.Arch,
 		Go:     p.Go,
 		Main:   p.Package,
+		LUKS:   p.cfg.LUKS,
 	}
 	if p.cfg.TraceCalls {
 		n.Trace = []string{"syscalls"}

@@ -84,7 +84,8 @@ func volumeName(name string) error {
 	return nil
 }
 
-// A Secret is a file that a guest is to find at /run/secrets/NAME.
+// A Secret is a file that a guest is to find at /run/secrets/NAME, or the key of the
+// volume NAME.
 type Secret struct{ Name, File string }
 
 // ParseSecret reads NAME=FILE.
@@ -97,4 +98,13 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, fmt.Errorf("%q cannot be the name of a file", name)
 	}
 	return Secret{name, file}, nil
+}
+
+// ParseKey reads NAME=FILE: the name of a volume and the file that its key is in.
+func ParseKey(s string) (Secret, error) {
+	name, file, ok := strings.Cut(s, "=")
+	if !ok || file == "" {
+		return Secret{}, hint.Errorf("write NAME=FILE, such as data=data.key for the volume data", "the volume or the file is missing")
+	}
+	return Secret{name, file}, volumeName(name)
 }

@@ -67,3 +67,14 @@ func TestParseSecret(t *testing.T) {
 		}
 	}
 }
+
+func TestParseKey(t *testing.T) {
+	if got, err := ParseKey("data=/a=b"); err != nil || got != (Secret{"data", "/a=b"}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, s := range []string{"", "x", "x=", "=f", "a/b=f", "data.key", strings.Repeat("x", 21) + "=f"} {
+		if got, err := ParseKey(s); err == nil {
+			t.Errorf("ParseKey(%q) = %+v", s, got)
+		}
+	}
+}

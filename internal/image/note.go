@@ -61,6 +61,7 @@ type Note struct {
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
 	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
+	LUKS      bool     `json:"luks,omitempty"`     // it opens volumes that are encrypted so
 	Services  []string `json:"services,omitempty"` // what run's flags of the same names start: "metrics", "ntp"
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }

@@ -126,7 +126,7 @@ func TestHelloHasNoNetwork(t *testing.T) {
 func TestWebsiteHasNetworkButNoVolumes(t *testing.T) {
 	r := report(t, website)
 	r.want(t, []string{"network", "virtio network", "virtqueues", "TLS", "DNS resolver", "file tree", "local sockets (AF_UNIX)"},
-		[]string{"ext4", "tar", "volumes", "virtio block", "CA roots", "finding devices", "files of the image"})
+		[]string{"ext4", "tar", "volumes", "encrypted volumes", "virtio block", "CA roots", "finding devices", "files of the image"})
 	n := r.find("network")
 	if n.Bytes < 1_000_000 || n.Bytes > 3_000_000 || !slices.Contains(n.Importers, "net") || !strings.Contains(n.Implementation, "gVisor") {
 		t.Errorf("network: %+v", n)
@@ -179,9 +179,17 @@ func TestVolumesAreSeen(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	r := report(t, path)
-	r.want(t, []string{"volumes", "ext4", "tar", "virtio block", "virtqueues"}, []string{"network"})
+	r.want(t, []string{"volumes", "ext4", "tar", "virtio block", "virtqueues"}, []string{"network", "encrypted volumes"})
 	if r.find("ext4").Imports != nil || !strings.Contains(strings.Join(r.Unknown, "\n"), "who imports what") {
 		t.Errorf("an image says who imports ext4: %v; unknown: %v", r.find("ext4").Imports, r.Unknown)
+	}
+}
+
+func TestEncryptedVolumesAreSeen(t *testing.T) {
+	r := report(t, "--luks", hello)
+	r.want(t, []string{"volumes", "encrypted volumes", "ext4"}, []string{"network"})
+	if e := r.find("encrypted volumes"); e.Bytes < 10_000 || e.Bytes > 100_000 || !slices.Contains(e.Imports, "Tailor/boot/volumes/luks") {
+		t.Errorf("%+v", e)
 	}
 }
 

@@ -97,8 +97,11 @@ var known = []service{
 	{"shared folders", "service", []pattern{"Tailor/boot/shares", "Tailor/libos/fusefs"}, []implementation{
 		{"a FUSE client over virtio-fs", "", []pattern{"Tailor/boot/shares"}, ""},
 	}},
-	{"volumes", "service", []pattern{"Tailor/boot/volumes", "Tailor/block/..."}, []implementation{
-		{"block devices, partitions and encryption", "", []pattern{"Tailor/boot/volumes"}, ""},
+	{"encrypted volumes", "service", []pattern{"Tailor/block/crypt/...", "Tailor/boot/volumes/luks/...", "crypto/subtle/tailor_*.go", "crypto/subtle/tailor_*.s"}, []implementation{
+		{"LUKS 1, AES-XTS", "", []pattern{"Tailor/block/crypt"}, ""},
+	}},
+	{"volumes", "service", []pattern{"Tailor/boot/volumes/...", "Tailor/block/..."}, []implementation{
+		{"block devices and partitions", "", []pattern{"Tailor/boot/volumes"}, ""},
 	}},
 	{"ext4", "service", []pattern{"Tailor/volume/ext4", "Tailor/libos/extfs"}, []implementation{
 		{"a file system on a volume, read and write", "", []pattern{"Tailor/volume/ext4"}, ""},

@@ -255,6 +255,9 @@ func guestPath(pkg string) (string, bool) {
 	if ours := substitutes[pkg]; ours != "" {
 		pkg = ours
 	}
+	if home := homes[pkg]; home != "" {
+		return home, true
+	}
 	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
 		return Prefix + rel, true
 	}
@@ -278,7 +281,9 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 	ctx := d.buildContext(fsys, ours)
 	var imports []string
 	for _, e := range entries {
-		if e.IsDir() || path.Ext(e.Name()) != ".go" || leftOut(e.Name()) {
+		ext := path.Ext(e.Name())
+		assembly := ext == ".s" && homes[pkg] != ""
+		if e.IsDir() || ext != ".go" && !assembly || leftOut(e.Name()) {
 			continue
 		}
 		match, err := ctx.MatchFile(dir, e.Name())
@@ -300,12 +305,18 @@ func (d *deriver) copyPackage(pkg string, fsys fs.FS, dir string) ([]string, err
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
-		text, found, err := renameImports(e.Name(), text)
-		if err != nil {
-			return nil, err
+		name := to + "/" + e.Name()
+		if homes[pkg] != "" {
+			name = to + "/tailor_" + e.Name()
 		}
-		imports = append(imports, found...)
-		if err := d.put(to+"/"+e.Name(), []byte(text)); err != nil {
+		if !assembly {
+			var found []string
+			if text, found, err = renameImports(pkg, e.Name(), text); err != nil {
+				return nil, err
+			}
+			imports = append(imports, found...)
+		}
+		if err := d.put(name, []byte(text)); err != nil {
 			return nil, err
 		}
 	}
@@ -343,8 +354,9 @@ func dropConstraints(text string) string {
 	return strings.Join(lines, "")
 }
 
-// renameImports rewrites the import declarations of one file.
-func renameImports(name, text string) (string, []string, error) {
+// renameImports rewrites the import declarations of one file of a package, and
+// its package clause if the package becomes part of another.
+func renameImports(pkg, name, text string) (string, []string, error) {
 	set := token.NewFileSet()
 	file, err := parser.ParseFile(set, name, text, parser.ImportsOnly)
 	if err != nil {
@@ -353,6 +365,14 @@ func renameImports(name, text string) (string, []string, error) {
 	var out strings.Builder
 	var imports []string
 	last := 0
+	// replace writes new for what is between two places of the file.
+	replace := func(from, to token.Pos, new string) {
+		out.WriteString(text[last:set.Position(from).Offset] + new)
+		last = set.Position(to).Offset
+	}
+	if home := homes[pkg]; home != "" {
+		replace(file.Name.Pos(), file.Name.End(), path.Base(home))
+	}
 	for _, spec := range file.Imports {
 		pkg, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
@@ -362,19 +382,14 @@ func renameImports(name, text string) (string, []string, error) {
 		if !ours {
 			continue
 		}
+		if spec.Name == nil && path.Base(to) != path.Base(pkg) {
+			replace(spec.Pos(), spec.Pos(), path.Base(pkg)+" ") // the name it is used by
+		}
 		if ours := substitutes[pkg]; ours != "" {
-			out.WriteString(text[last:set.Position(spec.Pos()).Offset])
-			last = set.Position(spec.Pos()).Offset
-			if spec.Name == nil {
-				out.WriteString(path.Base(pkg) + " ") // the name it is used by
-			}
 			pkg = ours
 		}
 		imports = append(imports, pkg)
-		start := set.Position(spec.Path.Pos()).Offset
-		out.WriteString(text[last:start])
-		out.WriteString(strconv.Quote(to))
-		last = start + len(spec.Path.Value)
+		replace(spec.Path.Pos(), spec.Path.End(), strconv.Quote(to))
 	}
 	out.WriteString(text[last:])
 	return out.String(), imports, nil

@@ -29,6 +29,11 @@ func Doc() string {
 	for _, pkg := range slices.Sorted(maps.Keys(substitutes)) {
 		fmt.Fprintf(&b, "- `%s`: `%s`\n", pkg, substitutes[pkg])
 	}
+	b.WriteString("\n## Packages of ours that become part of the standard library's\n\nIn images that open encrypted volumes (`--luks`). " +
+		"Their files are `tailor_NAME` there: only what lies below `crypto` may import what is internal to it, and the assembler runs in the folder of a package.\n\n")
+	for _, pkg := range slices.Sorted(maps.Keys(homes)) {
+		fmt.Fprintf(&b, "- `%s`: `%s`\n", pkg, homes[pkg])
+	}
 	return b.String()
 }
 

@@ -559,6 +559,15 @@ var substitutes = map[string]string{
 	"gvisor.dev/gvisor/pkg/log": tailor.Module + "/netstack/quietlog",
 }
 
+// homes are the standard library's packages that packages of ours become part of
+// in images that have them. In its folder there is what is internal to Go's
+// cryptography, and the assembler can run, as it cannot in a folder that only the
+// overlay has.
+var homes = map[string]string{
+	tailor.Module + "/block/crypt/fastaes":        "crypto/subtle",
+	tailor.Module + "/boot/volumes/luks/gocrypto": "crypto/subtle",
+}
+
 // shortPaths are the import paths that modules have in images, below Prefix:
 // short ones, because each function's name carries one.
 var shortPaths = map[string]string{

@@ -76,8 +76,8 @@ type Config struct {
 	// Shares links what mounts the host's folders that the starter offers, into
 	// a program that imports os.
 	Shares bool
-	// Volumes links what mounts volumes.
-	Volumes bool
+	// Volumes links what mounts volumes, LUKS with it what opens encrypted ones.
+	Volumes, LUKS bool
 	// DHCP links what finds a network card's address, with Network.
 	DHCP bool
 	// Trace links the tracer of system calls.
@@ -162,7 +162,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.Services, cfg.Unix)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -316,7 +316,8 @@ func (d *deriver) links(cfg Config) (roots []string, err error) {
 	}{
 		{cfg.Shares, "boot/shares", "os"},
 		{cfg.Shares, "boot/shares", "time"}, // which reads zones without os, and its tests do so early
-		{cfg.Volumes, "boot/volumes", "syscall"},
+		{cfg.Volumes && !cfg.LUKS, "boot/volumes/plain", "syscall"},
+		{cfg.Volumes && cfg.LUKS, "boot/volumes/luks", "syscall"},
 		{cfg.Files, "boot/files", "syscall"},     // what makes system calls sees them, and so does what comes after it
 		{cfg.Virtio, "boot/platform", "syscall"}, // so devices are there before
 	} {

@@ -48,6 +48,25 @@ func TestNetworkCompiles(t *testing.T) {
 	}
 }
 
+// What opens encrypted volumes is in part of a package of the standard library, with
+// its assembly.
+func TestLUKSCompiles(t *testing.T) {
+	tc := testToolchain(t)
+	overlay, err := Prepare(t.Context(), Config{Toolchain: tc, CacheDir: t.TempDir(), Volumes: true, LUKS: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := compile(tc, overlay, "syscall")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(tc.Go, "list", "-deps", "-overlay", overlay, "syscall")
+	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), tc.Env()...)
+	if out, err = cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "Tailor/boot/volumes/luks\n") || strings.Contains(string(out), "volumes/plain\n") {
+		t.Errorf("syscall depends on:\n%s%v", out, err)
+	}
+}
+
 func compile(tc Toolchain, overlay, pkg string) ([]byte, error) {
 	cmd := exec.Command(tc.Go, "build", "-overlay", overlay, pkg)
 	cmd.Env = append(append(os.Environ(), "CGO_ENABLED=0"), tc.Env()...)

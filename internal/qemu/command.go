@@ -18,12 +18,12 @@ type Forward struct {
 
 // A Net is a guest's network card.
 type Net struct {
-	// Tap is the name of an existing tap device, "" for QEMU's network behind
-	// the host.
+	// Tap is the name of an existing tap device, "" for a network behind the
+	// host: QEMU's own if it is started by hand.
 	Tap      string
-	MAC      string // "" for QEMU's own
-	MTU      int    // bytes, that the card announces; 0: none
-	Forwards []Forward
+	MAC      string    // "" for QEMU's own
+	MTU      int       // bytes, that the card announces; 0: none
+	Forwards []Forward // of QEMU's own network
 }
 
 // A Drive is a block device.
@@ -45,12 +45,12 @@ type Machine struct {
 	Drives  []Drive
 }
 
-// ends are where the character devices of a guest and its tap lead, as QEMU
+// ends are where the character devices of a guest and its card lead, as QEMU
 // writes them.
 type ends struct {
 	console, errors, serial string // backends of -chardev, without their names
 	control                 string // "": no control channel
-	tap                     string // options of -netdev tap
+	net                     string // backend of -netdev, without its name
 }
 
 // CmdLine returns the words of a QEMU command that runs m by hand: the program's
@@ -63,7 +63,7 @@ func CmdLine(path string, m Machine) []string {
 		serial:  "file,path=/dev/stderr",
 	}
 	if m.Net != nil {
-		e.tap = "ifname=" + m.Net.Tap + ",script=no,downscript=no"
+		e.net = m.Net.byHand()
 	}
 	return append([]string{path}, m.args(e)...)
 }
@@ -90,7 +90,7 @@ func (m *Machine) args(e ends) []string {
 	// Where the guest's ring 0 ends the machine for what ring 3 cannot take.
 	a = append(a, "-device", m.virtio("virtio-rng"), "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
 	if m.Net != nil {
-		a = append(a, "-netdev", m.Net.backend(e.tap), "-device", m.card())
+		a = append(a, "-netdev", e.net+",id=net0", "-device", m.card())
 	}
 	for i := range m.Drives {
 		a = append(a, m.drive(i)...)
@@ -170,13 +170,12 @@ func (m *Machine) card() string {
 	return m.virtio("virtio-net", options...)
 }
 
-// backend returns the options of -netdev. A tap is read by QEMU itself: vhost
-// needs rights that tailor does not ask for.
-func (n *Net) backend(tap string) string {
+// byHand returns the backend of -netdev for a QEMU that attaches itself.
+func (n *Net) byHand() string {
 	if n.Tap != "" {
-		return "tap,id=net0,vhost=off," + tap
+		return tapBackend + "ifname=" + n.Tap + ",script=no,downscript=no"
 	}
-	s := "user,id=net0"
+	s := "user"
 	for _, f := range n.Forwards {
 		proto, addr := "tcp", ""
 		if f.UDP {
@@ -189,6 +188,19 @@ func (n *Net) backend(tap string) string {
 	}
 	return s
 }
+
+// attached returns the backend of -netdev for a QEMU that is given its end of
+// the network as a descriptor.
+func (n *Net) attached(fd int) string {
+	if n.Tap != "" {
+		return tapBackend + "fd=" + strconv.Itoa(fd)
+	}
+	return "socket,fd=" + strconv.Itoa(fd)
+}
+
+// tapBackend has QEMU read a tap itself: vhost needs rights that tailor does not
+// ask for.
+const tapBackend = "tap,vhost=off,"
 
 // Quote writes a command for a shell.
 func Quote(words []string) string {

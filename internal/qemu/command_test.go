@@ -20,12 +20,12 @@ func TestCmdLine(t *testing.T) {
 		{func() {}, []string{
 			"qemu -nodefaults ", "-accel tcg", "-machine q35,", "-m 65M", "-kernel 'a b.elf'", `-append 'x=1 -- it'\''s "q"'`,
 			"virtio-net-pci,netdev=net0,host_mtu=1400,romfile=,disable-legacy=on",
-			"user,id=net0,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353",
+			"user,hostfwd=tcp::8080-:80,hostfwd=udp:127.0.0.1:53-:5353,id=net0",
 			"stdio,signal=off,id=out", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
 		}, []string{"control", "tap"}},
 		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "-global virtio-mmio.force-legacy=false", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
 		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
-			[]string{"tap,id=net0,vhost=off,ifname=tap0,script=no,downscript=no", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
+			[]string{"tap,vhost=off,ifname=tap0,script=no,downscript=no,id=net0", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
 		{func() { m.Net = nil }, nil, []string{"net"}},
 	} {
 		c.change()

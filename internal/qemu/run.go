@@ -16,15 +16,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A Config says how to run a guest.
 type Config struct {
 	Path    string // of QEMU
 	Machine Machine
-	Tap     *os.File // attached, if Machine.Net.Tap is set
+	Net     *os.File // if Machine.Net is set: its tap, attached, or a socket whose datagrams are Ethernet frames
 
 	Stdin          *os.File // nil: at its end
 	Stdout, Stderr io.Writer
@@ -129,11 +127,7 @@ func (g *guest) result(ctx context.Context, wait error) (int, error) {
 	if wait != nil {
 		how = "QEMU failed: " + wait.Error()
 	}
-	words := g.last.String()
-	switch {
-	case strings.Contains(words, "host forwarding rule"):
-		return 0, hint.Errorf("choose another port of the host, or end what uses it", "%s; its last words:\n%s", how, words)
-	case words != "":
+	if words := g.last.String(); words != "" {
 		return 0, fmt.Errorf("%s; its last words:\n%s", how, words)
 	}
 	return 0, errors.New(how)
@@ -143,7 +137,7 @@ func (g *guest) result(ctx context.Context, wait error) (int, error) {
 func (g *guest) start() error {
 	files := &inherited{}
 	defer files.close()
-	e := ends{tap: "fd=%d"}
+	var e ends
 	console, input, dir, err := files.console(&e.console)
 	g.dir = dir
 	if err != nil {
@@ -160,10 +154,10 @@ func (g *guest) start() error {
 	if g.control, err = files.socket(&e.control); err != nil {
 		return err
 	}
-	if g.cfg.Tap != nil {
-		e.tap = fmt.Sprintf("fd=%d", files.add(g.cfg.Tap))
-	}
 	m := g.cfg.Machine
+	if m.Net != nil {
+		e.net = m.Net.attached(files.add(g.cfg.Net))
+	}
 	m.Drives = slices.Clone(m.Drives)
 	for i := range m.Drives {
 		if f := m.Drives[i].File; f != nil {

@@ -62,7 +62,7 @@ func config(t *testing.T, machine, image, line string, stderr io.Writer) Config 
 	path := xtest.NeedCommand(t, Program, "qemu-system-x86")
 	return Config{
 		Path:    path,
-		Machine: Machine{Type: machine, Image: image, CmdLine: line, Memory: 64 << 20, Net: &Net{}},
+		Machine: Machine{Type: machine, Image: image, CmdLine: line, Memory: 64 << 20},
 		Stdout:  io.Discard, Stderr: stderr,
 	}
 }

@@ -26,16 +26,16 @@ func BenchmarkNew(b *testing.B) {
 // BenchmarkThroughput sends in 256 KiB writes over one connection; both stacks
 // and the host's loopback share the machine.
 func BenchmarkThroughput(b *testing.B) {
-	for _, off := range []bool{false, true} {
-		cfg := Config{NoOffload: off, Forwards: anyTCP}
-		b.Run(fmt.Sprintf("fromGuest/NoOffload=%v", off), func(b *testing.B) {
+	for _, bare := range []bool{false, true} {
+		cfg := Config{Bare: bare, Forwards: anyTCP}
+		b.Run(fmt.Sprintf("fromGuest/bare=%v", bare), func(b *testing.B) {
 			n := networkOnly(b, cfg)
 			g := newGuest(b, n, true)
 			port := hostTCP(b, "127.0.0.1:0", drain)
 			c := g.dial(b, gw(port))
 			pump(b, c, c)
 		})
-		b.Run(fmt.Sprintf("toGuest/NoOffload=%v", off), func(b *testing.B) {
+		b.Run(fmt.Sprintf("toGuest/bare=%v", bare), func(b *testing.B) {
 			n := networkOnly(b, cfg)
 			g := newGuest(b, n, true)
 			l := g.listen(b, 80)

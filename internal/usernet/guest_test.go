@@ -74,7 +74,10 @@ func (l *guestLink) guestLoop() {
 }
 
 func (l *guestLink) input(msg []byte) {
-	h, frame := parseVnetHdr(msg), msg[vnetHdrSize:]
+	h, frame := vnetHdr{}, msg[l.hdr:]
+	if l.hdr > 0 {
+		h = parseVnetHdr(msg)
+	}
 	if why := l.complete(h, frame); why != "" {
 		select {
 		case l.bad <- why:
@@ -124,7 +127,7 @@ func newGuest(t testing.TB, n *Network, trust bool) *guest {
 		t.Fatal(err)
 	}
 	a := n.Guest()
-	l, err := newLink(os.NewFile(uintptr(fd), "guest"), uint32(a.MTU), a.MAC, true)
+	l, err := newLink(os.NewFile(uintptr(fd), "guest"), uint32(a.MTU), a.MAC, n.cfg.Bare)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,7 @@ const (
 )
 
 // link is the stack's end of the wire: a stack.LinkEndpoint on a socket whose
-// messages are a virtio_net_hdr_v1 and an Ethernet frame.
+// messages are a virtio_net_hdr_v1 and an Ethernet frame, or the frame alone.
 //
 // It declares no transmit checksum offload: with it, the stack leaves out
 // checksums without a trace in the packet (SYN-ACK, RST, UDP). Segments of
@@ -40,6 +40,7 @@ type link struct {
 	raw  syscall.RawConn
 	mtu  uint32
 	mac  tcpip.LinkAddress
+	hdr  int // bytes before each frame: vnetHdrSize or 0
 	gso  stack.SupportedGSO
 	ping func(frame []byte) // called by the reader; the frame is its own copy
 
@@ -64,16 +65,17 @@ var (
 	_ stack.GSOEndpoint  = (*link)(nil)
 )
 
-// newLink takes over file, a non-blocking message socket.
-func newLink(file *os.File, mtu uint32, mac net.HardwareAddr, offload bool) (*link, error) {
+// newLink takes over file, a non-blocking message socket. If bare, its messages
+// are frames alone, which leaves nowhere to say that something is offloaded.
+func newLink(file *os.File, mtu uint32, mac net.HardwareAddr, bare bool) (*link, error) {
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
 	l := &link{file: file, raw: raw, mtu: mtu, mac: tcpip.LinkAddress(mac),
 		alive: make(chan struct{}), wake: make(chan struct{}, 1)}
-	if offload {
-		l.gso = stack.HostGSOSupported
+	if !bare {
+		l.hdr, l.gso = vnetHdrSize, stack.HostGSOSupported
 	}
 	return l, nil
 }
@@ -157,14 +159,16 @@ type rxBuffers struct {
 	iov        [3][]byte
 }
 
-func (b *rxBuffers) fill() [][]byte {
+// fill returns the buffers, of which the first takes hdr bytes. The header stays
+// zero if that is none.
+func (b *rxBuffers) fill(hdr int) [][]byte {
 	if b.head == nil {
 		b.head = buffer.NewViewSize(headSize)
 	}
 	if b.body == nil {
 		b.body = buffer.NewViewSize(bodySize)
 	}
-	b.iov = [3][]byte{b.hdr[:], b.head.AsSlice(), b.body.AsSlice()}
+	b.iov = [3][]byte{b.hdr[:hdr], b.head.AsSlice(), b.body.AsSlice()}
 	return b.iov[:]
 }
 
@@ -201,7 +205,7 @@ func (l *link) readLoop() {
 	defer b.release()
 	l.raw.Read(func(fd uintptr) (done bool) {
 		for {
-			n, err := unix.Readv(int(fd), b.fill())
+			n, err := unix.Readv(int(fd), b.fill(l.hdr))
 			switch {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:
@@ -217,7 +221,7 @@ func (l *link) readLoop() {
 
 // receive handles a message of n bytes.
 func (l *link) receive(b *rxBuffers, n int) {
-	size := n - vnetHdrSize
+	size := n - l.hdr
 	if size < ethHdrSize {
 		return
 	}
@@ -313,7 +317,7 @@ func (l *link) transmit(pkt *stack.PacketBuffer) (err error) {
 		slices = [][]byte{v.AsSlice()}
 	}
 	var arr [8][]byte
-	iov := append(append(arr[:0], hdr[:]), slices...)
+	iov := append(append(arr[:0], hdr[:l.hdr]), slices...)
 	return l.writev(iov)
 }
 
@@ -383,6 +387,7 @@ func (l *link) drain() (done bool) {
 func (l *link) sendIP(etherType uint16, packet []byte) {
 	var hdr [vnetHdrSize + ethHdrSize]byte
 	vnetHdr{}.put(hdr[:])
+	head := hdr[vnetHdrSize-l.hdr:]
 	eth := hdr[vnetHdrSize:]
 	copy(eth, guestMAC)
 	copy(eth[6:], l.mac)
@@ -390,6 +395,6 @@ func (l *link) sendIP(etherType uint16, packet []byte) {
 	l.txMu.Lock()
 	defer l.txMu.Unlock()
 	if !l.closed && len(l.queue) == 0 {
-		l.writev([][]byte{hdr[:], packet})
+		l.writev([][]byte{head, packet})
 	}
 }

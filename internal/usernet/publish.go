@@ -42,16 +42,6 @@ func listenAll(fwds []Forward) ([]port, error) {
 	return ports, nil
 }
 
-// Probe reports whether the host's sides of forwards can be had now, for who has
-// another program open them. The error is that of [New].
-func Probe(fwds []Forward) error {
-	ports, err := listenAll(fwds)
-	for _, p := range ports {
-		p.Close()
-	}
-	return err
-}
-
 func listen(f Forward) (port, error) {
 	if f.GuestPort == 0 {
 		return nil, errors.New("usernet: a published port needs a guest port from 1 to 65535")

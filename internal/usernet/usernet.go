@@ -55,9 +55,10 @@ type Config struct {
 	MTU uint32
 	// Forwards are the published ports.
 	Forwards []Forward
-	// NoOffload keeps packets to the guest at the MTU and their checksums
-	// complete, for a guest that has not negotiated checksum offload and TSO.
-	NoOffload bool
+	// Bare leaves out the header before each frame and with it all offloads:
+	// packets keep to the MTU, and checksums are complete. The wire is then one
+	// for QEMU's -netdev socket,fd=.
+	Bare bool
 	// NoHostLoopback refuses connections to the gateway's address.
 	NoHostLoopback bool
 	// PublishWait is how long a connection to a published port waits for the
@@ -164,12 +165,12 @@ func (n *Network) start() error {
 		n.published = append(n.published, p.addr())
 		n.track(p)
 	}
-	host, guest, err := socketpair()
+	host, guest, err := socketpair(n.cfg.Bare)
 	if err != nil {
 		return err
 	}
 	n.guest = guest
-	n.link, err = newLink(host, n.cfg.MTU, gatewayMAC, !n.cfg.NoOffload)
+	n.link, err = newLink(host, n.cfg.MTU, gatewayMAC, n.cfg.Bare)
 	if err != nil {
 		host.Close()
 		return fmt.Errorf("usernet: %w", err)
@@ -191,9 +192,14 @@ func (n *Network) start() error {
 // grants an unprivileged process less (net.core.wmem_max), which suffices.
 const socketBuffer = 4 << 20
 
-// socketpair returns the two ends of the wire.
-func socketpair() (host, guest *os.File, err error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+// socketpair returns the two ends of the wire. QEMU takes datagrams, which have
+// no end to notice.
+func socketpair(bare bool) (host, guest *os.File, err error) {
+	kind := unix.SOCK_SEQPACKET
+	if bare {
+		kind = unix.SOCK_DGRAM
+	}
+	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("usernet: cannot make a socket pair: %w", err)
 	}
@@ -275,10 +281,11 @@ func tuneTCP(s *stack.Stack) tcpip.Error {
 }
 
 // GuestFD returns the guest's end of the wire: a non-blocking, close-on-exec
-// SOCK_SEQPACKET socket. Each read gives and each write takes one packet, a
-// virtio_net_hdr_v1 (12 bytes, virtio 1.2 section 5.1.6) and an Ethernet
-// frame; a frame with segmentation offload can have up to 65549 bytes. The
-// descriptor stays the Network's: it is valid until Close.
+// SOCK_SEQPACKET socket, or with [Config.Bare] a SOCK_DGRAM one. Each read gives
+// and each write takes one packet: a virtio_net_hdr_v1 (12 bytes, virtio 1.2
+// section 5.1.6) unless they are bare, and an Ethernet frame; a frame with
+// segmentation offload can have up to 65549 bytes. The descriptor stays the
+// Network's: it is valid until Close.
 func (n *Network) GuestFD() int {
 	fd := -1
 	if raw, err := n.guest.SyscallConn(); err == nil {

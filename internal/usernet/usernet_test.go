@@ -160,9 +160,9 @@ func TestTCPReset(t *testing.T) {
 // TestBulk sends 64 MiB each way and compares checksums.
 func TestBulk(t *testing.T) {
 	const size = 64 << 20
-	for _, off := range []bool{false, true} {
-		t.Run(fmt.Sprintf("NoOffload=%v", off), func(t *testing.T) {
-			n, g := network(t, Config{NoOffload: off, Forwards: []Forward{{"tcp", netip.MustParseAddrPort("127.0.0.1:0"), 80}}})
+	for _, bare := range []bool{false, true} {
+		t.Run(fmt.Sprintf("bare=%v", bare), func(t *testing.T) {
+			n, g := network(t, Config{Bare: bare, Forwards: []Forward{{"tcp", netip.MustParseAddrPort("127.0.0.1:0"), 80}}})
 			hostSum := make(chan [32]byte, 1)
 			serve := func(c io.ReadWriter) {
 				h := sha256.New()

@@ -46,6 +46,9 @@ func NewSecrets(secrets, keys map[string]string) (_ *Secrets, err error) {
 		dir   string
 		files map[string]string
 	}{{SecretsDir, secrets}, {KeysDir, keys}} {
+		if len(part.files) == 0 {
+			continue
+		}
 		if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: part.dir + "/", Mode: 0o500}); err != nil {
 			return nil, err
 		}

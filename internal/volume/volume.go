@@ -60,6 +60,25 @@ func Detect(d block.Device) (Kind, error) {
 	return Blank, nil
 }
 
+// IsEncrypted reports whether the file at path begins as an encrypted volume does.
+// It asks for no lock, so that a volume that is in use is not refused for it.
+func IsEncrypted(path string) (bool, error) {
+	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() && st.Mode()&fs.ModeDevice == 0 {
+		return false, err // a pipe would be waited for
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	head := make([]byte, headLen)
+	n, err := io.ReadFull(f, head)
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		err = nil
+	}
+	return crypt.Is(head[:n]), err
+}
+
 // Options say how a volume is opened.
 type Options struct {
 	Write     bool

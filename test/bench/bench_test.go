@@ -164,7 +164,7 @@ func TestBench(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	xtest.NeedKVM(t)
-	once(t, "start|answer|size|http|bulk|ping|idle|files")
+	once(t, "start|answer|size|http|bulk|ping|idle|files|encrypted")
 }
 
 // TestQEMU does the same under QEMU.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,31 +42,89 @@ const coldMeasures = 2
 // measureFiles compares files on a volume, whose file is in a folder of the host's,
 // with files in that folder. TMPDIR says where it is.
 func (b *bench) measureFiles(ctx context.Context) error {
-	prog, err := b.both(ctx, "github.com/tailor-os/tailor/test/bench/testdata/files", "--needs", "data")
+	prog, err := b.both(ctx, filesPkg, "--needs", "data")
 	if err != nil {
 		return err
 	}
+	list := b.addFiles("File", "", true)
+	return b.inTurns(ctx, list, func(dir string) (vm, plain fileSide, err error) {
+		vm, err = b.onVolume(ctx, prog.image, filepath.Join(dir, "data.img"))
+		return vm, fileSide{filepath.Join(dir, "file"), []string{"env", "GOMAXPROCS=1", prog.plain, dir}}, err
+	})
+}
+
+// measureEncrypted compares files on an encrypted volume with files on one that is
+// not, both in a virtual machine of the same image. The second is in the place of the
+// plain process.
+func (b *bench) measureEncrypted(ctx context.Context) error {
+	prog, err := b.both(ctx, filesPkg, "--needs", "data", "--luks")
+	if err != nil {
+		return err
+	}
+	list := b.addFiles("Encrypted", "encrypted volume, beside one that is not: ", false)
+	return b.inTurns(ctx, list, func(dir string) (vm, plain fileSide, err error) {
+		key := filepath.Join(dir, "key")
+		random := make([]byte, 64)
+		rand.Read(random)
+		if err := os.WriteFile(key, random, 0o600); err != nil {
+			return vm, plain, err
+		}
+		if vm, err = b.onVolume(ctx, prog.image, filepath.Join(dir, "encrypted.img"), "--encrypt", "--key-file", key); err != nil {
+			return vm, plain, err
+		}
+		i := slices.Index(vm.program, prog.image)
+		vm.program = slices.Insert(vm.program, i, "--key-file", "data="+key)
+		plain, err = b.onVolume(ctx, prog.image, filepath.Join(dir, "plain.img"))
+		return vm, plain, err
+	})
+}
+
+const filesPkg = "github.com/tailor-os/tailor/test/bench/testdata/files"
+
+// addFiles adds what testdata/files prints to the table.
+func (b *bench) addFiles(name, what string, goals bool) []*measure {
+	list := make([]*measure, len(fileMeasures))
+	for i, m := range fileMeasures {
+		list[i] = b.add(measure{name: name + strings.ToUpper(m.name[:1]) + m.name[1:], what: what + m.what, unit: m.unit})
+		if goals {
+			list[i].goal = m.goal
+		}
+	}
+	return list
+}
+
+// A fileSide is a program and the file of the host's that it reads and writes in the
+// end.
+type fileSide struct {
+	path    string
+	program []string
+}
+
+// onVolume makes a volume, with flags of tailor volume create, and returns the image's
+// run on it.
+func (b *bench) onVolume(ctx context.Context, image, volume string, flags ...string) (fileSide, error) {
+	args := append([]string{b.tailor, "volume", "create", "--size", "1G"}, flags...)
+	_, err := output(ctx, anywhere, append(args, volume)...)
+	return fileSide{volume, []string{b.tailor, "run", "-t", b.target, "--net", "none", "--volume", "data=" + volume + ":/data", image, "/data"}}, err
+}
+
+// inTurns runs both sides, which sides makes in a folder.
+func (b *bench) inTurns(ctx context.Context, list []*measure, sides func(dir string) (vm, plain fileSide, err error)) error {
 	dir, err := os.MkdirTemp("", "tailor-bench-files-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	volume := filepath.Join(dir, "data.img")
-	if _, err := output(ctx, anywhere, b.tailor, "volume", "create", "--size", "1G", volume); err != nil {
+	vm, plain, err := sides(dir)
+	if err != nil {
 		return err
 	}
 	work := []string{strconv.Itoa(b.fileMB()), strconv.Itoa(50 * b.fileMB()), strconv.Itoa(2 * b.fileMB())}
-	list := make([]*measure, len(fileMeasures))
-	for i, m := range fileMeasures {
-		list[i] = b.add(measure{name: "File" + strings.ToUpper(m.name[:1]) + m.name[1:], what: m.what, unit: m.unit, goal: m.goal})
-	}
 	for range b.rounds {
-		vm := []string{b.tailor, "run", "-t", b.target, "--net", "none", "--volume", "data=" + volume + ":/data", prog.image, "/data"}
-		if err := fileRound(ctx, list, func(m *measure) *[]float64 { return &m.vm }, volume, vm, work); err != nil {
+		if err := vm.round(ctx, list, func(m *measure) *[]float64 { return &m.vm }, work); err != nil {
 			return err
 		}
-		plain := []string{"env", "GOMAXPROCS=1", prog.plain, dir}
-		if err := fileRound(ctx, list, func(m *measure) *[]float64 { return &m.plain }, filepath.Join(dir, "file"), plain, work); err != nil {
+		if err := plain.round(ctx, list, func(m *measure) *[]float64 { return &m.plain }, work); err != nil {
 			return err
 		}
 	}
@@ -81,17 +140,17 @@ func (b *bench) fileMB() int {
 	return 200
 }
 
-// fileRound runs the program, has the host forget what is in the file at path, and
-// runs it once more, to read from there. It files what is printed.
-func fileRound(ctx context.Context, list []*measure, side func(*measure) *[]float64, path string, program, work []string) error {
+// round runs the program, has the host forget what is in the file, and runs it once
+// more, to read from there. It files what is printed.
+func (f fileSide) round(ctx context.Context, list []*measure, side func(*measure) *[]float64, work []string) error {
 	warm := len(list) - coldMeasures
-	if err := fileRun(ctx, fileMeasures[:warm], list, side, append(slices.Clone(program), work...)); err != nil {
+	if err := fileRun(ctx, fileMeasures[:warm], list, side, append(slices.Clone(f.program), work...)); err != nil {
 		return err
 	}
-	if err := forget(path); err != nil {
+	if err := forget(f.path); err != nil {
 		return err
 	}
-	args := append(slices.Clone(program), "cold", work[2])
+	args := append(slices.Clone(f.program), "cold", work[2])
 	return fileRun(ctx, fileMeasures[warm:], list[warm:], side, args)
 }
 

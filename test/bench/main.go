@@ -69,6 +69,7 @@ var groups = []struct {
 	{"idle", (*bench).measureIdle},
 	{"usernet", (*bench).measureUsernet},
 	{"files", (*bench).measureFiles},
+	{"encrypted", (*bench).measureEncrypted},
 	{"rebuild", (*bench).measureRebuild},
 	{"qemu", (*bench).measureQEMU},
 }

@@ -117,7 +117,6 @@ func TestTooManyConnections(t *testing.T) {
 }
 
 func testTooManyConnections(t *testing.T, on target) {
-	on.mustUser(t, manyAtOnce)
 	at := vmtest.FreePort(t, "tcp")
 	p := setting{limit: time.Minute}.start(t, on.line("-m", "64M", "-p", at+":7", on.image(t, concurrencyPkg), "hold")...)
 	p.expect("ready")

@@ -28,16 +28,18 @@ import (
 
 const guestbookPkg = "../../examples/guestbook"
 
-var volumeImages sync.Map // target and package to func() (string, error)
+var volumeImages sync.Map // name of the file to func() (string, error)
 
 // volumeImage builds the image of a package that is to see volumes, once for each
-// kind of image.
-func volumeImage(t *testing.T, on target, pkg string) string {
+// kind of image. flags are more of build.
+func volumeImage(t *testing.T, on target, pkg string, flags ...string) string {
 	t.Helper()
 	tool := needTool(t)
-	image, _ := volumeImages.LoadOrStore(on.build+pkg, sync.OnceValues(func() (string, error) {
-		img := filepath.Join(vmtest.Dir(), filepath.Base(pkg)+"-"+on.build+".vol.img")
-		out, err := exec.Command(tool, "build", "-t", on.build, "--needs", "data", "-o", img, pkg).CombinedOutput()
+	name := filepath.Base(pkg) + "-" + on.build + strings.Join(flags, "") + ".vol.img"
+	image, _ := volumeImages.LoadOrStore(name, sync.OnceValues(func() (string, error) {
+		img := filepath.Join(vmtest.Dir(), name)
+		args := append([]string{"build", "-t", on.build, "--needs", "data", "-o", img}, flags...)
+		out, err := exec.Command(tool, append(args, pkg)...).CombinedOutput()
 		if err != nil {
 			return "", fmt.Errorf("%w\n%s", err, out)
 		}

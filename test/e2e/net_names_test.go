@@ -19,12 +19,8 @@ func TestInterfaces(t *testing.T) { each(t, testInterfaces, ownNetwork) }
 func testInterfaces(t *testing.T, on target) {
 	t.Run("user", func(t *testing.T) {
 		r := userRoad(t, on)
-		mac := "02:00:0a:00:02:0f\n"
-		if !on.has(ourMonitor) {
-			mac = "52:54:00:12:34:56\n"
-		}
 		r.run(t, []string{"lo 65536 up|loopback|running [127.0.0.1/8 ::1/128] \n",
-			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", r.guest6 + "/64", "fe80::", mac}, "interfaces")
+			"eth0 1500 up|broadcast|multicast|running [", "10.0.2.15/24", r.guest6 + "/64", "fe80::", "02:00:0a:00:02:0f\n"}, "interfaces")
 	})
 	t.Run("tap", func(t *testing.T) {
 		r := tapRoad(t, on)

@@ -51,13 +51,10 @@ func unixRoad(t *testing.T, on target) *road {
 	return r
 }
 
-// userRoad is the user network, with published ports: ours or QEMU's.
+// userRoad is the user network, with published ports.
 func userRoad(t *testing.T, on target) *road {
 	r := &road{name: "user", on: on, host4: "10.0.2.2", host6: "fd74:6169:6c6f:72::2", guest6: "fd74:6169:6c6f:72::15",
 		local4: "127.0.0.1", local6: "::1", guest: map[string]string{}}
-	if !on.has(ourMonitor) {
-		r.host6, r.guest6 = "fec0::2", "fec0::15"
-	}
 	for _, p := range guestPorts {
 		network, port := p[:3], p[4:]
 		addr := vmtest.FreePort(t, network)
@@ -74,14 +71,6 @@ func tapRoad(t *testing.T, on target) *road {
 		host4: tapHost4, host6: tapHost6, local4: tapHost4, local6: tapHost6}
 	r.guestAt(tapGuest4)
 	return r
-}
-
-// must skips the test if the road lacks something.
-func (r *road) must(t testing.TB, needs ...need) {
-	t.Helper()
-	if r.name == "user" {
-		r.on.mustUser(t, needs...)
-	}
 }
 
 func (r *road) guestAt(host string) {

@@ -18,7 +18,7 @@ func TestServe(t *testing.T) {
 	roads(t, func(t *testing.T, r *road) {
 		p := r.serve(t)
 		t.Run("half-close", func(t *testing.T) { serveHalfClose(t, r) })
-		t.Run("many", func(t *testing.T) { r.must(t, manyAtOnce); serveMany(t, r, r.on.times(1000)) })
+		t.Run("many", func(t *testing.T) { serveMany(t, r, r.on.times(1000)) })
 		t.Run("churn", func(t *testing.T) { serveChurn(t, r, r.on.times(5000)) })
 		t.Run("slow reader", func(t *testing.T) { serveSlowReader(t, r) })
 		t.Run("reset", func(t *testing.T) { serveReset(t, r, p) })
@@ -189,7 +189,6 @@ func (r *road) discard(t testing.TB) *net.TCPConn {
 // serveReset resets connections in the middle of a transfer, in both
 // directions.
 func serveReset(t *testing.T, r *road, p *proc) {
-	r.must(t, resets)
 	c := r.discard(t)
 	if _, err := io.CopyN(c, noise("reset"), 1<<20); err != nil {
 		t.Fatal(err)
@@ -310,7 +309,6 @@ func TestServeLate(t *testing.T) { each(t, testServeLate, ownNetwork) }
 
 func testServeLate(t *testing.T, on target) {
 	r := userRoad(t, on)
-	r.must(t, prompt)
 	begin := time.Now()
 	p := r.start(t, "late")
 	var c net.Conn

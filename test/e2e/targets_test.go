@@ -47,13 +47,6 @@ const (
 	bigFiles   need = "memory to spare for the files of an image"
 	sealedBoot need = "boot information that somebody else wrote"
 	fineClock  need = "a clock of the host's that is finer than a second"
-
-	// Of the user network alone.
-	manyAtOnce need = "many connections at once"
-	resets     need = "resets that arrive as resets"
-	refusals   need = "ICMP errors for datagrams"
-	fragments6 need = "fragments of IPv6"
-	prompt     need = "connections that arrive at once when the guest listens"
 )
 
 var unixLacks = map[need]string{
@@ -75,15 +68,6 @@ var qemuLacks = map[need]string{
 	bell:       "the doorbells are those of QEMU's devices",
 	bigFiles:   "QEMU reads the whole image into the guest's memory",
 	sealedBoot: "the guest itself, in ring 3, writes what it found out about its machine",
-}
-
-// slirpLacks is what QEMU's user network (libslirp) lacks.
-var slirpLacks = map[need]string{
-	manyAtOnce: "QEMU's user network has one connection wait (listen(2) with 1); others try again after a second, or time out",
-	resets:     "QEMU's user network makes an end of a reset",
-	refusals:   "QEMU's user network does not pass on that a datagram was refused",
-	fragments6: "QEMU's user network drops fragments of IPv6",
-	prompt:     "QEMU's user network asks a guest that did not answer again after six seconds",
 }
 
 // with returns lacks and one more.
@@ -132,6 +116,14 @@ func targetSPT(t testing.TB) target {
 	return on
 }
 
+// targetMicroVM is the third of them, for what is about other hypervisors alone.
+func targetMicroVM(t testing.TB) target {
+	t.Helper()
+	on := targets()[2]
+	on.works(t)
+	return on
+}
+
 // each runs f on each target that has what the test needs.
 func each(t *testing.T, f func(t *testing.T, on target), needs ...need) {
 	for _, on := range targets() {
@@ -163,15 +155,6 @@ func (on target) must(t testing.TB, needs ...need) {
 		if why := on.lacks[n]; why != "" {
 			t.Skipf("%s: %s (the test needs %s)", on.name, why, n)
 		}
-	}
-}
-
-// mustUser skips the test if the target's user network lacks something.
-func (on target) mustUser(t testing.TB, needs ...need) {
-	t.Helper()
-	if on.build == build.Virtio {
-		on.lacks = slirpLacks
-		on.must(t, needs...)
 	}
 }
 

@@ -186,20 +186,6 @@ func TestVolumeDamaged(t *testing.T) {
 	})
 }
 
-// An encrypted volume is refused before the boot, not shown as garbage.
-func TestVolumeEncrypted(t *testing.T) {
-	dir := t.TempDir()
-	key, img := filepath.Join(dir, "key"), filepath.Join(dir, "secret.img")
-	if err := os.WriteFile(key, bytes.Repeat([]byte{1, 200}, 32), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "volume", "create", "--size", "16M", "--encrypt", "--key-file", key, img).want(t, 0, nil, nil)
-	eachVolumeTarget(t, func(t *testing.T, on target) {
-		volcmd(t, on, img+":/data", nil, nil, "sum", "/data").Wait().
-			Want(t, 125, nil, []string{"is encrypted, and encrypted volumes cannot be mounted yet", "hint: "})
-	})
-}
-
 // go test's tests can have their temporary folders on a volume, one package after
 // the other, and results of such tests are not cached.
 func TestVolumeGoTest(t *testing.T) {
