@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/boot/event"
+	"github.com/tailor-os/tailor/boot/network"
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack"
@@ -25,6 +26,7 @@ func memory() (total, free uint64)
 func machineFigures() (rung [6]uint64, turns uint64, idle int64)
 
 func init() {
+	network.Serves("metrics")
 	metrics.Register(machine)
 	metrics.Register(queues)
 	metrics.Register(netstack.WriteFigures)

@@ -8,6 +8,7 @@ import (
 	"time"
 	_ "unsafe" // for go:linkname
 
+	"github.com/tailor-os/tailor/boot/network"
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack"
@@ -21,6 +22,7 @@ func clockAdjust(step, rate int64) bool
 func battery() int64
 
 func init() {
+	network.Serves("ntp")
 	k := &keeper{machine: machine{
 		adjust:  func(step time.Duration, rate int64) bool { return clockAdjust(int64(step), rate) },
 		battery: battery,

@@ -341,8 +341,6 @@ func (d *deriver) switches(cfg Config) error {
 	}{
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
-		{slices.Contains(cfg.Services, "boot/scrape"), "boot/network/metrics.go", Prefix + "boot/network/metrics.go", "metrics"},
-		{slices.Contains(cfg.Services, "boot/timesync"), "boot/network/ntp.go", Prefix + "boot/network/ntp.go", "ntp"},
 		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},

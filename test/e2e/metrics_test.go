@@ -35,7 +35,11 @@ func (r *road) measured(t *testing.T) (*proc, *http.Client) {
 	if r.name == "tap" {
 		at, given = net.JoinHostPort(tapGuest4, "9090"), ":9090"
 	}
-	img := r.on.buildWith(t, nil, profGuestPkg, "--metrics")
+	flags := []string{"--metrics"}
+	if r.on.has(ownNetwork) {
+		flags = ntpFlags // one image for all these tests
+	}
+	img := r.on.buildWith(t, nil, profGuestPkg, flags...)
 	p := r.startImage(t, img, append(r.on.memory("128M"), "--metrics", given))
 	p.expect("ready\n")
 	r.guest["metrics"] = at
@@ -289,7 +293,7 @@ func TestMetricsNotLinked(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "conf.img")
 	run(t, "volume", "pack", conf, dir).want(t, 0, nil, nil)
 	img := on.buildWith(t, nil, netGuestPkg, "--needs", "conf")
-	run(t, "run", "-t", "hvt", "--volume", "conf="+conf+":/conf:ro", img, "interfaces").want(t, 0, nil,
+	run(t, "run", "-t", "hvt", "--volume", "conf="+conf+":/conf:ro", img, "pause", "2s", "hosts").want(t, 0, nil,
 		[]string{"tailor: boot parameter metrics=:9090: this image has none of it; build it with --metrics\n"})
 }
 

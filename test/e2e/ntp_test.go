@@ -16,8 +16,14 @@ import (
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
+// limitNTP is how wrong a clock may be, by a busy machine's measure.
+const limitNTP = 300 * time.Millisecond
+
 // tapHost3 is a second address of the test's on the tap.
 const tapHost3 = "192.0.2.3"
+
+// ntpFlags are those of build.
+var ntpFlags = []string{"--ntp", "--metrics", "--dhcp"}
 
 // newNTP returns a road to a guest with a client of NTP, and its image.
 func newNTP(t *testing.T, on target) (r *road, img string) {
@@ -26,7 +32,7 @@ func newNTP(t *testing.T, on target) (r *road, img string) {
 	xtest.NeedCommand(t, "faketime", "faketime")
 	r = tapRoad(t, on)
 	r.ns.ip(t, "addr add "+tapHost3+"/24 dev "+tapName)
-	return r, on.buildWith(t, nil, profGuestPkg, "--ntp", "--metrics", "--dhcp")
+	return r, on.buildWith(t, nil, profGuestPkg, ntpFlags...)
 }
 
 // chrony serves time at an address of the road's tap, off by seconds.
@@ -93,7 +99,7 @@ func TestNTP(t *testing.T) {
 	c := r.client(t, false)
 	ahead, _ := now(t, c)
 	t.Logf("set: %q; ahead by %v after it", strings.TrimSpace(p.errOut.String()), ahead)
-	if ahead < -100*time.Millisecond || ahead > 100*time.Millisecond {
+	if ahead < -limitNTP || ahead > limitNTP {
 		t.Errorf("the clock is ahead by %v", ahead)
 	}
 	m := r.metricsClient(t)
@@ -103,7 +109,7 @@ func TestNTP(t *testing.T) {
 	}
 	f.conventional(t, nil)
 	f.between(t, 1, 1, "tailor_ntp_synchronized")
-	f.between(t, -0.1, 0.1, "tailor_ntp_offset_seconds")
+	f.between(t, -0.3, 0.3, "tailor_ntp_offset_seconds")
 	f.between(t, 3, 3, "tailor_ntp_stratum")
 	f.between(t, 0, 0.5, "tailor_ntp_distance_seconds")
 	f.between(t, 1, 10, "tailor_ntp_answers_total", "server", tapHost4+":123", "result", "ok")
@@ -149,7 +155,7 @@ func TestNTPHost(t *testing.T) {
 	r.chrony(t, tapHost4, 3600)
 	p := r.startImage(t, img, []string{"--ntp", tapHost4, "-m", "128M"})
 	p.said(t, "tailor: clock: the host keeps it; it is ")
-	if ahead, _ := now(t, r.client(t, false)); ahead < -100*time.Millisecond || ahead > 100*time.Millisecond {
+	if ahead, _ := now(t, r.client(t, false)); ahead < -limitNTP || ahead > limitNTP {
 		t.Errorf("the clock is ahead by %v", ahead)
 	}
 	p.signal(unix.SIGSTOP)
