@@ -190,7 +190,7 @@ func tailorInputFill() {
 		tailorBell(abi.BellNotify, uintptr(r.bell))
 	}
 	if !tailorInputEnded {
-		tailor_irqWait(in.irq, r.next-1, true)
+		tailor_irqWait(in.irq, r.next-1, true, nil, 0)
 	}
 	if !in.posted || uint16(atomic.Load((*uint32)(unsafe.Pointer(r.used)))>>16) != r.next {
 		in.eof = in.posted && tailorInputEnded

@@ -27,6 +27,11 @@ type tailorIRQ struct {
 	event *uint16 // virtq_avail.used_event: notify at this index plus one
 	gp    guintptr
 	seen  uint16
+
+	// If looking is not nil, the device looks at the queue by itself until the lower
+	// half of that has reached published: it is its virtq_used.avail_event.
+	published uint16
+	looking   *uint32
 }
 
 const tailorMaxIRQs = 64
@@ -60,11 +65,12 @@ func tailor_irqRegister(used *uint32, event *uint16) int {
 // tailor_irqWait parks the goroutine until the used index of queue n is not
 // seen. With foreground set, a program that waits for nothing else is not
 // deadlocked (the console's input, as against a network with no connection).
+// looking and published are as in tailorIRQ.
 //
 //go:linkname tailor_irqWait
-func tailor_irqWait(n int, seen uint16, foreground bool) {
+func tailor_irqWait(n int, seen uint16, foreground bool, looking *uint32, published uint16) {
 	q := &tailorIRQs[n]
-	q.seen = seen
+	q.seen, q.looking, q.published = seen, looking, published
 	if q.fired() {
 		return
 	}
@@ -376,19 +382,39 @@ var tailorIdleTime int64
 // about what those cost where they are dear.
 const tailorSpin = 25000 // nanoseconds
 
+// tailorSpinLong is the same while a device is at work for which the monitor has a
+// processor to spare: what it copies at once is a megabyte at the most.
+const tailorSpinLong = 4 * tailorSpin
+
 // tailorWaited is a running mean of how long netpoll waited, in nanoseconds.
 var tailorWaited int64 = 1e9
+
+// tailorExpects reports whether a device looks at its queue by itself of which an
+// answer is waited for.
+func tailorExpects() bool {
+	for i := range tailorIRQs[:tailorNumIRQs] {
+		q := &tailorIRQs[i]
+		if q.gp != 0 && q.looking != nil && int16(uint16(atomic.Load(q.looking))-q.published) < 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // tailorSpinning looks for something to do for a moment, while no notification
 // is armed, and reports whether there is.
 func tailorSpinning(begin int64, deadline uintptr) bool {
 	// Where the monitor wants to hear of each idle moment, it has no processor of
 	// its own to do something with this one.
-	if tailorWaited > 2*tailorSpin || tailorNumIRQs == 0 || tailorControl().Process.IdleBell != 0 {
+	if tailorNumIRQs == 0 || tailorControl().Process.IdleBell != 0 {
 		return false
 	}
-	end := min(uintptr(begin+tailorSpin), deadline)
-	for uintptr(tailorMono()) < end {
+	spin := int64(tailorSpin)
+	if tailorWaited > 2*tailorSpin {
+		spin = 0
+	}
+	end, late := min(uintptr(begin+spin), deadline), min(uintptr(begin+tailorSpinLong), deadline)
+	for now := uintptr(begin); now < end || now < late && tailorExpects(); now = uintptr(tailorMono()) {
 		for range 8 {
 			if tailorPending() {
 				tailorWaited += (tailorMono() - begin - tailorWaited) / 8

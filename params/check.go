@@ -26,6 +26,15 @@ var known = [...]Param{
 	{"trace", "syscalls", func(v string) bool { return v == "syscalls" }},
 	{"verbose", "1", func(v string) bool { return v == "1" }},
 	{"stall-warning", "MILLISECONDS", isMilliseconds},
+	{"syslog", SyslogSyntax, isSyslog},
+	{"syslog-facility", "NAME", func(v string) bool { return v != "" && Facility(v) >= 0 }},
+	{"syslog-app", "NAME", isPrintable},
+	{"syslog-format", "rfc5424|rfc3164", func(v string) bool { return v == "rfc5424" || v == "rfc3164" }},
+	{"syslog-framing", "count|lines", func(v string) bool { return v == "count" || v == "lines" }},
+	{"syslog-name", "NAME", isPrintable},
+	{"syslog-roots", "FILE", isAbsolute},
+	{"syslog-cert", "FILE", isAbsolute},
+	{"syslog-key", "FILE", isAbsolute},
 	{"virtio_mmio.device", "SIZE@ADDRESS:IRQ[:ID]", isDevice},
 	{"control", "com2", func(v string) bool { return v == "com2" }},
 	{"mount", "TAG:PATH:KIND", some},
@@ -90,6 +99,8 @@ func isVolume(v string) bool {
 	_, _, kind, ok := ParseMount(v)
 	return ok && (kind == "ro" || kind == "rw")
 }
+
+func isAbsolute(v string) bool { return v != "" && v[0] == '/' }
 
 func some(v string) bool { return v != "" }
 

@@ -6,13 +6,14 @@ set -u
 # command:package
 wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools
 nasm:nasm qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sgdisk:gdisk mcopy:mtools fsck.fat:dosfstools xorriso:xorriso
-sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base faketime:faketime chronyd:chrony'
+sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base faketime:faketime chronyd:chrony rsyslogd:rsyslog'
 
 missing=
 for pair in $wanted; do
 	command -v "${pair%%:*}" >/dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 [ -e /usr/share/ovmf/OVMF.fd ] || missing="$missing ovmf"
+[ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so ] || missing="$missing rsyslog-gnutls"
 # On a machine of somebody's, chrony would take the place of its time daemon.
 if [ -d /run/systemd/system ] && [ "${missing#* chrony}" != "$missing" ]; then
 	missing=${missing%% chrony*}${missing#* chrony}

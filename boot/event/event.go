@@ -21,7 +21,7 @@ func bell(queue uint32)
 func irqRegister(used *uint32, event *uint16) int
 
 //go:linkname irqWait runtime.tailor_irqWait
-func irqWait(n int, seen uint16, foreground bool)
+func irqWait(n int, seen uint16, foreground bool, looking *uint32, published uint16)
 
 //go:linkname onStack runtime.tailor_onStack
 func onStack(p unsafe.Pointer) bool
@@ -65,5 +65,9 @@ func (e Waiter) Wait(w *queue.Waitable) {
 		}
 		irqs[w.UsedIdx] = n
 	}
-	irqWait(n, w.Seen, !e.Background)
+	looking := w.Looking
+	if e.Background {
+		looking = nil
+	}
+	irqWait(n, w.Seen, !e.Background, looking, w.Published)
 }

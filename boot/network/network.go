@@ -7,7 +7,6 @@ package network
 
 import (
 	"errors"
-	"time"
 	_ "unsafe" // for go:linkname
 
 	"github.com/tailor-os/tailor/abi"
@@ -35,8 +34,6 @@ func start(params string) error {
 	}
 	d := event.Device(abi.DeviceNet, 0)
 	p := libos.Params(params)
-	expect(p, "metrics")
-	expect(p, "ntp")
 	given := "" // the parameter that gives an address
 	switch ip := p.Get("ip"); {
 	case ip != "" && ip != "none":
@@ -63,30 +60,6 @@ func start(params string) error {
 		return err
 	}
 	return netstack.Start(dev, params)
-}
-
-// served are the services beside the program that are there.
-var served = map[string]bool{}
-
-// Serves is called by a service that a boot parameter of this name is for, when it is
-// initialized.
-func Serves(name string) { served[name] = true }
-
-// expectTime is how long the program has to initialize its services.
-const expectTime = time.Second
-
-// expect says what a boot parameter asks for in vain. A constant of the port's would
-// say it sooner, but have everything that imports net compiled anew for each service.
-func expect(p libos.Params, name string) {
-	value := p.Get(name)
-	if value == "" {
-		return
-	}
-	time.AfterFunc(expectTime, func() {
-		if !served[name] {
-			println("tailor: boot parameter " + name + "=" + value + ": this image has none of it; build it with --" + name)
-		}
-	})
 }
 
 // broken is called once if the host breaks the virtio protocol.

@@ -19,6 +19,9 @@ func systemWords() []string
 // there may be more of them than the boot stub had room for.
 func checkParams() {
 	err := params.Check(systemWords())
+	if err == nil {
+		err = params.CheckServices(systemWords())
+	}
 	if platformInfo().Truncated&abi.TruncatedCmdLine != 0 {
 		// First: the last word may be a part of one.
 		err = errors.New("the command line has more than the " + strconv.Itoa(abi.MaxCmdLine-1) + " bytes that there is room for")

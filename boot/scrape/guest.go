@@ -1,4 +1,4 @@
-//go:build tailoros
+//go:build tailoros && !tailorunix
 
 package scrape
 
@@ -10,8 +10,6 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/boot/event"
-	"github.com/tailor-os/tailor/boot/network"
-	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack"
 )
@@ -26,13 +24,9 @@ func memory() (total, free uint64)
 func machineFigures() (rung [6]uint64, turns uint64, idle int64)
 
 func init() {
-	network.Serves("metrics")
 	metrics.Register(machine)
 	metrics.Register(queues)
 	metrics.Register(netstack.WriteFigures)
-	if address := libos.BootParams().Get("metrics"); address != "" {
-		start(address)
-	}
 }
 
 //go:linkname now runtime.tailor_now

@@ -1,8 +1,7 @@
 // Package scrape serves the figures of package metrics by HTTP, at /metrics, to
 // Prometheus and what reads its format, and says at /healthz that the program's
 // event loop turns. It is linked into programs that are built with --metrics,
-// and starts before main at the address that the boot parameter metrics gives; a
-// plain process finds that in the environment.
+// and starts before main at the address that the parameter metrics gives.
 package scrape
 
 import (
@@ -16,8 +15,15 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tailor-os/tailor/boot/parameters"
 	"github.com/tailor-os/tailor/metrics"
 )
+
+func init() {
+	if address := parameters.Given().Get("metrics"); address != "" {
+		start(address)
+	}
+}
 
 // Bounds of what clients can make the server keep. An answer is some 20 KB.
 const (

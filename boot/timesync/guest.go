@@ -8,8 +8,7 @@ import (
 	"time"
 	_ "unsafe" // for go:linkname
 
-	"github.com/tailor-os/tailor/boot/network"
-	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/boot/parameters"
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack"
 	"github.com/tailor-os/tailor/ntp"
@@ -22,7 +21,6 @@ func clockAdjust(step, rate int64) bool
 func battery() int64
 
 func init() {
-	network.Serves("ntp")
 	k := &keeper{machine: machine{
 		adjust:  func(step time.Duration, rate int64) bool { return clockAdjust(int64(step), rate) },
 		battery: battery,
@@ -30,7 +28,7 @@ func init() {
 		say:     func(line string) { println("tailor: clock:", line) },
 		pause:   time.Sleep,
 	}, interval: minPoll}
-	for _, name := range libos.BootParams().All("ntp") {
+	for _, name := range parameters.Given().All("ntp") {
 		k.named = append(k.named, withPort(name))
 	}
 	k.ours = k.adjust(0, 0)

@@ -37,6 +37,9 @@ func settings(fs libos.FileSystem) error {
 	if err := params.Check(base.System); err != nil {
 		return err
 	}
+	if err := params.CheckServices(base.System); err != nil {
+		return err
+	}
 	given, err := params.Split(string(libos.BootParams()))
 	if err != nil {
 		return err

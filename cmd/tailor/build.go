@@ -24,13 +24,14 @@ type buildOptions struct {
 	needs   []string // names of volumes
 	dhcp    bool
 	luks    bool
-	metrics bool
-	ntp     bool
 	verbose bool
 	dryRun  bool
 	trace   string // "syscalls" or ""
 	format  string // of build.Formats or ""
 	params  string // of a disk
+	metrics bool
+	ntp     bool
+	linked  []string // further services
 }
 
 func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
@@ -41,6 +42,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
 		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes (LUKS); run does\nso by itself when it builds a package for one"),
+		cli.ListFlag(&o.linked, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
@@ -211,10 +213,15 @@ func errTraceUnix() error {
 		"--trace syscalls shows the calls that a virtual machine's program makes")
 }
 
+// errLacks refuses what an image or a plain program was built without.
+func errLacks(path, what, flag, pkg string) error {
+	return hint.Errorf("rebuild it with: tailor build "+flag+" "+pkg, "%s was built without %s", path, what)
+}
+
 // checkTrace refuses --trace for an image without the tracer.
 func checkTrace(o buildOptions, path string, n image.Note) error {
 	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
 		return nil
 	}
-	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Main, "%s has no tracer", path)
+	return errLacks(path, "the tracer", "--trace syscalls", n.Main)
 }

@@ -120,7 +120,7 @@ func onlyImage(o buildOptions) error {
 		given bool
 	}{
 		{"-t", o.target != ""}, {"--tags", o.tags != ""}, {"--ldflags", o.ldflags != ""}, {"--file", len(o.files) > 0},
-		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
+		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--log", len(o.linked) > 0}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
 	} {
 		if f.given {
 			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", f.name)

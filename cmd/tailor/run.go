@@ -80,6 +80,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run -p 8080:80 ./examples/website      curl http://localhost:8080/
   tailor run -t unix ./examples/hello           as a plain process
   tailor run -m 32M -e GREETING=hi hello.img arg1 -flag-of-the-program
+  tailor run --syslog tls://10.0.0.1:6514 ./cmd/server
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run -t qemu -p 8080:80 ./examples/website
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
@@ -200,8 +201,8 @@ func (a *app) checkUnix(o runOptions) error {
 	if err := o.volumeOptions.checkUnix(); err != nil {
 		return err
 	}
-	if len(o.params) > 0 {
-		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[0])
+	if i := slices.IndexFunc(o.params, func(p string) bool { return !params.OfProcess(p) }); i >= 0 {
+		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[i])
 	}
 	if len(o.serve.ntp) > 0 {
 		return errNTPUnix()
@@ -261,7 +262,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
 	options.dhcp = options.dhcp || o.addrs.dhcp
-	o.serve.link(&options)
+	options.link(o.words())
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err
@@ -296,7 +297,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
-		if err := cmp.Or(a.checkTarget(o), o.serve.checkUnix(path)); err != nil {
+		if err := cmp.Or(a.checkTarget(o), o.checkUnixServices(path)); err != nil {
 			return 0, err
 		}
 		return a.start(ctx, o, path, args, nil)
@@ -319,7 +320,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
-	if err := cmp.Or(o.checkLUKS(path, img.Note), o.serve.check(path, img.Note)); err != nil {
+	if err := cmp.Or(o.checkLUKS(path, img.Note), o.checkServices(path, img.Note.Services, img.Note.Main)); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)
@@ -357,7 +358,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: append(o.serve.params(), o.params...)}.String(), Sources: o.sources(),
+		Params: params.Line{System: o.words()}.String(), Sources: o.sources(),
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {
@@ -370,7 +371,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
-		return 0, execute(path, args, append(o.serve.env(), o.env...))
+		return 0, execute(path, args, append(o.unixParams(), o.env...))
 	}
 	got, err := o.open(a.msg)
 	if err != nil {

@@ -1,32 +1,51 @@
 package main
 
 import (
-	"bytes"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/tailor-os/tailor/internal/anatomy"
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
-	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/params"
 )
 
 // Services that are linked on demand, beside the program: build links them, run
 // says what with, and links them into what it builds.
 
 // services are the names of those that o asks for.
-func (o *buildOptions) services() (list []string) {
+func (o *buildOptions) services() []string {
+	list := slices.Clone(o.linked)
 	if o.metrics {
-		list = append(list, build.Metrics)
+		list = append(list, "metrics")
 	}
 	if o.ntp {
-		list = append(list, build.NTP)
+		list = append(list, "ntp")
 	}
 	return list
+}
+
+// link asks for what boot parameters need.
+func (o *buildOptions) link(words []string) {
+	for _, w := range words {
+		if s := params.ServiceOf(w); slices.Contains(build.Services(), s) {
+			o.linked = append(slices.Clone(o.linked), s)
+		}
+	}
+}
+
+// parseLog refuses unknown transports.
+func parseLog(s string) (string, error) {
+	transports := slices.DeleteFunc(build.Services(), func(name string) bool { return !strings.HasPrefix(name, "syslog+") })
+	if !slices.Contains(transports, s) {
+		return "", hint.Errorf("transports are: "+strings.Join(transports, ", "), "unknown transport")
+	}
+	return s, nil
 }
 
 // serviceFlags are those of build.
@@ -41,12 +60,14 @@ func serviceFlags(o *buildOptions) []cli.Flag {
 type serviceOptions struct {
 	metrics string   // [ADDRESS]:PORT, "" for none
 	ntp     []string // servers
+	syslog  string   // collector, "" for none
 }
 
 func (s *serviceOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		cli.ValueFlag(&s.metrics, "metrics", 0, "[ADDR]:PORT", "serve figures to Prometheus, at /metrics; with\n--net user the port is published on the host, too", parseMetrics),
 		cli.ListFlag(&s.ntp, "ntp", 0, "SERVER", "time server, an address or a name; repeatable", parseNTP),
+		cli.ValueFlag(&s.syslog, "syslog", 0, "URL", "send the program's log to udp|tcp|tls://HOST[:PORT];\na package gets the transport as by --log", parseSyslog),
 	}
 }
 
@@ -69,54 +90,63 @@ func parseNTP(s string) (string, error) {
 	return s, nil
 }
 
-// params are the boot parameters.
-func (s *serviceOptions) params() (words []string) {
-	if s.metrics != "" {
-		words = append(words, "metrics="+s.metrics)
+// parseSyslog checks the address of a collector.
+func parseSyslog(s string) (string, error) {
+	if _, _, ok := params.ParseSyslog(s); !ok {
+		return "", hint.Errorf("such as tls://logs.example.com or udp://10.0.0.1:514", "want %s", params.SyslogSyntax)
 	}
-	if len(s.ntp) > 0 {
-		words = append(words, "ntp="+strings.Join(s.ntp, ","))
-	}
-	return words
+	return s, nil
 }
 
-// env are the variables that tell a plain process (boot/scrape).
-func (s *serviceOptions) env() []string {
-	if s.metrics == "" {
+// words are the boot parameters.
+func (o *runOptions) words() (words []string) {
+	if o.serve.metrics != "" {
+		words = append(words, "metrics="+o.serve.metrics)
+	}
+	if len(o.serve.ntp) > 0 {
+		words = append(words, "ntp="+strings.Join(o.serve.ntp, ","))
+	}
+	if o.serve.syslog != "" {
+		words = append(words, "syslog="+o.serve.syslog)
+	}
+	return append(words, o.params...)
+}
+
+// unixParams is the environment by which a plain process has them.
+func (o *runOptions) unixParams() []string {
+	words := o.words()
+	if len(words) == 0 {
 		return nil
 	}
-	return []string{"TAILOR_METRICS=" + s.metrics}
+	return []string{"TAILOR_PARAMS=" + params.Line{System: words}.String()}
 }
 
-// link asks for what s needs.
-func (s *serviceOptions) link(o *buildOptions) {
-	o.metrics = o.metrics || s.metrics != ""
-	o.ntp = o.ntp || len(s.ntp) > 0
-}
-
-// check refuses services that an image does not have.
-func (s *serviceOptions) check(path string, n image.Note) error {
-	var o buildOptions
-	s.link(&o)
-	for _, name := range o.services() {
-		if !slices.Contains(n.Services, name) {
-			return hint.Errorf("rebuild it with: tailor build --"+name+" "+n.Main, "--%s: %s was built without it", name, path)
-		}
-	}
-	return nil
-}
-
-// checkUnix refuses metrics of a plain program that was built without: the name of
-// a function that serves them is in those that were built with.
-func (s *serviceOptions) checkUnix(path string) error {
-	if s.metrics == "" {
+// checkServices refuses to ask for services which what is run has not. pkg is what
+// would have to be built.
+func (o *runOptions) checkServices(path string, has []string, pkg string) error {
+	_, lacks := params.Lacking(o.words(), has)
+	if lacks == "" {
 		return nil
 	}
-	data, err := os.ReadFile(path)
-	if err != nil || bytes.Contains(data, []byte("Tailor/boot/scrape.serve")) {
+	return errLacks(path, lacks, params.BuildFlag(lacks), pkg)
+}
+
+// checkUnixServices does so for a plain program, which has no note.
+func (o *runOptions) checkUnixServices(path string) error {
+	if len(o.words()) == 0 {
+		return nil
+	}
+	p, err := anatomy.Open(path)
+	if err != nil {
 		return err
 	}
-	return hint.Errorf("rebuild it with: tailor build -t unix --metrics PACKAGE", "--metrics: %s was built without it", path)
+	var has []string
+	for _, s := range port.Services {
+		if slices.ContainsFunc(p.Functions, func(f anatomy.Function) bool { return f.Package == port.Prefix+s.Package }) {
+			has = append(has, s.Name)
+		}
+	}
+	return o.checkServices(path, has, "-t unix PACKAGE")
 }
 
 // publishMetrics publishes the port of the metrics on the host, unless -p does. The address

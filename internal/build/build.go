@@ -12,7 +12,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/tailor-os/tailor/internal/archive"
 )
@@ -72,7 +71,7 @@ type Config struct {
 	// network. Images for other monitors do so anyway.
 	DHCP bool
 
-	// Services are what is linked beside the program: names of Services.
+	// Services are what is to be linked beside the program: names of [Services].
 	Services []string
 
 	// Files are the files and folders that go into the image.
@@ -92,30 +91,6 @@ func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS
 
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }
-
-// Services are those that an image has on demand, and their packages. A plain
-// process can have the metrics; its clock is the host's.
-var Services = map[string]string{
-	Metrics: "boot/scrape",
-	NTP:     "boot/timesync",
-}
-
-// Names of services.
-const (
-	Metrics = "metrics" // serves figures to Prometheus
-	NTP     = "ntp"     // disciplines the wall clock
-)
-
-// services are the packages of c's services.
-func (c *Config) services() (list []string) {
-	for _, name := range slices.Sorted(slices.Values(c.Services)) {
-		list = append(list, Services[name])
-	}
-	return list
-}
-
-// overlaid reports whether go build is to be given an overlay.
-func (c *Config) overlaid() bool { return c.Target != Unix || len(c.Services) > 0 }
 
 // A Result is what was built. Its JSON form is documented in docs/cli.md and
 // only ever grows.

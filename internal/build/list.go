@@ -23,10 +23,11 @@ type listed struct {
 	GoFiles, IgnoredGoFiles []string
 	CgoFiles, SFiles        []string
 	Imports                 []string
+	Module                  *struct{ Path, Dir string }
 	Error                   *struct{ Err string }
 }
 
-const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Error"
+const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Module,Error"
 
 // A program is what go list tells about the program to be built.
 type program struct {
@@ -35,6 +36,9 @@ type program struct {
 	calls   bool // it makes system calls past the standard library
 	// diagnostics says that runtime/trace or runtime/metrics is among them.
 	diagnostics bool
+	// services are what is linked beside it; attributes says that it has log/slog.
+	services   []string
+	attributes bool
 }
 
 // list reads the import graph of src and checks that it is one that can be
@@ -56,8 +60,8 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 		p.network = p.network || pkg.Standard && pkg.ImportPath == "net"
 		p.diagnostics = p.diagnostics || pkg.ImportPath == "runtime/trace" || pkg.ImportPath == "runtime/metrics"
 	}
-	p.network = p.network || len(cfg.Services) > 0 // which import it
 	p.calls = makesCalls(pkgs)
+	p.linkServices(cfg, pkgs)
 	if p.Name != "main" && p.Name != "" {
 		return p, hint.Errorf(g.commandsHint(ctx, src), "%s is a library (package %s), not a command: only package main can be run",
 			p.ImportPath, p.Name)

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/archive"
-	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
 )
 
@@ -82,8 +81,12 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	p := &Plan{
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
+		port: port.Config{Services: prog.services},
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), strings.Join(cfg.services(), " "), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg)}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.services, "+")}, src.args...), "\x00")),
+	}
+	if err := checkLinked(cfg.Params, prog.services); err != nil {
+		return nil, err
 	}
 	if cfg.Target != Unix {
 		p.ABI = abi.Version
@@ -97,7 +100,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 			p.Devices = append(p.Devices, "block")
 		}
 	}
-	if cfg.overlaid() {
+	if p.hasPort() {
 		if err := p.preparePort(env, flags, prog); err != nil {
 			return nil, err
 		}
@@ -120,6 +123,9 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	return p, nil
 }
 
+// hasPort reports whether something is laid over the Go tree.
+func (p *Plan) hasPort() bool { return p.Target != Unix || len(p.port.Services) > 0 }
+
 // traced tells builds with and without the tracer apart.
 func traced(cfg Config) string {
 	if cfg.TraceCalls {
@@ -138,27 +144,13 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	if tc.GOROOT != env.GOROOT {
 		p.src.env = append(slices.Clone(p.src.env), tc.Env()...)
 	}
-	if err := p.linkServices(env, prog); err != nil {
-		return err
-	}
 	p.port = port.Config{
-		Toolchain: tc, CacheDir: p.cfg.CacheDir, Services: p.cfg.services(), Main: prog.Dir, Unix: p.cfg.Target == Unix,
+		Toolchain: tc, CacheDir: p.cfg.CacheDir,
 		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Volumes: p.cfg.volumes(), LUKS: p.cfg.LUKS, DHCP: p.cfg.dhcp(), Extra: flags.overlay,
+		Services: prog.services, Attributes: prog.attributes, Unix: p.Target == Unix,
 	}
-	return nil
-}
-
-// linkServices makes room for the file by which package main imports services.
-func (p *Plan) linkServices(env GoEnv, prog program) error {
-	if len(p.cfg.Services) == 0 {
-		return nil
-	}
-	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); err == nil && filepath.IsLocal(rel) {
-		return hint.Errorf("clone its repository and build it there", "%s is in Go's module cache, where nothing can be linked beside it (%s)",
-			prog.ImportPath, strings.Join(p.cfg.Services, ", "))
-	}
-	if p.src.files {
-		p.src.args = append(slices.Clone(p.src.args), filepath.Join(filepath.Dir(p.src.args[0]), port.ServicesFile))
+	if len(prog.services) > 0 {
+		return p.linkMain(env, prog)
 	}
 	return nil
 }
@@ -171,30 +163,26 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		Dir: p.src.dir, Env: p.src.env, Outputs: []string{raw},
 	}
 	argv := []string{p.goPath(), "build"}
-	if p.cfg.overlaid() {
+	if p.hasPort() {
 		argv = append(argv, "-overlay="+overlayVar)
 		compile.Inputs = []string{overlayVar}
 	}
 	argv = append(argv, "-trimpath")
 	argv = append(argv, flags.buildArgs()...)
-	argv = append(argv, "-ldflags="+flags.ldflags, "-o", raw, "--")
+	argv = append(argv, "-ldflags="+flags.ldflags+p.linkedFlag(), "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)
+	var list []Action
+	if p.hasPort() {
+		list = []Action{{
+			Kind: KindOverlay, Doc: fmt.Sprintf("derive %s from %s: %s", p.portDoc(), p.port.Toolchain.GOROOT, overlayVar),
+			Outputs: []string{overlayVar},
+		}}
+	}
 	if p.Target == Unix {
-		var list []Action
-		if p.cfg.overlaid() {
-			list = []Action{{Kind: KindOverlay, Doc: "link beside the program: " + strings.Join(p.cfg.Services, ", "), Outputs: []string{overlayVar}}}
-		}
 		return append(list, compile, Action{
 			Kind: KindCopy, Doc: "copy it to " + p.Output,
 			Inputs: []string{raw}, Outputs: []string{p.Output},
 		})
-	}
-	what := "without a network"
-	if p.port.Network {
-		what = "with the network"
-	}
-	for _, s := range p.cfg.Services {
-		what += ", " + s
 	}
 	note := Action{
 		Kind: KindNote, Doc: fmt.Sprintf("add the note (target %s, devices: %s) and write %s%s", p.Target, deviceList(p.Devices), p.Output, p.cfg.formatDoc()),
@@ -207,15 +195,34 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 			note.Inputs = append(note.Inputs, f.Src)
 		}
 	}
-	return []Action{{
-		Kind: KindOverlay, Doc: fmt.Sprintf("derive the runtime port %s from %s: %s", what, p.port.Toolchain.GOROOT, overlayVar),
-		Outputs: []string{overlayVar},
-	}, compile, note}
+	return append(list, compile, note)
+}
+
+// portDoc says what is derived.
+func (p *Plan) portDoc() string {
+	services := strings.Join(p.port.Services, ", ")
+	switch {
+	case p.Target == Unix:
+		return services + " beside the program"
+	case services != "":
+		return "the runtime port with the network, " + services
+	case p.port.Network:
+		return "the runtime port with the network"
+	}
+	return "the runtime port without a network"
+}
+
+// linkedFlag has the linker tell the program what it has.
+func (p *Plan) linkedFlag() string {
+	if len(p.port.Services) == 0 {
+		return ""
+	}
+	return " -X " + port.Prefix + "params.linked=" + strings.Join(p.port.Services, ",")
 }
 
 // goPath is the go command that compiles.
 func (p *Plan) goPath() string {
-	if !p.cfg.overlaid() {
+	if !p.hasPort() {
 		return p.g.path
 	}
 	return p.port.Toolchain.Go

@@ -3,7 +3,9 @@ package devices
 import (
 	"encoding/binary"
 	"errors"
+	"runtime"
 	"sync"
+	"time"
 	"unsafe"
 
 	"github.com/tailor-os/tailor/abi"
@@ -16,6 +18,8 @@ const (
 	blkQueueSize = 256
 	// blkWorkers is how many requests of a device wait for the medium at once.
 	blkWorkers = 8
+	// blkThreads are these, and one that looks at the queue.
+	blkThreads = blkWorkers + 1
 )
 
 // A Disk is what is behind a block device.
@@ -28,26 +32,37 @@ type Disk interface {
 
 // A blk is the back end of a block device (virtio 1.2 section 5.2).
 //
-// The vCPU thread does itself, when the guest rings, what the page cache does at
-// once: reads of what it has, and writes. What waits for the medium is done by
-// goroutines, several at a time, and the guest goes on meanwhile.
+// What the page cache does at once (reads of what it has, and writes) is done by
+// the vCPU thread itself while the guest rings now and then. What waits for the
+// medium is done by goroutines, several at a time, and the guest goes on meanwhile.
+// A goroutine that has done such a request, or that a guest calls in which rings
+// often, looks at the queue for a while with notifications off: see poll.
 type blk struct {
 	bus  *Bus
 	disk Disk
 	name string
-	q    *virtq.Queue // guarded by mu
+	solo bool // guest and monitor share one processor: nobody looks
 
 	mu      sync.Mutex
-	chain   virtq.Chain // scratch
-	work    chan blkRequest
-	pending int // requests that goroutines have, or are to take
-	workers int // goroutines
+	q       *virtq.Queue // guarded by mu
+	looker  *virtq.Chain // of the goroutine that looks at the queue, notifications off; nil: none
+	busy    bool         // it does a request
+	slow    int          // requests that wait for the medium, or for a goroutine
+	streak  int          // doorbells in a row, or so many to come that do not count
+	workers int          // goroutines
+	free    int          // goroutines that wait for work, less the work that waits for them
 	stopped bool
+	work    chan blkRequest
 	running sync.WaitGroup
+
+	// The vCPU thread's own.
+	chain    virtq.Chain // scratch
+	lastBell time.Time
 }
 
 // A blkRequest is one that the guest has made, as slices of its memory.
 type blkRequest struct {
+	look   bool // none: look at the queue
 	head   uint16
 	kind   uint32
 	off    int64
@@ -81,74 +96,31 @@ func (b *Bus) AddBlk(d *abi.Device, disk Disk) error {
 	if err := need(d, abi.DeviceBlock, blkQueues, abi.FVersion1|abi.FEventIdx); err != nil {
 		return err
 	}
-	k := &blk{bus: b, disk: disk, name: deviceName(d), work: make(chan blkRequest, blkQueueSize)}
+	k := &blk{bus: b, disk: disk, name: deviceName(d), solo: oneProcessor(), work: make(chan blkRequest, blkQueueSize+blkThreads)}
 	q, err := b.queue(d, abi.BlkQueueRequest, virtq.Both, "requests", k.bell)
 	if err != nil {
 		return err
 	}
 	k.q = q
+	if !k.solo {
+		keepReady()
+	}
+	b.polled = append(b.polled, k)
 	b.stops = append(b.stops, k.stop)
 	return nil
-}
-
-// bell is rung by the vCPU thread. It answers a queue full of requests at the
-// most, and reports whether there may be more.
-func (k *blk) bell() (more bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for n := 0; !k.stopped; n++ {
-		if n == blkQueueSize {
-			more = true
-			break
-		}
-		ok, err := k.q.Pop(&k.chain)
-		if err != nil {
-			k.bus.Fail(err)
-			return false
-		}
-		if !ok {
-			if !k.q.Arm() {
-				break
-			}
-			continue
-		}
-		if err := k.take(); err != nil {
-			k.bus.Fail(err)
-			return false
-		}
-	}
-	k.flush()
-	return more
 }
 
 // errBlkRequest is for a chain that is no request: the guest's driver is broken.
 var errBlkRequest = errors.New("devices: a request to a block device without a header or a status")
 
-// take does the request in chain, or leaves it to a goroutine. mu is held.
-func (k *blk) take() error {
-	r, err := k.parse()
-	if err != nil {
-		return err
-	}
-	if k.now(&r) {
-		return nil
-	}
-	// The slices of the chain are used again.
-	r.out, r.in = append([][]byte{}, r.out...), append([][]byte{}, r.in...)
-	if k.pending++; k.workers < min(k.pending, blkWorkers) {
-		k.workers++
-		k.running.Add(1)
-		go k.run()
-	}
-	k.work <- r // as many fit as the queue has entries
-	return nil
-}
+// keepReady sees to it that Go's scheduler has room for threads that are in the kernel
+// or look at a queue: a vCPU's thread that comes back must go on at once.
+var keepReady = sync.OnceFunc(func() { runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4)) })
 
 // parse reads what the guest wants. The header is copied first: the guest may
 // change it at any time.
-func (k *blk) parse() (r blkRequest, err error) {
+func parse(c *virtq.Chain) (r blkRequest, err error) {
 	const headLen = int(unsafe.Sizeof(abi.BlkHead{}))
-	c := &k.chain
 	if len(c.Out) == 0 || len(c.Out[0]) != headLen || c.InLen == 0 {
 		return r, errBlkRequest
 	}
@@ -169,29 +141,26 @@ func (k *blk) parse() (r blkRequest, err error) {
 	return r, nil
 }
 
-// now does what needs no waiting. mu is held.
-func (k *blk) now(r *blkRequest) bool {
+// now does what needs no waiting, as do does; false if it would wait.
+func (k *blk) now(r *blkRequest) (status byte, n int, ok bool) {
 	switch r.kind {
 	case abi.BlkIn:
 		off := r.off
 		if block.Check(k.disk, off, int64(r.inLen)) != nil {
-			k.answer(r, abi.BlkError, 0) // a part of it may be there, and wait
-			return true
+			return abi.BlkError, 0, true // a part of it may be there, and wait
 		}
 		for _, p := range r.in {
 			if !k.disk.ReadNow(p, off) {
-				return false
+				return 0, 0, false
 			}
 			off += int64(len(p))
 		}
-		k.answer(r, abi.BlkOK, r.inLen)
-		return true
+		return abi.BlkOK, r.inLen, true
 	case abi.BlkFlush, abi.BlkDiscard:
-		return false
+		return 0, 0, false
 	}
-	status, n := k.do(r)
-	k.answer(r, status, n)
-	return true
+	status, n = k.do(r)
+	return status, n, true
 }
 
 // do does a request and returns its status and how many bytes it has for the
@@ -259,44 +228,4 @@ func (k *blk) discard(bufs [][]byte) error {
 		}
 	}
 	return nil
-}
-
-// answer gives a request back. mu is held.
-func (k *blk) answer(r *blkRequest, status byte, n int) {
-	r.status[0] = status
-	if status != abi.BlkOK {
-		n = 0
-	}
-	k.q.Push(r.head, n+1)
-}
-
-// flush shows the guest what was answered. mu is held.
-func (k *blk) flush() {
-	if k.q.Flush() {
-		k.bus.Wake()
-	}
-}
-
-// run is a goroutine that does what waits for the medium.
-func (k *blk) run() {
-	defer k.running.Done()
-	for r := range k.work {
-		status, n := k.do(&r)
-		k.mu.Lock()
-		if !k.stopped {
-			k.answer(&r, status, n)
-			k.flush()
-		}
-		k.pending--
-		k.mu.Unlock()
-	}
-}
-
-// stop ends the goroutines, which use guest memory.
-func (k *blk) stop() {
-	k.mu.Lock()
-	k.stopped = true
-	k.mu.Unlock()
-	close(k.work)
-	k.running.Wait()
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/block"
+	"github.com/tailor-os/tailor/internal/virtq"
 	"github.com/tailor-os/tailor/virtio/blkdev"
 	"github.com/tailor-os/tailor/virtio/queue"
 	"github.com/tailor-os/tailor/virtio/virtiotest"
@@ -110,7 +111,11 @@ type diskGuest struct {
 	mem  []uint64
 	errs chan error
 	seq  int
+	rung atomic.Int32 // doorbells
 }
+
+// blk returns the device behind the driver.
+func (g *diskGuest) blk() *blk { return g.bus.polled[len(g.bus.polled)-1].(*blk) }
 
 func (g *diskGuest) Wake() {
 	go func() { // the caller may hold the device's lock, and the vCPU wait for that
@@ -153,6 +158,7 @@ func newDisk(t *testing.T, disk *ramDisk) *diskGuest {
 	g.dev, err = blkdev.New(&g.desc, blkdev.Config{Origin: virtiotest.Origin(), Waiter: g, Notify: func(v uint32) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
+		g.rung.Add(1)
 		g.bus.Notify(uint64(v))
 	}})
 	if err != nil {
@@ -241,10 +247,14 @@ func TestBlkSlow(t *testing.T) {
 			t.Fatalf("%d reads wait for the medium", disk.slow.Load())
 		}
 	}
+	rung := g.rung.Load()
 	for range 100 {
 		if err := g.dev.ReadAt(make([]byte, 4096), 0); err != nil {
 			t.Error(err)
 		}
+	}
+	if n := g.rung.Load() - rung; n < 100 {
+		t.Errorf("%d of 100 reads rang: somebody looks at the queue who takes a processor from those who wait", n)
 	}
 	close(disk.release)
 	wg.Wait()
@@ -275,6 +285,61 @@ func TestBlkSlowRefused(t *testing.T) {
 	<-done
 	if status[0] != abi.BlkError {
 		t.Errorf("status %d", status[0])
+	}
+}
+
+// For a guest that rings often, somebody looks at its queue, and it need not ring; not
+// where that would take the guest's processor.
+func TestBlkLook(t *testing.T) {
+	defer func(f func() bool) { oneProcessor = f }(oneProcessor)
+	for _, solo := range []bool{false, true} {
+		oneProcessor = func() bool { return solo }
+		disk := &ramDisk{data: make([]byte, 1<<20), sector: 512, cold: 1 << 20}
+		g := newDisk(t, disk)
+		quiet := 0
+		for end := time.Now().Add(time.Second); quiet < 3 && time.Now().Before(end); {
+			rung := g.rung.Load()
+			if err := g.dev.ReadAt(make([]byte, 512), 0); err != nil {
+				t.Fatal(err)
+			}
+			if g.rung.Load() == rung {
+				quiet++
+			}
+		}
+		if solo != (quiet == 0) {
+			t.Errorf("one processor: %v; %d reads without a doorbell", solo, quiet)
+		}
+	}
+}
+
+// Whoever looks at the queue may lose the processor: a guest that goes idle then is
+// answered by the vCPU's thread, and rings from then on.
+func TestBlkLookerLost(t *testing.T) {
+	disk := &ramDisk{data: make([]byte, 1<<20), sector: 512, cold: 1 << 20}
+	g := newDisk(t, disk)
+	k := g.blk()
+	k.mu.Lock()
+	k.looker = new(virtq.Chain) // of nobody
+	k.q.Quiet()
+	k.mu.Unlock()
+	done := make(chan error)
+	go func() { done <- g.dev.ReadAt(make([]byte, 512), 0) }()
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(time.Millisecond) {
+		g.bus.Flush()
+		select {
+		case err := <-done:
+			if err != nil || g.rung.Load() != 0 {
+				t.Errorf("%v, %d doorbells", err, g.rung.Load())
+			}
+			if err := g.dev.ReadAt(make([]byte, 512), 0); err != nil || g.rung.Load() != 1 {
+				t.Errorf("the next: %v, %d doorbells", err, g.rung.Load())
+			}
+			return
+		default:
+		}
+		if time.Now().After(end) {
+			t.Fatal("no answer")
+		}
 	}
 }
 

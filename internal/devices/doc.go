@@ -1,5 +1,5 @@
 // Package devices holds the monitor's back ends of a guest's virtio devices:
-// console, network and shared folders, over the virtqueues of package virtq. It knows nothing
+// console, network, disks and shared folders, over the virtqueues of package virtq. It knows nothing
 // of KVM; a vCPU thread drives it through a [Bus].
 //
 // # Who does the work
@@ -29,6 +29,11 @@
 // descriptor with epoll's EPOLLEXCLUSIVE, the vCPU thread's first in line, and
 // an event goes to the first one that is waiting. It is edge-triggered: who
 // gets it reads until nothing is left, or wakes the I/O thread to go on.
+//
+// A disk is looked after in the same way: reads of what the host has cached, and
+// writes, are the vCPU thread's while the guest rings now and then, and a goroutine's
+// that polls when it rings often, or has waited for the medium. If that goroutine loses
+// its processor, the vCPU thread finds the requests when the guest goes idle.
 //
 // A guest that is a process has a thread of its own. Its doorbells are bits and an
 // eventfd, and the thread that answers them does a bounded part of what one asks

@@ -61,8 +61,7 @@ type Note struct {
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
 	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
-	LUKS      bool     `json:"luks,omitempty"`     // it opens volumes that are encrypted so
-	Services  []string `json:"services,omitempty"` // what run's flags of the same names start: "metrics", "ntp"
+	Services  []string `json:"services,omitempty"` // what was linked on demand: "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls"
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }
 
@@ -171,6 +170,14 @@ func (n *Note) checkFields() error {
 	}
 	for _, t := range texts {
 		if err := checkText(t.field, t.value, t.max); err != nil {
+			return err
+		}
+	}
+	if len(n.Services) > maxDevices {
+		return fmt.Errorf("%d services, more than %d", len(n.Services), maxDevices)
+	}
+	for _, name := range n.Services {
+		if err := checkText("service", name, 32); err != nil {
 			return err
 		}
 	}

@@ -132,6 +132,18 @@ var known = []service{
 		{"Go's own, asking the servers of the boot parameters", kindVirtio, []pattern{"net/dnsclient_unix.go"}, ""},
 		{"Go's own, asking the servers of the host's resolv.conf", kindUnix, []pattern{"net/dnsclient_unix.go"}, ""},
 	}},
+	{"log by syslog over TLS", "service", []pattern{"Tailor/logs/tls"}, []implementation{
+		{"RFC 5425, the collector verified (--log syslog+tls)", "", []pattern{"Tailor/logs/tls"}, ""},
+	}},
+	{"log by syslog over TCP", "service", []pattern{"Tailor/logs/tcp"}, []implementation{
+		{"RFC 6587, by counts or lines (--log syslog+tcp)", "", []pattern{"Tailor/logs/tcp"}, ""},
+	}},
+	{"log by syslog over UDP", "service", []pattern{"Tailor/logs/udp"}, []implementation{
+		{"RFC 5426, a datagram each (--log syslog+udp)", "", []pattern{"Tailor/logs/udp"}, ""},
+	}},
+	{"log", "service", []pattern{"Tailor/logs/...", "Tailor/boot/logs", "syscall/tailor_console.go"}, []implementation{
+		{"console, and RFC 5424 or 3164 to a collector", "", []pattern{"Tailor/boot/logs"}, ""},
+	}},
 	{"TLS", "service", []pattern{"crypto/tls/..."}, []implementation{
 		{"Go's crypto/tls", "", []pattern{"func crypto/tls.(*Conn).HandshakeContext", "func crypto/tls.(*Conn).handshakeContext"}, ""},
 	}},
@@ -162,7 +174,7 @@ var known = []service{
 		{"boot, traps, event loop, memory", "", []pattern{"runtime/tailor_kernel.go"}, ""},
 		{"none: Linux", kindUnix, []pattern{"runtime"}, ""},
 	}},
-	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params", "Tailor/abi"}, []implementation{
+	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params", "Tailor/boot/parameters", "Tailor/linked", "Tailor/abi"}, []implementation{
 		{"calls of functions in the library OS", "", libosAlways, ""},
 		{"the host's kernel", kindUnix, []pattern{"syscall", "internal/runtime/syscall/linux"}, ""},
 	}},

@@ -34,6 +34,15 @@ var docs = []doc{
 	{name: "trace", meaning: "a line on standard error for each system call, if the image was built with --trace syscalls", example: "syscalls", flag: "--trace"},
 	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},
 	{name: "stall-warning", meaning: "warn once when a goroutine computes for that many milliseconds while all others wait, with target virtio; 0 for never (default 1000)", example: "500", flag: "--stall-warning"},
+	{name: "syslog", meaning: "collector that the program's log goes to, in images with its transport (--log); ports 514, 514 and 6514 if none is given", example: "tls://10.0.0.1:6514", flag: "--syslog"},
+	{name: "syslog-facility", meaning: "facility of the messages: kern, user, mail, daemon, auth, syslog, lpr, news, uucp, cron, authpriv, ftp, ntp, audit, alert, clock, local0 to local7 (default daemon)", example: "local0"},
+	{name: "syslog-app", meaning: "name of the program in messages (default: its file's, without suffix)", example: "website"},
+	{name: "syslog-format", meaning: "format of the messages (default rfc5424)", example: "rfc3164"},
+	{name: "syslog-framing", meaning: "how tcp tells messages apart: by a count before each, or by lines (default count)", example: "lines"},
+	{name: "syslog-name", meaning: "name in the collector's certificate (default: the host in syslog=)", example: "logs.example.com"},
+	{name: "syslog-roots", meaning: "file of PEM certificates that the collector's is verified by (default: /run/secrets/syslog-roots.pem if it is there, else the system's)", example: "/etc/ssl/logs.pem"},
+	{name: "syslog-cert", meaning: "file with the program's own certificate for the collector (default: /run/secrets/syslog-cert.pem if it is there)", example: "/etc/ssl/web-1.pem"},
+	{name: "syslog-key", meaning: "file with the key of that certificate (default: /run/secrets/syslog-key.pem)", example: "/etc/ssl/web-1.key"},
 	{name: "virtio_mmio.device", meaning: "where a virtio-mmio device is: as Linux reads it, appended by QEMU microvm and Firecracker", example: "4K@0xd0001000:5", own: true},
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
@@ -112,7 +121,7 @@ func Markdown() string {
 		"\n| parameter | meaning | example | set by |\n| --- | --- | --- | --- |\n")
 	for i, p := range params.Known() {
 		d := docs[i]
-		fmt.Fprintf(&b, "| `%s=%s` | %s | `%s=%s` | %s |\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+		fmt.Fprintf(&b, "| `%s=%s` | %s | `%s=%s` | %s |\n", p.Name, strings.ReplaceAll(p.Syntax, "|", "\\|"), d.meaning, p.Name, d.example, d.setBy())
 	}
 	b.WriteString("\nWhat loaders and habit add for Linux is ignored: " + ignored() + ".\n")
 	return b.String()

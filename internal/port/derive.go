@@ -27,19 +27,21 @@ var guestModules = []string{
 }
 
 // The build tags of files that only make sense in an image, and of those that
-// only do in one for machines whose devices it finds itself (target virtio).
+// only do in one for machines whose devices it finds itself (target virtio), or in
+// a plain program (target unix).
 const (
 	guestTag  = "tailoros"
 	virtioTag = "tailorvirtio"
+	unixTag   = "tailorunix"
 )
 
 // tags are the guest's build tags.
 func (d *deriver) tags() []string {
 	switch {
-	case d.unix:
-		return nil
 	case d.virtio:
 		return []string{guestTag, virtioTag}
+	case d.unix:
+		return []string{guestTag, unixTag}
 	}
 	return []string{guestTag}
 }
@@ -83,10 +85,17 @@ func (d *deriver) put(name string, data []byte) error {
 }
 
 // edits applies the table of edits to the files of GOROOT.
-func (d *deriver) edits(version string) error {
+func (d *deriver) edits(cfg Config) error {
+	version, list := cfg.Toolchain.Version, []Edit(nil)
+	if !cfg.Unix {
+		list = slices.Concat(Edits, DataEdits)
+	}
+	if cfg.logs() {
+		list = slices.Concat(list, LogEdits)
+	}
 	byFile := map[string][]Edit{}
 	var order []string
-	for _, e := range slices.Concat(Edits, DataEdits) {
+	for _, e := range list {
 		if e.Release != "" && e.Release != d.release {
 			continue
 		}

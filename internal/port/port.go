@@ -87,12 +87,12 @@ type Config struct {
 	// Virtio makes a guest that finds its devices itself, instead of one of
 	// Tailor's own monitor.
 	Virtio bool
-	// Services are guest's packages that come into the program beside its own, by a
-	// file in Main, the folder of package main: what serves on top of net cannot be
-	// brought in from beneath it. "boot/scrape" is one.
+	// Services are what is linked beside the program: names of [Services]. The package
+	// [Linked] brings them.
 	Services []string
-	Main     string
-	// Unix is a plain process, for which there are the services alone.
+	// Attributes says that the program has log/slog.
+	Attributes bool
+	// Unix makes a plain program of Linux's, which has nothing but Services.
 	Unix bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
@@ -125,9 +125,6 @@ func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 		if base, err = derive(ctx, cfg, dir); err != nil {
 			return "", err
 		}
-	}
-	if len(cfg.Services) > 0 {
-		base[filepath.Join(cfg.Main, ServicesFile)] = filepath.Join(dir, "main", ServicesFile)
 	}
 	for path, file := range cfg.Extra {
 		base[path] = file
@@ -162,7 +159,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Unix)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -220,22 +217,6 @@ func writeFile(file string, data []byte) error {
 	return err
 }
 
-// ServicesFile is the file that stands in the folder of package main and imports
-// what Config.Services says.
-const ServicesFile = "tailor_services.go"
-
-// services writes the file that imports the services, and returns their packages.
-func (d *deriver) services(list []string) (roots []string, err error) {
-	var b strings.Builder
-	b.WriteString("package main\n\nimport (\n")
-	for _, s := range list {
-		roots = append(roots, tailor.Module+"/"+s)
-		fmt.Fprintf(&b, "\t_ %q\n", Prefix+s)
-	}
-	b.WriteString(")\n")
-	return roots, writeFile(filepath.Join(d.dir, "main", ServicesFile), []byte(b.String()))
-}
-
 // derive writes the derived files below dir and returns the overlay without
 // the program's part.
 func derive(ctx context.Context, cfg Config, dir string) (map[string]string, error) {
@@ -247,64 +228,63 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		virtio:  cfg.Virtio,
 		unix:    cfg.Unix,
 	}
-	services, err := d.services(cfg.Services)
+	if err := d.edits(cfg); err != nil {
+		return nil, err
+	}
+	roots, err := d.services(cfg)
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Unix {
-		if err := d.packages(services); err != nil {
+	if !cfg.Unix {
+		if err := d.image(ctx, cfg, roots); err != nil {
 			return nil, err
 		}
-		return d.replace, d.writeBase()
-	}
-	if err := d.edits(cfg.Toolchain.Version); err != nil {
+	} else if err := d.packages(roots); err != nil {
 		return nil, err
 	}
+	data, err := json.Marshal(overlay{d.replace})
+	if err != nil {
+		return nil, err
+	}
+	return d.replace, writeFile(filepath.Join(dir, "base.json"), data)
+}
+
+// image derives what makes an image, with further packages of the guest.
+func (d *deriver) image(ctx context.Context, cfg Config, more []string) error {
 	if err := d.machine(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.zones(cfg.Toolchain.Version); err != nil {
-		return nil, err
+		return err
 	}
-	roots := []string{tailor.Module + "/abi", tailor.Module + "/libos"}
+	roots := append([]string{tailor.Module + "/abi", tailor.Module + "/libos"}, more...)
 	if cfg.Network {
 		const network = tailor.Module + "/boot/network"
 		roots = append(roots, network)
-		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, dir); err != nil {
-			return nil, err
+		var err error
+		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, d.dir); err != nil {
+			return err
 		}
 		// Package x509 imports net, too.
 		if err := d.roots(); err != nil {
-			return nil, err
+			return err
 		}
 		// Package net brings the network in: a program that does not import
 		// it has none.
 		to, _ := guestPath(network)
 		link := "package net\n\nimport _ " + strconv.Quote(to) + "\n"
 		if err := d.put("net/tailor_network.go", []byte(link)); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	linked, err := d.links(cfg)
 	if err != nil {
-		return nil, err
-	}
-	if err := d.packages(slices.Concat(roots, linked, services)); err != nil {
-		return nil, err
-	}
-	if err := d.switches(cfg); err != nil {
-		return nil, err
-	}
-	return d.replace, d.writeBase()
-}
-
-// writeBase keeps the overlay without the program's part, for the next time.
-func (d *deriver) writeBase() error {
-	data, err := json.Marshal(overlay{d.replace})
-	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(d.dir, "base.json"), data)
+	if err := d.packages(append(roots, linked...)); err != nil {
+		return err
+	}
+	return d.switches(cfg)
 }
 
 // links links what brings services up into packages that come before whatever uses

@@ -32,6 +32,7 @@ const sectorSize = 512
 // may use it at once, but not during and after Close.
 type File struct {
 	f        *os.File
+	fd       int // of f
 	size     int64
 	sector   int
 	readOnly bool
@@ -113,7 +114,7 @@ func (v *File) prepare(device bool) error {
 	if err := v.lock(); err != nil {
 		return err
 	}
-	v.device = device
+	v.device, v.fd = device, int(v.f.Fd())
 	size, err := v.f.Seek(0, io.SeekEnd)
 	if err != nil {
 		return err
@@ -199,8 +200,7 @@ func (v *File) ReadNow(p []byte, off int64) bool {
 	if len(p) == 0 || block.Check(v, off, int64(len(p))) != nil {
 		return false
 	}
-	n, err := unix.Preadv2(int(v.f.Fd()), [][]byte{p}, off, unix.RWF_NOWAIT)
-	return err == nil && n == len(p)
+	return readNow(v.fd, p, off) == len(p)
 }
 
 // WriteAt implements block.Device.

@@ -68,6 +68,31 @@ func TestDevice(t *testing.T) {
 	}
 }
 
+// What is in the page cache is there at once, and nothing else is.
+func TestReadNow(t *testing.T) {
+	v := open(t, volume(t, 1<<20), false)
+	want := bytes.Repeat([]byte("read"), 1024)
+	if err := v.WriteAt(want, 8192); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(want))
+	if !v.ReadNow(got, 8192) {
+		t.Skip("the file system does not say what is in its cache")
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("read other than written")
+	}
+	if v.ReadNow(got, 1<<20-512) || v.ReadNow(got[:100], 0) || v.ReadNow(nil, 0) || v.ReadNow(got[:512], -512) {
+		t.Error("read outside of the volume, or no sectors")
+	}
+	if err := os.Truncate(v.Name(), 10000); err != nil {
+		t.Fatal(err)
+	}
+	if v.ReadNow(got, 8192) {
+		t.Error("read what was cut off")
+	}
+}
+
 func TestReadOnly(t *testing.T) {
 	v := open(t, volume(t, 4096), true)
 	for op, err := range map[string]error{"write": v.WriteAt(make([]byte, 512), 0), "discard": v.Discard(0, 512), "flush": v.Flush()} {

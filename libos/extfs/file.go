@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tailor-os/tailor/libos"
+	"github.com/tailor-os/tailor/volume/ext4"
 )
 
 // Flags of open(2).
@@ -148,6 +149,9 @@ func (f file) write(p []byte, off int64, atEnd bool) (n int, at int64, errno lib
 	size := int64(0)
 	if s != nil {
 		size = f.in.Attr().Size
+	}
+	if len(p) >= ext4.DirectWrite && f.fs.fixed != nil && !f.fs.fixed(p) {
+		p = append([]byte(nil), p...)
 	}
 	var err error
 	if atEnd {

@@ -37,7 +37,7 @@ func TestCore(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", tool, "github.com/tailor-os/tailor/cmd/tailor").CombinedOutput(); err != nil {
 		t.Fatalf("build the tool: %v\n%s", err, out)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 6*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 12*time.Minute)
 	defer cancel()
 	linux := conformance.Runner{
 		Go: "go", Args: []string{"test", "-vet=off", "-short", "-p", strconv.Itoa(runtime.NumCPU())}, Env: []string{"CGO_ENABLED=0", "GOMAXPROCS=1"},

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
+	"github.com/tailor-os/tailor/internal/rsyslogtest"
 	"github.com/tailor-os/tailor/internal/vmtest"
 )
 
@@ -278,13 +279,30 @@ func TestMetricsLoss(t *testing.T) {
 	scrape(t, c).between(t, 1, 1000, "tailor_tcp_retransmits_total")
 }
 
+// TestMetricsOfLogs: what is sent to a collector is counted.
+func TestMetricsOfLogs(t *testing.T) {
+	collector := rsyslogtest.Start(t, rsyslogtest.Config{Transport: "tcp"})
+	r := userRoad(t, targetHVT(t))
+	at := vmtest.FreePort(t, "tcp")
+	img := r.on.buildWith(t, nil, profGuestPkg, "--metrics", "--log", "syslog+tcp")
+	r.startImage(t, img, []string{"--metrics", at, "--syslog", strings.Replace(collector.URL, "127.0.0.1", "10.0.2.2", 1)}).expect("ready\n")
+	r.guest["metrics"] = at
+	collector.AwaitCount(limit, 1)
+	f := scrape(t, r.metricsClient(t))
+	f.conventional(t, nil)
+	f.between(t, 1, 100, "tailor_log_messages_total", "result", "sent")
+	f.between(t, 0, 0, "tailor_log_messages_total", "result", "dropped")
+	f.between(t, 0, 0, "tailor_log_queue_messages")
+	f.between(t, 1, 1, "tailor_log_connections_total")
+}
+
 // TestMetricsNotLinked: who asks for figures that are not there learns how to get
 // them, from the tool and from an image that another loader starts.
 func TestMetricsNotLinked(t *testing.T) {
 	on := targetHVT(t)
-	run(t, "run", "--metrics", ":9090", on.image(t, netGuestPkg)).want(t, 125, nil, []string{"was built without it\n", "hint: rebuild it with: tailor build --metrics github.com/"})
+	run(t, "run", "--metrics", ":9090", on.image(t, netGuestPkg)).want(t, 125, nil, []string{"was built without metrics\n", "hint: rebuild it with: tailor build --metrics github.com/"})
 	plain := targets()[len(targets())-1]
-	run(t, "run", "-t", "unix", "--metrics", ":9090", plain.image(t, netGuestPkg)).want(t, 125, nil, []string{"was built without it\n", "hint: rebuild it with: tailor build -t unix --metrics"})
+	run(t, "run", "-t", "unix", "--metrics", ":9090", plain.image(t, netGuestPkg)).want(t, 125, nil, []string{"was built without metrics\n", "hint: rebuild it with: tailor build --metrics -t unix "})
 	run(t, "run", "--metrics", "9090", on.image(t, netGuestPkg)).want(t, 125, nil, []string{"[ADDRESS]:PORT"})
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "tailor.params"), []byte("metrics=:9090"), 0o666); err != nil {
@@ -293,8 +311,8 @@ func TestMetricsNotLinked(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "conf.img")
 	run(t, "volume", "pack", conf, dir).want(t, 0, nil, nil)
 	img := on.buildWith(t, nil, netGuestPkg, "--needs", "conf")
-	run(t, "run", "-t", "hvt", "--volume", "conf="+conf+":/conf:ro", img, "pause", "2s", "hosts").want(t, 0, nil,
-		[]string{"tailor: boot parameter metrics=:9090: this image has none of it; build it with --metrics\n"})
+	run(t, "run", "-t", "hvt", "--volume", "conf="+conf+":/conf:ro", img, "hosts").want(t, 125, nil,
+		[]string{"boot parameter metrics=:9090: the program was built without metrics; rebuild it with: tailor build --metrics\n"})
 }
 
 // TestPprof: net/http/pprof serves every kind of profile, which go tool reads.

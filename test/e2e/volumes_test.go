@@ -72,6 +72,7 @@ func TestBadVolumes(t *testing.T) {
 		"nonsense":       {[]string{"--volume", "data=" + write("junk", strings.Repeat("junk", 4096)) + ":/c:ro", img}, "no file system that is known"},
 		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
+		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "built without syslog+tls; rebuild it with: tailor build --log syslog+tls"},
 		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
 	} {
 		r := run(t, append([]string{"run"}, tt.args...)...)

@@ -69,15 +69,14 @@ type Queue struct {
 	// device has it, as far as there ever was one, so that the collector does not
 	// look through a large ring that is hardly used; and the next descriptor of
 	// the chain or of the free list.
-	holds     []unsafe.Pointer
-	nexts     []uint16
-	chains    []chain
-	freeHead  uint16
-	free      int
-	added     uint16 // avail.idx as it will be after Publish
-	published uint16 // avail.idx as the device sees it
-	wait      Waitable
-	err       error
+	holds    []unsafe.Pointer
+	nexts    []uint16
+	chains   []chain
+	freeHead uint16
+	free     int
+	added    uint16 // avail.idx as it will be after Publish; wait.Published is what the device sees
+	wait     Waitable
+	err      error
 }
 
 // Config says how a queue reaches the world.
@@ -148,7 +147,7 @@ func (q *Queue) Size() int { return len(q.desc) }
 func (q *Queue) Free() int { return q.free }
 
 // Outstanding returns the number of chains that were published and not reaped.
-func (q *Queue) Outstanding() int { return int(q.published - q.wait.Seen) }
+func (q *Queue) Outstanding() int { return int(q.wait.Published - q.wait.Seen) }
 
 // Ready returns the number of chains that the device has used and that were not
 // reaped, as it says: the number is not checked.
@@ -159,7 +158,7 @@ func (q *Queue) Ready() int {
 // Backlog returns the number of chains that were published and that the device
 // has not used, as it says: the number is not checked.
 func (q *Queue) Backlog() int {
-	return int(q.published - uint16(atomic.LoadUint32(q.usedHead)>>16))
+	return int(q.wait.Published - uint16(atomic.LoadUint32(q.usedHead)>>16))
 }
 
 // Err returns what broke the queue, nil if it works.
@@ -253,15 +252,18 @@ func (q *Queue) address(p unsafe.Pointer) uint64 { return uint64(uintptr(p) - q.
 // Publish makes the chains added since the last call available to the device,
 // and rings the doorbell if the device asked for it. It reports whether it rang.
 func (q *Queue) Publish() bool {
-	if q.added == q.published || q.err != nil {
+	if q.added == q.wait.Published || q.err != nil {
 		return false
 	}
-	old := q.published
-	q.published = q.added
+	old := q.wait.Published
+	q.wait.Published = q.added
 	// A swap, not a store: it must be visible before avail_event is read
 	// (see the package comment). The flags half stays zero, as EVENT_IDX asks.
-	atomic.SwapUint32(q.availHead, uint32(q.published)<<16)
-	if !q.wanted(old) {
+	atomic.SwapUint32(q.availHead, uint32(q.wait.Published)<<16)
+	if q.wait.Looking = nil; !q.wanted(old) {
+		if !q.noEvents {
+			q.wait.Looking = q.availEv
+		}
 		return false
 	}
 	q.bell(q.notify)
@@ -274,7 +276,7 @@ func (q *Queue) wanted(old uint16) bool {
 	if q.noEvents {
 		return atomic.LoadUint32(q.usedHead)&usedNoNotify == 0
 	}
-	return virtio.NeedEvent(uint16(atomic.LoadUint32(q.availEv)), q.published, old)
+	return virtio.NeedEvent(uint16(atomic.LoadUint32(q.availEv)), q.wait.Published, old)
 }
 
 // A Completion is a chain that the device is through with.
@@ -292,8 +294,8 @@ func (q *Queue) Reap(done []Completion) (int, error) {
 	}
 	idx := uint16(atomic.LoadUint32(q.usedHead) >> 16)
 	ready := idx - q.wait.Seen
-	if limit := q.published - q.wait.Seen; ready > limit {
-		return 0, q.fail(ErrUsedIndex, uint32(idx), uint32(q.published))
+	if limit := q.wait.Published - q.wait.Seen; ready > limit {
+		return 0, q.fail(ErrUsedIndex, uint32(idx), uint32(q.wait.Published))
 	}
 	n := min(int(ready), len(done))
 	for i := range n {
@@ -313,7 +315,7 @@ func (q *Queue) reapOne(c *Completion) error {
 	}
 	ch := &q.chains[id]
 	// A chain that was added but not published has a seq not before published.
-	if ch.count == 0 || int16(ch.seq-q.published) >= 0 {
+	if ch.count == 0 || int16(ch.seq-q.wait.Published) >= 0 {
 		return q.fail(ErrUsedID, id, uint32(q.mask))
 	}
 	if length > ch.capacity {

@@ -278,6 +278,22 @@ func TestEventIdx(t *testing.T) {
 	}
 }
 
+// A device that was not notified looks at the queue by itself, as far as one knows.
+func TestLooking(t *testing.T) {
+	r := newRig(t, 8)
+	for i, event := range []uint16{0, 0, 2} { // which the device asks to be told of
+		r.put16(r.d.Used+4+8*uint64(r.d.Size), event)
+		if err := r.Add([][]byte{r.buf(8)}, nil, 0); err != nil {
+			t.Fatal(err)
+		}
+		rang := r.Publish()
+		w := r.Waitable()
+		if rang != (int(event) == i) || rang != (w.Looking == nil) || int(w.Published) != i+1 {
+			t.Errorf("%d: rang %v, looking %v, published %d", i, rang, w.Looking, w.Published)
+		}
+	}
+}
+
 func TestHostileDevice(t *testing.T) {
 	for _, tt := range []struct {
 		name string

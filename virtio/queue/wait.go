@@ -15,6 +15,11 @@ type Waitable struct {
 	UsedIdx   *uint16 // used.idx, written by the device
 	UsedEvent *uint16 // used_event: the device notifies when it uses this entry
 	Seen      uint16  // index of the next used entry to reap
+	// Looking is nil, or the device looked at the queue by itself when something was
+	// published last, up to index Published. It does so until the low half of Looking
+	// has reached Published, and may have answered sooner than an exit takes.
+	Looking   *uint32
+	Published uint16
 }
 
 // A Waiter parks the calling goroutine until w is pending. It may return early.

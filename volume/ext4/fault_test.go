@@ -18,22 +18,25 @@ var errBroken = errors.New("the disk is broken")
 // sound and has what was promised.
 func TestFaults(t *testing.T) {
 	const steps = 60
-	requests := faultRun(t, -1, false, steps)
-	start := time.Now()
-	for at := 0; at < requests; at++ {
-		faultRun(t, at, at%2 == 0, steps)
+	for _, direct := range []int{ext4.DirectWrite, 2048} {
+		requests := faultRun(t, -1, false, steps, direct)
+		start := time.Now()
+		for at := 0; at < requests; at++ {
+			faultRun(t, at, at%2 == 0, steps, direct)
+		}
+		t.Logf("%d requests that failed in %v", requests, time.Since(start))
 	}
-	t.Logf("%d requests that failed in %v", requests, time.Since(start))
 }
 
-// faultRun lets request at fail, or all writes from there on if forever, and returns
+// faultRun writes past the cache from so many bytes on. It lets request at fail, or all writes from there on if forever, and returns
 // how many requests there were.
-func faultRun(t *testing.T, at int, forever bool, steps int) int {
+func faultRun(t *testing.T, at int, forever bool, steps, direct int) int {
 	t.Helper()
 	w := newWorker(t, 4<<20, 7, ext4.Options{CacheBytes: ext4.MinCache})
 	reports := 0
 	closeFS(t, w.fs)
 	w.fs = open(t, w.d, ext4.Options{CacheBytes: ext4.MinCache, Report: func(string) { reports++ }})
+	w.fs.WriteDirect(direct)
 	w.d.Record()
 	w.broken = at >= 0
 	n := 0

@@ -11,6 +11,10 @@ type file struct {
 	ahead   uint32 // the block where reading in order would go on
 	behind  uint32 // blocks to be read ahead
 	window  run    // blocks kept for the file to grow
+
+	direct extent // blocks that are being written past the cache
+
+	stretches map[uint32]int // pages by index/stretch, none that has none
 }
 
 const (
@@ -77,6 +81,10 @@ func (in *Inode) readSome(p []byte, off int64) (int, error) {
 		fs.pages.touch(pg)
 		return copy(p, pg.data[at:]), nil
 	}
+	if in.overlaps(l) {
+		fs.cond.Wait()
+		return 0, nil
+	}
 	e, again, err := in.peek(l)
 	if err != nil || again {
 		return 0, err
@@ -91,14 +99,19 @@ func (in *Inode) readSome(p []byte, off int64) (int, error) {
 	return 0, in.load(l, e.start+uint64(l-e.logical), n)
 }
 
-// missing returns how many of n blocks from block l on are not in memory, at least
-// one.
+// missing returns how many of n blocks from block l on are not in memory, nor about to
+// be written past it; at least one.
 func (in *Inode) missing(l, n uint32) uint32 {
+	if d := &in.direct; d.n > 0 && d.logical > l {
+		n = min(n, d.logical-l)
+	}
 	if len(in.pages) == 0 {
 		return n
 	}
 	for i := uint32(1); i < n; i++ {
-		if in.pages[l+i] != nil {
+		if b := l + i; in.stretches[b/stretch] == 0 {
+			i += stretch - 1 - b%stretch
+		} else if in.pages[b] != nil {
 			return i
 		}
 	}
@@ -285,11 +298,20 @@ func (in *Inode) changeable() error {
 	return in.fs.writable()
 }
 
-// writeSome writes up to one page. It returns 0 if it had to wait for something:
+// writeSome writes up to one page, or blocks past the cache. It returns 0 if it had to wait for something:
 // everything may have changed then.
 func (in *Inode) writeSome(p []byte, off int64) (int, error) {
 	fs := in.fs
 	l, at := uint32(off>>fs.shift), int(off&int64(fs.bs-1))
+	if in.overlaps(l) {
+		fs.cond.Wait()
+		return 0, nil
+	}
+	if at == 0 && len(p) >= fs.directWrite {
+		if n, waited, err := in.writeDirect(p, l); n > 0 || waited || err != nil {
+			return n, err
+		}
+	}
 	p = p[:min(len(p), fs.bs-at)]
 	pg := in.pages[l]
 	if pg == nil {
@@ -386,7 +408,7 @@ func (in *Inode) zeroTail() error {
 			clear(pg.data[at:])
 			fs.soil(pg)
 			return nil
-		} else if pg != nil {
+		} else if pg != nil || in.overlaps(l) {
 			fs.cond.Wait()
 		} else {
 			e, again, err := in.peek(l)

@@ -424,6 +424,9 @@ func TestModel(t *testing.T) {
 				w := &walker{t: t, r: rand.New(rand.NewPCG(seed, 0)), m: newModel(), max: 30000, full: size < 16<<20}
 				for range 4 {
 					w.fs = open(t, d, ext4.Options{CacheBytes: ext4.MinCache << (2 * (seed % 3)), Discard: true})
+					if seed%2 == 1 {
+						w.fs.WriteDirect(8192)
+					}
 					for i := range 400 {
 						w.step()
 						if i%97 == 0 {

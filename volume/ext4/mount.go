@@ -42,6 +42,8 @@ type FS struct {
 
 	bounce     []byte // for large requests; nil while somebody has it
 	bounceSize int
+
+	directWrite int // DirectWrite
 }
 
 // Open opens the file system on dev. What a crash left in the journal is replayed
@@ -49,7 +51,7 @@ type FS struct {
 // that can only be read is opened so, see [FS.ReadOnly]. Errors that are
 // [Damage] say what is wrong with the volume.
 func Open(dev block.Device, opts Options) (*FS, error) {
-	fs := &FS{dev: dev, opts: opts}
+	fs := &FS{dev: dev, opts: opts, directWrite: DirectWrite}
 	fs.cond.L = &fs.mu
 	sb, g, torn, err := readSuperTorn(dev)
 	if err != nil {

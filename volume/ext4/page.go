@@ -15,6 +15,9 @@ type page struct {
 	newer, older *page
 }
 
+// stretch is how many blocks in a row of a file are counted together.
+const stretch = 256
+
 // A pageCache holds the pages of all files.
 type pageCache struct {
 	ends  page // ends.older is the newest, ends.newer the oldest
@@ -55,9 +58,10 @@ func (c *pageCache) add(in *Inode, index uint32) *page {
 	}
 	p.in, p.index = in, index
 	if in.pages == nil {
-		in.pages = map[uint32]*page{}
+		in.pages, in.stretches = map[uint32]*page{}, map[uint32]int{}
 	}
 	in.pages[index] = p
+	in.stretches[index/stretch]++
 	c.count++
 	c.touch(p)
 	return p
@@ -67,6 +71,11 @@ func (c *pageCache) add(in *Inode, index uint32) *page {
 func (c *pageCache) remove(p *page) {
 	c.unlink(p)
 	delete(p.in.pages, p.index)
+	if s := p.index / stretch; p.in.stretches[s] > 1 {
+		p.in.stretches[s]--
+	} else {
+		delete(p.in.stretches, s)
+	}
 	c.count--
 	if p.dirty {
 		p.dirty = false
