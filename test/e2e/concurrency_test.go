@@ -82,7 +82,7 @@ func TestServeUnderPressure(t *testing.T) {
 		p.signal(syscall.SIGTERM)
 		r := p.wait()
 		r.want(t, 0, nil, nil)
-		if field(t, r.stdout, "collections") < on.times(50) || field(t, r.stdout, "ticks") < on.times(10) {
+		if field(t, r.stdout, "collections") < on.times(20) || field(t, r.stdout, "ticks") < on.times(10) {
 			t.Errorf("no progress: %s", r.stdout)
 		}
 		t.Log(r.stdout)
