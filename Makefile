@@ -31,7 +31,7 @@ build:
 # does not build is reported by go test, with the rest of the results.
 test: deps
 	@$(GO) build ./... 2>/dev/null || true
-	@$(GO) test -p 1 -timeout 16m ./...
+	@$(GO) test -p 1 -timeout 20m ./...
 
 check:
 	$(GO) test -count=1 -timeout 10m ./internal/house

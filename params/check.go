@@ -39,6 +39,7 @@ var known = [...]Param{
 	{"control", "com2", func(v string) bool { return v == "com2" }},
 	{"mount", "TAG:PATH:KIND", some},
 	{"volume", "NAME:PATH:KIND", isVolume},
+	{Defaults, "NAME[,NAME]...", some},
 	{"empty", "PATH", some},
 	{"cwd", "PATH", some},
 	{"exe", "PATH", some},

@@ -9,6 +9,26 @@ func ParseMount(value string) (name, path, kind string, ok bool) {
 	return name, path, kind, ok && name != "" && kind != "" && path != "" && path[0] == '/'
 }
 
+// own lists folders of a virtual machine that nothing is put in place of. What is
+// below those of the first four is its own too.
+var own = [...]string{"/dev", "/proc", "/sys", "/run/secrets", "/", "/etc", "/run"}
+
+// Own returns the folder of the machine's own that something at path, which is
+// clean, would hide or be hidden by; "" if there is none. below reports whether
+// what is below that is free. /tmp may be replaced by what can be written to.
+func Own(path string, readOnly bool) (dir string, below bool) {
+	for i, d := range own {
+		below = i >= 4
+		if path == d || !below && len(path) > len(d) && path[:len(d)+1] == d+"/" {
+			return d, below
+		}
+	}
+	if readOnly && path == "/tmp" {
+		return path, true
+	}
+	return "", false
+}
+
 // cutAt splits s at the first c.
 func cutAt(s string, c byte) (before, after string) {
 	for i := range len(s) {

@@ -19,3 +19,20 @@ func TestParseMount(t *testing.T) {
 		}
 	}
 }
+
+func TestOwn(t *testing.T) {
+	for path, want := range map[string]string{
+		"/": "/", "/etc": "/etc", "/etc/app": "", "/dev": "/dev", "/dev/x": "/dev", "/devices": "", "/proc/self": "/proc", "/sys": "/sys",
+		"/run": "/run", "/run/app": "", "/run/secrets": "/run/secrets", "/run/secrets/key": "/run/secrets", "/run/secrets2": "", "/data": "",
+	} {
+		if dir, below := Own(path, false); dir != want || below != (want == "/" || want == "/etc" || want == "/run") {
+			t.Errorf("Own(%q) = %q, %v", path, dir, below)
+		}
+	}
+	if dir, _ := Own("/tmp", true); dir != "/tmp" {
+		t.Errorf("read-only at /tmp: %q", dir)
+	}
+	if dir, _ := Own("/tmp", false); dir != "" {
+		t.Errorf("at /tmp: %q", dir)
+	}
+}

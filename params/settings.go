@@ -5,7 +5,10 @@ const MaxSettings = 64 << 10
 
 // early lists the parameters that must be known before a file can be read, and
 // so cannot be in one.
-var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "empty", "verbose"}
+var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "empty", "verbose", Defaults}
+
+// runtimes lists the variables that Go's runtime reads before there are files.
+var runtimes = [...]string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOTRACEBACK"}
 
 // Settings reads a settings file: the words of a command line on any number of
 // lines. A word that begins with # begins a comment, which ends with the line.
@@ -48,6 +51,9 @@ func (l *Line) addSetting(raw string, args bool) error {
 		l.Args = append(l.Args, word)
 		return nil
 	case name == "env" && isVariable(value):
+		if v, _ := cut(value); has(runtimes[:], v) {
+			return Error("env=" + v + " can be a boot parameter only (-e)")
+		}
 		l.Env = append(l.Env, value)
 		return nil
 	}
@@ -91,16 +97,60 @@ func digits(n int) string {
 	return digits(n/10) + string(rune('0'+n%10))
 }
 
+// Defaults is the parameter that lists those which the tool chose by itself, with
+// commas between them: a volume's count more.
+const Defaults = "defaults"
+
 // Over returns l with what base has and l does not: of a system parameter or a
-// variable that both have, l's values count and none of base's. Arguments are
-// base's and then l's, so that of a flag given in both, l's comes last and
-// counts. Neither l nor base is changed.
+// variable that both have, l's values count and none of base's, but for those that
+// are defaults. Arguments are base's and then l's, so that of a flag given in both,
+// l's comes last and counts. Neither l nor base is changed.
 func (l Line) Over(base Line) Line {
+	given, chosen := l.split()
 	return Line{
-		System: over(l.System, base.System),
+		System: over(given, over(base.System, without(chosen, base.System))),
 		Env:    over(l.Env, base.Env),
 		Args:   append(append([]string(nil), base.Args...), l.Args...),
 	}
+}
+
+// split returns what of l's parameters was given, and what are defaults.
+func (l Line) split() (given, chosen []string) {
+	names := Words(Line{System: l.System}.String()).All(Defaults)
+	for _, word := range l.System {
+		name, _ := cut(word)
+		switch {
+		case name == Defaults:
+		case has(names, name):
+			chosen = append(chosen, word)
+		default:
+			given = append(given, word)
+		}
+	}
+	return given, chosen
+}
+
+// without returns the defaults that make sense beside the parameters of base: no
+// router of another network than that of an address there.
+func without(chosen, base []string) (words []string) {
+	all := Words(Line{System: base}.String())
+	for _, word := range chosen {
+		name, _ := cut(word)
+		if name == "gw" && all.Get("ip") != "" || name == "gw6" && all.Get("ip6") != "" {
+			continue
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+func has(names []string, name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
 }
 
 // over returns the words of base whose names are not among those of top, and

@@ -33,6 +33,7 @@ func TestSettingsErrors(t *testing.T) {
 		"virtio_mmio.device=4K@0x1:5":   "settings, line 1: virtio_mmio.device can be a boot parameter only",
 		"\"#\"=x":                       "boot parameter #=x is unknown",
 		"mount=a:/b:ro":                 "mount can be a boot parameter only",
+		"env=GOGC=1":                    "line 1: env=GOGC can be a boot parameter only",
 		"env=X":                         "line 1: boot parameter env=X is malformed",
 		strings.Repeat("x", 70<<10):     "longer than 65536 bytes",
 		strings.Repeat("\n", 122) + "=": "settings, line 123: ",
@@ -60,6 +61,32 @@ func TestPrecedence(t *testing.T) {
 	}
 	if len(line.System) != 1 || len(volume.Args) != 2 || len(compiled.Args) != 1 {
 		t.Error("what was joined has changed")
+	}
+}
+
+// What the tool chose by itself counts less than a volume's, and makes way for what
+// does not fit beside that.
+func TestOverDefaults(t *testing.T) {
+	const chosen = "ip=10.0.2.15/24 gw=10.0.2.2 ip6=fd00::15/64 gw6=fd00::2 dns=10.0.2.3 dns=fd00::3 hostname=h "
+	for _, tt := range []struct{ boot, volume, want string }{
+		{chosen, "dns=9.9.9.9", chosen[:len(chosen)-1]},
+		{chosen + "defaults=ip,gw,ip6,gw6,dns", "dns=9.9.9.9 hostname=v", "dns=9.9.9.9 ip=10.0.2.15/24 gw=10.0.2.2 ip6=fd00::15/64 gw6=fd00::2 hostname=h"},
+		{chosen + "defaults=ip,gw,ip6,gw6", "dns=9.9.9.9 ip=192.0.2.5/24", "ip=192.0.2.5/24 ip6=fd00::15/64 gw6=fd00::2 dns=10.0.2.3 dns=fd00::3 hostname=h"},
+		{chosen + "defaults=ip,gw,ip6,gw6", "", chosen[:len(chosen)-1]},
+		{"ip=10.0.2.15/24 gw=10.0.2.2 defaults=ip,gw", "ip=192.0.2.5/24 gw=192.0.2.1", "ip=192.0.2.5/24 gw=192.0.2.1"},
+	} {
+		boot, err := Split(tt.boot)
+		if err != nil {
+			t.Fatal(err)
+		}
+		volume, err := Settings(tt.volume)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, _ := Split(boot.Over(volume).String())
+		if want, _ := Split(tt.want); !slices.Equal(slices.Sorted(slices.Values(got.System)), slices.Sorted(slices.Values(want.System))) {
+			t.Errorf("%q over %q: %q, want %q", tt.boot, tt.volume, got, want)
+		}
 	}
 }
 

@@ -90,5 +90,20 @@ func readFile(dir libos.Directory, name string, most int) (data []byte, ok bool,
 	}
 }
 
-// failed is the error of a call of the library OS.
-func failed(errno libos.Errno) error { return errors.New("error " + strconv.Itoa(int(errno))) }
+// failed is the error of a call of the library OS, whose numbers have no words here
+// but for those that volumes come to.
+func failed(errno libos.Errno) error {
+	switch errno {
+	case libos.EIO:
+		return errors.New("input/output error")
+	case libos.ENOTDIR:
+		return errors.New("not a directory")
+	case libos.EROFS:
+		return errors.New("read-only file system")
+	case libos.ENOSPC:
+		return errors.New("no space left on device")
+	case libos.EINVAL:
+		return errors.New("not a file")
+	}
+	return errors.New("error " + strconv.Itoa(int(errno)))
+}

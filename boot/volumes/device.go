@@ -49,7 +49,7 @@ func (ds *devices) find(name string, readOnly bool) (block.Device, error) {
 	case err != nil:
 		return nil, err
 	case d.ReadOnly() && !readOnly:
-		return nil, errors.New("its device is read-only: ask for it with KIND ro")
+		return nil, errors.New("its device is read-only: mount it with :ro")
 	case readOnly:
 		return block.ReadOnly(d), nil
 	}

@@ -21,12 +21,20 @@ func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (
 	}
 	switch {
 	case head[1024+56] == 0x53 && head[1024+57] == 0xef: // the superblock's magic
-		return extfs.Open(d, extfs.Options{ReadOnly: readOnly, Fixed: event.Fixed, Report: report})
+		fs, err := extfs.Open(d, extfs.Options{ReadOnly: readOnly, Fixed: event.Fixed, Report: report})
+		if err != nil {
+			return nil, damaged(err)
+		}
+		return fs, nil
 	case string(head[257:262]) == "ustar" || isOldTar(head):
 		if !readOnly {
-			return nil, errors.New("a tar can only be read: ask for it with KIND ro")
+			return nil, errors.New("a tar can only be read: mount it with :ro")
 		}
-		return tarmount.Open(d, event.Fixed)
+		fs, err := tarmount.Open(d, event.Fixed)
+		if err != nil {
+			return nil, damaged(err)
+		}
+		return fs, nil
 	case string(head[:6]) == "LUKS\xba\xbe" && unlock != nil:
 		inner, err := unlock()
 		if err != nil {
@@ -36,6 +44,9 @@ func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (
 	}
 	return nil, errors.New("it holds no file system that is known here (ext4 or tar, encrypted with LUKS or not)")
 }
+
+// damaged says where to look for more about what is wrong with a volume.
+func damaged(err error) error { return errors.New(err.Error() + "; see: tailor volume check") }
 
 // report says what of a volume no system call can.
 func report(text string) { println("tailor: volume:", text) }

@@ -52,7 +52,7 @@ type closer interface{ Close() libos.Errno }
 func closeAtEnd(name string, fs closer) {
 	exithook.Add(exithook.Hook{RunOnFailure: true, F: func() {
 		if errno := fs.Close(); errno != 0 {
-			println("tailor: volume", name, "could not be closed: error", int(errno))
+			println("tailor: volume", name, "could not be closed:", failed(errno).Error())
 		}
 	}})
 }
@@ -110,6 +110,9 @@ func asked() (list []volume, err error) {
 			return nil, errors.New("volume=" + value + " is not of the form NAME:PATH:KIND")
 		}
 		v := volume{name: name, path: path, readOnly: kind == "ro"}
+		if dir, _ := params.Own(path, v.readOnly); dir != "" {
+			return nil, errors.New("volume " + name + " cannot be mounted at " + path + ": " + dir + " is the system's own")
+		}
 		i := len(list)
 		for i > 0 && len(list[i-1].path) > len(path) {
 			i--

@@ -22,6 +22,7 @@ type buildOptions struct {
 	ldflags string
 	files   []string // SRC:DST
 	needs   []string // names of volumes
+	anyVol  bool
 	dhcp    bool
 	luks    bool
 	verbose bool
@@ -59,7 +60,8 @@ func buildVerb() *verb {
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
 	flags = append(flags, serviceFlags(&o)...)
-	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout; repeatable", cli.ParseVolumeName))
+	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout, or secrets, to need some; it takes no\nothers but conf and secrets; repeatable", cli.ParseVolumeName),
+		cli.BoolFlag(&o.anyVol, "volumes", 0, "link what mounts volumes and secrets, whichever the\nimage is started with; run does so by itself when it\nbuilds a package for some"))
 	return &verb{
 		name:    "build",
 		args:    "[FLAGS] PACKAGE | FILE.go...",
@@ -130,7 +132,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
 		Format: o.format, Params: o.params, Services: o.services(),
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
@@ -223,5 +225,5 @@ func checkTrace(o buildOptions, path string, n image.Note) error {
 	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
 		return nil
 	}
-	return errLacks(path, "the tracer", "--trace syscalls", n.Main)
+	return errLacks(path, "the tracer", "--trace syscalls", n.Source())
 }

@@ -35,6 +35,9 @@ func main() {
 	os.Exit(a.main(os.Args[1:]))
 }
 
+// helpFlags ask for help.
+var helpFlags = []string{"-h", "-help", "--help"}
+
 // An app is one run of the tool.
 type app struct {
 	stdout io.Writer    // results, or the program's own output
@@ -77,10 +80,10 @@ func (a *app) main(args []string) int {
 		io.WriteString(a.msg, overview())
 		return exitFailure
 	}
-	switch args[0] {
-	case "-h", "-help", "--help":
+	switch {
+	case slices.Contains(helpFlags, args[0]):
 		args[0] = "help"
-	case "-version", "--version":
+	case args[0] == "-version" || args[0] == "--version":
 		args[0] = "version"
 	}
 	v := findVerb(args[0])
@@ -107,7 +110,7 @@ func (v *verb) parse(args []string) ([]string, error) {
 	switch {
 	case !v.raw:
 		return cli.Parse(v.name, v.flags, args, v.stop)
-	case len(args) > 0 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
+	case len(args) > 0 && slices.Contains(helpFlags, args[0]):
 		return nil, cli.ErrHelp
 	}
 	return args, nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -13,28 +14,32 @@ import (
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
-	"github.com/tailor-os/tailor/internal/volfile"
+	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/volume"
 )
 
 // volumeOptions are the flags of run for what a guest keeps or is told beside its
 // image.
 type volumeOptions struct {
-	volumes []cli.Volume
-	secrets []cli.Secret
-	keys    []cli.Secret // of volumes
+	volumes    []cli.Volume
+	partitions []cli.Partition
+	secrets    []cli.Secret
+	keys       []cli.Secret // of volumes
 }
 
 func mountFlags(o *volumeOptions) []cli.Flag {
 	return []cli.Flag{
 		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
+		cli.ListFlag(&o.partitions, "partition", 0, "NAME=N", "the volume NAME is partition N of a disk (tailor\nvolume info FILE lists them); repeatable", cli.ParsePartition),
 		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
 		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume NAME: all bytes of\nFILE, which are no file in the guest; repeatable", cli.ParseKey),
 	}
 }
 
 // any reports whether the guest is to see volumes.
-func (o *volumeOptions) any() bool { return len(o.volumes)+len(o.secrets)+len(o.keys) > 0 }
+func (o *volumeOptions) any() bool {
+	return len(o.volumes)+len(o.partitions)+len(o.secrets)+len(o.keys) > 0
+}
 
 // hasSecrets reports whether there is to be a volume of secrets.
 func (o *volumeOptions) hasSecrets() bool { return len(o.secrets)+len(o.keys) > 0 }
@@ -56,20 +61,45 @@ func (o *volumeOptions) configure(cfg *build.Config) {
 	cfg.LUKS = cfg.LUKS || o.encrypted()
 }
 
-// checkKeys refuses an encrypted volume without a key, and a key without one, as far
-// as can be seen: what cannot be read yet is for open to say.
-func (o *volumeOptions) checkKeys() error {
-	for i, k := range o.keys {
-		named := func(l cli.Secret) bool { return l.Name == k.Name }
-		if slices.ContainsFunc(o.keys[:i], named) {
-			return fmt.Errorf("--key-file: two are for the volume %s", k.Name)
-		}
-		if !slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return v.Name == k.Name }) {
-			return hint.Errorf("give it: --volume "+k.Name+"=FILE:/PATH", "--key-file %s=%s: there is no volume of that name", k.Name, k.File)
+// partition returns which of a disk's partitions a volume is, 0 for all of it.
+func (o *volumeOptions) partition(name string) int {
+	for _, p := range o.partitions {
+		if p.Name == name {
+			return p.Number
 		}
 	}
+	return 0
+}
+
+// checkFor refuses flags that are each for a volume, if there is no such volume, or
+// two are for one.
+func (o *volumeOptions) checkFor(flag string, names []string) error {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("%s: two are for the volume %s", flag, name)
+		}
+		if !slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return v.Name == name }) {
+			return hint.Errorf("give it: --volume "+name+"=FILE:/PATH", "%s %s=...: there is no volume of that name", flag, name)
+		}
+	}
+	return nil
+}
+
+// checkKeys refuses an encrypted volume without a key, and a key or partition without
+// one, as far as can be seen: what cannot be read yet is for open to say.
+func (o *volumeOptions) checkKeys() error {
+	var keys, partitions []string
+	for _, k := range o.keys {
+		keys = append(keys, k.Name)
+	}
+	for _, p := range o.partitions {
+		partitions = append(partitions, p.Name)
+	}
+	if err := cmp.Or(o.checkFor("--key-file", keys), o.checkFor("--partition", partitions)); err != nil {
+		return err
+	}
 	for _, v := range o.volumes {
-		encrypted, err := volume.IsEncrypted(v.Source)
+		encrypted, err := volume.IsEncrypted(v.Source, o.partition(v.Name))
 		if err != nil {
 			continue
 		}
@@ -90,7 +120,7 @@ func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
 	if !o.encrypted() || slices.Contains(n.Services, "luks") {
 		return nil
 	}
-	return errLacks(path, "what opens encrypted volumes", "--luks", n.Main)
+	return errLacks(path, "what opens encrypted volumes", "--luks", n.Source())
 }
 
 // checkUnix refuses what a plain process cannot have.
@@ -99,7 +129,7 @@ func (o *volumeOptions) checkUnix() error {
 		return nil
 	}
 	return hint.Errorf("use -t hvt or -t spt, or give the program the paths of the host's files",
-		"--volume, --secret and --key-file: a plain process (target unix) has the host's own files")
+		"--volume and what belongs to it, and --secret: a plain process (target unix) has the host's own files")
 }
 
 // opened is what a guest has of the host's volumes, until it is closed.
@@ -110,15 +140,13 @@ type opened struct {
 	close   func()
 }
 
-// open opens, and locks, what the flags name. The first failure of each volume's
-// file goes to log.
+// open opens, and locks, what the flags name. The first failure of each volume
+// goes to log.
 func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 	got := &opened{}
-	var files []*volfile.File
+	var disks disks
 	got.close = func() {
-		for _, f := range files {
-			f.Close()
-		}
+		disks.close()
 		if got.secrets != nil {
 			got.secrets.Wipe()
 		}
@@ -137,19 +165,15 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 			got.shares = append(got.shares, share)
 			continue
 		}
-		f, err := volfile.Open(v.Source, v.ReadOnly)
+		f, err := disks.open(v, o)
 		if err != nil {
 			return nil, err
 		}
-		files = append(files, f)
 		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
 		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)
 }
-
-// secretsVolume is the name of the device that carries secrets.
-const secretsVolume = "secrets"
 
 func (o *volumeOptions) openSecrets(got *opened) error {
 	if !o.hasSecrets() {
@@ -169,7 +193,7 @@ func (o *volumeOptions) openSecrets(got *opened) error {
 	if got.secrets, err = volume.NewSecrets(files, keys); err != nil {
 		return err
 	}
-	got.volumes = append(got.volumes, guest.Volume{Name: secretsVolume, Disk: got.secrets, ReadOnly: true})
+	got.volumes = append(got.volumes, guest.Volume{Name: guest.SecretsVolume, Disk: got.secrets, ReadOnly: true})
 	return nil
 }
 
@@ -186,13 +210,22 @@ func folder(v cli.Volume) (guest.Share, error) {
 	return guest.Share{Share: hostfs.Share{Dir: dir, Mode: mode}, Path: v.Path}, nil
 }
 
-// sources are the files of volumes by name.
-func (o *volumeOptions) sources() map[string]string {
-	m := map[string]string{}
+// sources are what is behind volumes by name, for a command that is run by hand.
+func (o *volumeOptions) sources() (map[string]qemu.Drive, error) {
+	m := map[string]qemu.Drive{}
 	for _, v := range o.volumes {
-		m[v.Name] = v.Source
+		d := qemu.Drive{Path: v.Source}
+		if n := o.partition(v.Name); n != 0 {
+			part, file, err := volume.Look(v.Source, n)
+			if err != nil {
+				return nil, err
+			}
+			file.Close()
+			d.Offset, d.Size = part.Base(), part.Size()
+		}
+		m[v.Name] = d
 	}
-	return m
+	return m, nil
 }
 
 // named are the guest's volumes without what is behind them.
@@ -201,7 +234,7 @@ func (o *volumeOptions) named() (list []guest.Volume) {
 		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
 	}
 	if o.hasSecrets() {
-		list = append(list, guest.Volume{Name: secretsVolume, ReadOnly: true})
+		list = append(list, guest.Volume{Name: guest.SecretsVolume, ReadOnly: true})
 	}
 	return list
 }
@@ -211,6 +244,9 @@ func (o *volumeOptions) describe() string {
 	var b strings.Builder
 	for _, v := range o.volumes {
 		b.WriteString(", volume " + v.String())
+	}
+	for _, p := range o.partitions {
+		fmt.Fprintf(&b, ", partition %d for %s", p.Number, p.Name)
 	}
 	for _, s := range o.secrets {
 		b.WriteString(", secret " + s.Name)

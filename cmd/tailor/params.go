@@ -2,11 +2,15 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/paramdoc"
+	"github.com/tailor-os/tailor/params"
 )
 
 // An address plan is what the guest's network is to be configured with. Invalid
@@ -87,4 +91,37 @@ func (a addresses) params() string {
 		add("dns", d.IsValid(), d)
 	}
 	return strings.Join(words, " ")
+}
+
+// helpParameters completes a program's own help, if that is all it was asked for, by
+// the parameters of the system beneath it.
+func (a *app) helpParameters(args []string, knows func(name string) bool) {
+	if len(args) != 1 || !slices.Contains(helpFlags, args[0]) {
+		return
+	}
+	if list := paramdoc.List(knows); list != "" {
+		a.msg.Infof("the system's own parameters, flags of tailor run (more: tailor help parameters):")
+		io.WriteString(a.msg, list)
+	}
+}
+
+// knows reports whether a boot parameter has an effect on the image.
+func (c *vmConfig) knows(name string) bool {
+	switch name {
+	case "ip", "gw", "ip6", "gw6", "dns", "search", "mtu":
+		return wantsNet(c.Image)
+	case "trace":
+		return c.Image.Note.Trace != nil
+	}
+	_, lacks := params.Lacking([]string{name + "="}, c.Image.Note.Services)
+	return lacks == ""
+}
+
+// unixKnows is the same for a plain process, which knows what it is built with here.
+func (o *runOptions) unixKnows(name string) bool {
+	built := o.buildOptions
+	built.link(o.words())
+	word := name + "="
+	_, lacks := params.Lacking([]string{word}, built.services())
+	return lacks == "" && params.OfProcess(word)
 }

@@ -50,7 +50,7 @@ var slirp = addresses{
 // started by hand.
 func (c *vmConfig) byHandNet() (card *qemu.Net, addrs addresses, err error) {
 	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
-		return nil, addresses{}, nil
+		return nil, addresses{dns: c.Addrs.dns}, nil
 	}
 	if c.Net.Kind == "tap" {
 		info, err := tap.Lookup(c.Net.Tap)
@@ -186,6 +186,7 @@ func (c *vmConfig) qemuDrives() (drives []qemu.Drive, err error) {
 	for _, v := range c.Volumes {
 		d := qemu.Drive{Name: v.Name, ReadOnly: v.ReadOnly}
 		if f, ok := v.Disk.(*volfile.File); ok {
+			d.Offset, d.Size = f.Base(), f.Size()
 			d.File, err = f.Dup()
 		} else {
 			d.File, err = c.Secrets.Memfd()
@@ -218,11 +219,12 @@ func (c *vmConfig) describeQEMU(machine string) (string, error) {
 	}
 	m := c.qemuMachine(c.Path, machine, card, addrs, false)
 	for _, v := range c.Volumes {
-		path := "secrets.tar"
-		if v.Name != secretsVolume {
-			path = c.Sources[v.Name]
+		d := qemu.Drive{Path: "secrets.tar"}
+		if v.Name != guest.SecretsVolume {
+			d = c.Sources[v.Name]
 		}
-		m.Drives = append(m.Drives, qemu.Drive{Name: v.Name, Path: path, ReadOnly: v.ReadOnly})
+		d.Name, d.ReadOnly = v.Name, v.ReadOnly
+		m.Drives = append(m.Drives, d)
 	}
 	return qemu.Quote(qemu.CmdLine(path, m)), nil
 }

@@ -320,7 +320,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
-	if err := cmp.Or(o.checkLUKS(path, img.Note), o.checkServices(path, img.Note.Services, img.Note.Main)); err != nil {
+	if err := cmp.Or(o.checkLUKS(path, img.Note), o.checkServices(path, img.Note.Services, img.Note.Source())); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)
@@ -355,10 +355,14 @@ func sameImages(target string) []string {
 
 // start hands over to the program. With -n it says how.
 func (a *app) start(ctx context.Context, o runOptions, path string, args []string, img *image.Image) (int, error) {
+	sources, err := o.sources()
+	if err != nil {
+		return 0, err
+	}
 	c := vmConfig{
-		Target: o.target, Image: img, Path: path, Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
+		Target: o.target, Image: img, Path: path, Name: build.ProgramName(path), Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.words()}.String(), Sources: o.sources(),
+		Params: params.Line{System: o.words()}.String(), Sources: sources,
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {
@@ -371,6 +375,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
+		a.helpParameters(args, o.unixKnows) // now or never
 		return 0, execute(path, args, append(o.unixParams(), o.env...))
 	}
 	got, err := o.open(a.msg)
@@ -379,10 +384,16 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	}
 	defer got.close()
 	c.Shares, c.Volumes, c.Secrets = got.shares, got.volumes, got.secrets
+	var exit int
 	if o.target == targetQEMU {
-		return startQEMU(ctx, c, machine)
+		exit, err = startQEMU(ctx, c, machine)
+	} else {
+		exit, err = startVM(ctx, c)
 	}
-	return startVM(ctx, c)
+	if err == nil {
+		a.helpParameters(args, c.knows)
+	}
+	return exit, err
 }
 
 // describe says how the program would be started.
@@ -419,7 +430,7 @@ func execute(path string, args, env []string) error {
 	if err := checkExecutable(path); err != nil {
 		return err
 	}
-	err = syscall.Exec(path, append([]string{path}, args...), mergeEnv(os.Environ(), env))
+	err = syscall.Exec(path, append([]string{build.ProgramName(path)}, args...), mergeEnv(os.Environ(), env))
 	return fmt.Errorf("run %s: %w", path, err)
 }
 

@@ -27,10 +27,10 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
---volume NAME=FILE:/PATH[:ro] mounts a volume, --key-file NAME=FILE is the key
-of an encrypted one, -e NAME=VALUE sets a variable, as for run. With a volume,
-results are not cached; with one that is written to, one package is tested at a
-time.
+--volume NAME=FILE:/PATH[:ro] mounts a volume, --partition NAME=N if it is one
+of a disk, --key-file NAME=FILE is the key of an encrypted one, -e NAME=VALUE
+sets a variable, as for run. With a volume, results are not cached; with one
+that is written to, one package is tested at a time.
 
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to
@@ -91,7 +91,7 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 }
 
 // ownFlags are those of test that go test has not.
-var ownFlags = []string{"m", "e", "volume", "key-file"}
+var ownFlags = []string{"m", "e", "volume", "partition", "key-file"}
 
 // testVolumes reads the flags --volume and --key-file. Tests run in the folders of
 // their packages.
@@ -105,6 +105,12 @@ func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
 			}
 			v.Source = abs(dir, v.Source)
 			o.volumes = append(o.volumes, v)
+		case "partition":
+			p, err := cli.ParsePartition(f.Value)
+			if err != nil {
+				return o, fmt.Errorf("--partition %s: %w", f.Value, err)
+			}
+			o.partitions = append(o.partitions, p)
 		case "key-file":
 			k, err := cli.ParseKey(f.Value)
 			if err != nil {
@@ -121,6 +127,9 @@ func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
 func (o *volumeOptions) words() (list []string) {
 	for _, v := range o.volumes {
 		list = append(list, "--volume", v.String())
+	}
+	for _, p := range o.partitions {
+		list = append(list, "--partition", fmt.Sprintf("%s=%d", p.Name, p.Number))
 	}
 	for _, k := range o.keys {
 		list = append(list, "--key-file", k.Name+"="+k.File)

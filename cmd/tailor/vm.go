@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +19,12 @@ import (
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/monitor"
+	"github.com/tailor-os/tailor/internal/qemu"
 	"github.com/tailor-os/tailor/internal/spt"
 	"github.com/tailor-os/tailor/internal/tap"
 	"github.com/tailor-os/tailor/internal/usernet"
 	"github.com/tailor-os/tailor/internal/volume"
+	"github.com/tailor-os/tailor/params"
 )
 
 // defaultMemory is the guest's memory in bytes without -m. The host gives only
@@ -32,7 +35,8 @@ const defaultMemory = 256 << 20
 type vmConfig struct {
 	Target  string // build.HVT or build.SPT
 	Image   *image.Image
-	Path    string // of the image, for messages and os.Args[0]
+	Path    string // of the image, for messages
+	Name    string // os.Args[0]; images of target virtio have it in themselves
 	Args    []string
 	Env     []string
 	Memory  uint64 // bytes, 0 for the default
@@ -43,9 +47,9 @@ type vmConfig struct {
 	Addrs   addresses // given by the user
 	Shares  []guest.Share
 	Volumes []guest.Volume
-	Secrets *volume.Secrets   // one of Volumes; nil for none
-	Sources map[string]string // files of Volumes by name
-	Params  string            // further boot parameters
+	Secrets *volume.Secrets       // one of Volumes; nil for none
+	Sources map[string]qemu.Drive // what is behind Volumes by name
+	Params  string                // further boot parameters
 	Log     *cli.Printer
 	Trace   string // what to trace, "" for nothing
 }
@@ -81,7 +85,7 @@ func startVM(ctx context.Context, c vmConfig) (int, error) {
 	memory := c.memory()
 	var stats guest.Stats
 	cfg := guest.Config{
-		Image: c.Image, Args: append([]string{c.Path}, c.Args...), Env: c.Env, Memory: memory,
+		Image: c.Image, Args: append([]string{c.Name}, c.Args...), Env: c.Env, Memory: memory,
 		Params: c.params(wire) + " " + c.Params, Shares: c.Shares, Volumes: c.Volumes, Verbose: c.Verbose,
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		Net: wire.device, Signals: signals, Stall: c.Stall, Stats: &stats,
@@ -129,10 +133,34 @@ func (c *vmConfig) start(ctx context.Context, cfg guest.Config) (int, error) {
 // params are the guest's boot parameters.
 func (c *vmConfig) params(w wire) string {
 	p := w.addrs.params()
+	p += c.defaults(p)
 	if c.Trace != "" {
-		p = strings.TrimSpace(p + " trace=" + c.Trace)
+		p += " trace=" + c.Trace
 	}
-	return p
+	return strings.TrimSpace(p)
+}
+
+// defaults tells a guest that has settings on a volume which of its addresses, as
+// boot parameters, nobody has given, so that those there count more.
+func (c *vmConfig) defaults(addrs string) string {
+	if !slices.ContainsFunc(c.Volumes, func(v guest.Volume) bool { return v.Name == guest.ConfVolume }) {
+		return ""
+	}
+	var names []string
+	for word := range strings.FieldsSeq(addrs) {
+		name, _, _ := strings.Cut(word, "=")
+		given := c.Addrs.given()
+		if name == "dns" {
+			given = len(c.Addrs.dns) > 0
+		}
+		if !given && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if names == nil {
+		return ""
+	}
+	return " " + params.Defaults + "=" + strings.Join(names, ",")
 }
 
 // checkMemory refuses more memory than the host has. The monitor knows the
@@ -199,6 +227,7 @@ func (c *vmConfig) openNet() (wire, error) {
 	none := wire{close: func() error { return nil }}
 	if !wantsNet(c.Image) {
 		c.warnNoNet()
+		none.addrs.dns = c.Addrs.dns // for /etc/resolv.conf
 		return none, nil
 	}
 	switch c.Net.Kind {

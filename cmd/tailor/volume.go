@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/cli"
@@ -92,16 +91,8 @@ func (a *app) volumeVerb(ctx context.Context, v *verb, args []string) (int, erro
 func volumeFlags(o *volume.Options) []cli.Flag {
 	return []cli.Flag{
 		cli.StringFlag(&o.KeyFile, "key-file", 0, "FILE", "key of an encrypted volume: all bytes of FILE"),
-		cli.ValueFlag(&o.Partition, "partition", 0, "N", "the volume is partition N of a disk", parsePartition),
+		cli.ValueFlag(&o.Partition, "partition", 0, "N", "the volume is partition N of a disk", cli.ParsePartitionNumber),
 	}
-}
-
-func parsePartition(s string) (int, error) {
-	n, err := strconv.Atoi(s)
-	if err != nil || n < 1 {
-		return 0, errors.New("not the number of a partition")
-	}
-	return n, nil
 }
 
 // want returns an error unless there are min to max arguments.

@@ -3,7 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
@@ -54,6 +58,9 @@ func (a *app) volumeCp(o volume.Options, from, to string, recursive bool) error 
 	o.Write = into
 	if into {
 		file = file2
+		if _, err := os.Stat(from); err != nil {
+			return err
+		}
 	}
 	v, err := volume.Open(file, o)
 	if err != nil {
@@ -75,10 +82,15 @@ func (a *app) volumeCp(o volume.Options, from, to string, recursive bool) error 
 
 // volumeError says in which volume something failed.
 func volumeError(file string, err error) error {
-	if err == nil {
+	switch {
+	case err == nil:
 		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return inFile(file, err)
+	case errors.Is(err, syscall.ENOSPC):
+		err = hint.With(err, "remove something, or copy all to a larger one: tailor volume create; tailor volume info "+file+" has its size")
 	}
-	return inFile(file, err)
+	return fmt.Errorf("%s: %w", file, err)
 }
 
 func rmVerb() *verb {

@@ -1,18 +1,22 @@
 package main
 
 import (
-	"os/exec"
-	"path/filepath"
+	"io"
+	"os"
 	"testing"
 )
 
 func TestHello(t *testing.T) {
-	bin := filepath.Join(t.TempDir(), "hello")
-	if out, err := exec.Command("go", "build", "-o", bin, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
 	}
-	out, err := exec.Command(bin).CombinedOutput()
-	if err != nil || string(out) != "Hello, world!\n" {
+	stdout := os.Stdout
+	os.Stdout = w
+	main()
+	os.Stdout = stdout
+	w.Close()
+	if out, err := io.ReadAll(r); string(out) != "Hello, world!\n" || err != nil {
 		t.Errorf("got %q, %v", out, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 )
 
@@ -39,23 +40,13 @@ func Parse(arg, dir string) (m Mapping, err error) {
 		m.Dst += filepath.Base(m.Src)
 	}
 	m.Dst = path.Clean(m.Dst)
-	return m, m.checkDst(info.IsDir())
+	return m, m.checkDst()
 }
 
-// systemDirs are folders that the guest makes itself and writes to. What is
-// below the first ones is the guest's too.
-var systemDirs = []string{"/dev", "/proc", "/sys", "/", "/etc", "/tmp"}
-
 // checkDst refuses places that would take the guest's own away.
-func (m *Mapping) checkDst(dir bool) error {
-	for i, d := range systemDirs {
-		if m.Dst == d || i < 3 && strings.HasPrefix(m.Dst, d+"/") {
-			help := "name a place below it, such as " + path.Join(d, "app")
-			if i < 3 {
-				help = "choose another place, such as /srv"
-			}
-			return hint.Errorf(help, "--file %s: %s in the image is the guest's own", m, d)
-		}
+func (m *Mapping) checkDst() error {
+	if err := cli.CheckPlace(m.Dst, true); err != nil {
+		return fmt.Errorf("--file %s: %w", m, err)
 	}
 	if len(m.Dst) > maxPath {
 		return fmt.Errorf("--file %s: a path of %d bytes, more than %d", m, len(m.Dst), maxPath)

@@ -61,7 +61,8 @@ type Config struct {
 	Params string
 
 	// Volumes makes an image that mounts the volumes that it is started with; Needs
-	// are the names of those without which it is not to start.
+	// are the names of those without which it is not to start, and if Volumes is not
+	// set, the only ones that it takes.
 	Volumes bool
 	Needs   []string
 	// LUKS makes an image that also mounts volumes that are encrypted in that format.
@@ -88,6 +89,9 @@ type Config struct {
 
 // volumes reports whether the image is to see any.
 func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS }
+
+// anyVolume reports whether it takes volumes that it does not need.
+func (c *Config) anyVolume() bool { return c.Volumes || len(c.Needs) == 0 }
 
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }

@@ -249,7 +249,9 @@ func (p *Plan) note() image.Note {
 		n.Services = append(n.Services, "luks")
 	}
 	for _, d := range p.Devices {
-		n.Devices = append(n.Devices, image.Device{Type: d})
+		if d != "block" || p.cfg.anyVolume() {
+			n.Devices = append(n.Devices, image.Device{Type: d})
+		}
 	}
 	for _, name := range p.cfg.Needs {
 		n.Devices = append(n.Devices, image.Device{Type: "block", Name: name})

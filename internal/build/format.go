@@ -75,8 +75,9 @@ func (cfg *Config) suffix() string {
 	return ".img"
 }
 
-// programName returns what the program in a file is called.
-func programName(file string) string {
+// ProgramName returns what the program in a file is called, and finds in
+// os.Args[0].
+func ProgramName(file string) string {
 	name := filepath.Base(file)
 	for _, suffix := range append([]string{"img", ELF}, disk.Formats...) {
 		if s, ok := strings.CutSuffix(name, "."+suffix); ok && s != "" {

@@ -75,7 +75,7 @@ type Plan struct {
 }
 
 // Name returns what the program is called: the output's name without suffix.
-func (p *Plan) Name() string { return programName(p.Output) }
+func (p *Plan) Name() string { return ProgramName(p.Output) }
 
 func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program, files *archive.Archive) (*Plan, error) {
 	p := &Plan{

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/params"
 )
 
 // A Volume is what a guest is to find at a path: --volume NAME=SOURCE:/PATH.
@@ -41,11 +44,6 @@ func ParseVolume(s string) (v Volume, err error) {
 	if err := volumeName(name); err != nil {
 		return v, err
 	}
-	if trimmed, ok := strings.CutSuffix(rest, ":ro"); ok {
-		v.ReadOnly, rest = true, trimmed
-	} else {
-		rest = strings.TrimSuffix(rest, ":rw")
-	}
 	i := strings.LastIndex(rest, ":/")
 	switch {
 	case i < 0 && strings.Contains(rest, ":"):
@@ -55,14 +53,28 @@ func ParseVolume(s string) (v Volume, err error) {
 	case i == 0:
 		return v, hint.Errorf(volumeHint, "the file of the volume is missing")
 	}
-	v.Name, v.Source, v.Path = name, rest[:i], path.Clean(rest[i+1:])
-	if v.Path == "/" {
-		return v, hint.Errorf("choose a folder, such as /data", "the root itself cannot be a volume")
+	place, mode, hasMode := strings.Cut(rest[i+1:], ":")
+	if hasMode && mode != "ro" && mode != "rw" {
+		return v, hint.Errorf("write "+name+"="+rest[:i]+":"+place+":ro, or :rw as it is without; a path in the guest has no colon", "unknown mode %q", mode)
 	}
+	v = Volume{Name: name, Source: rest[:i], Path: path.Clean(place), ReadOnly: mode == "ro"}
 	if strings.ContainsFunc(v.Path, func(r rune) bool { return r < ' ' || r == 0x7F }) {
 		return v, errors.New("the path in the guest has control characters")
 	}
-	return v, nil
+	return v, CheckPlace(v.Path, v.ReadOnly)
+}
+
+// CheckPlace refuses a place in the guest, a clean path, at which something would
+// take the guest's own away.
+func CheckPlace(place string, readOnly bool) error {
+	dir, below := params.Own(place, readOnly)
+	switch {
+	case dir == "":
+		return nil
+	case below:
+		return hint.Errorf("name a place below it, such as "+path.Join(dir, "app"), "%s is the guest's own", dir)
+	}
+	return hint.Errorf("choose another place, such as /srv", "%s is the guest's own", dir)
 }
 
 // ParseVolumeName reads the name of a volume.
@@ -98,6 +110,31 @@ func ParseSecret(s string) (Secret, error) {
 		return Secret{}, fmt.Errorf("%q cannot be the name of a file", name)
 	}
 	return Secret{name, file}, nil
+}
+
+// A Partition says which partition of a disk the volume Name is.
+type Partition struct {
+	Name   string
+	Number int // from 1 on
+}
+
+// ParsePartition reads NAME=N.
+func ParsePartition(s string) (Partition, error) {
+	name, number, ok := strings.Cut(s, "=")
+	if !ok {
+		return Partition{}, hint.Errorf("write NAME=N, such as data=2 for the volume data", "the volume or the number is missing")
+	}
+	n, err := ParsePartitionNumber(number)
+	return Partition{name, n}, cmp.Or(volumeName(name), err)
+}
+
+// ParsePartitionNumber reads the number of a partition.
+func ParsePartitionNumber(s string) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 {
+		return 0, errors.New("not the number of a partition")
+	}
+	return n, nil
 }
 
 // ParseKey reads NAME=FILE: the name of a volume and the file that its key is in.

@@ -17,6 +17,8 @@ func TestParseVolume(t *testing.T) {
 		"a.b-c_9=x:/../y":            {Name: "a.b-c_9", Source: "x", Path: "/y"},
 		"twentybytestwentybyte=x:/y": {},
 		"d=x:/ro":                    {Name: "d", Source: "x", Path: "/ro"},
+		"d=a:ro:/x:rw":               {Name: "d", Source: "a:ro", Path: "/x"},
+		"tmp=tmp.img:/tmp":           {Name: "tmp", Source: "tmp.img", Path: "/tmp"},
 	} {
 		got, err := ParseVolume(s)
 		if want.Name == "" {
@@ -32,7 +34,10 @@ func TestParseVolume(t *testing.T) {
 	for s, want := range map[string]string{
 		"": "not a volume", "data.img:/data": "not a volume", "=x:/y": "no name", "a/b=x:/y": "cannot be the name", "-a=x:/y": "cannot be the name",
 		"d=data.img": "is missing", "d=data.img:data": "not an absolute path", "d=:/x": "file of the volume is missing",
-		"d=x:/": "the root itself", "d=x:/a/..": "the root itself", "d=x:/a\nb": "control characters",
+		"d=x:/": "/ is the guest's own", "d=x:/a/..": "/ is the guest's own", "d=x:/a\nb": "control characters",
+		"d=x:/run": "/run is the guest's own", "d=x:/run/secrets/a": "/run/secrets is the guest's own", "d=x:/proc/": "/proc is the guest's own",
+		"d=x:/tmp:ro": "/tmp is the guest's own", "d=x:/etc:rw": "/etc is the guest's own",
+		"d=x:/data:RO": `unknown mode "RO"`, "d=x:/data:": `unknown mode ""`, "d=x:/a:b:ro": `unknown mode "b:ro"`, "d=x:/data:ro:ro": "unknown mode",
 	} {
 		if got, err := ParseVolume(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseVolume(%q) = %+v, %v, want %s", s, got, err, want)
@@ -64,6 +69,17 @@ func TestParseSecret(t *testing.T) {
 	for _, s := range []string{"", "x", "x=", "=f", "a/b=f", "..=f", ".=f", strings.Repeat("x", 256) + "=f"} {
 		if got, err := ParseSecret(s); err == nil {
 			t.Errorf("ParseSecret(%q) = %+v", s, got)
+		}
+	}
+}
+
+func TestParsePartition(t *testing.T) {
+	if got, err := ParsePartition("data=12"); err != nil || got != (Partition{"data", 12}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	for _, s := range []string{"", "data", "data=", "=1", "data=0", "data=-1", "data=x", "a/b=1"} {
+		if got, err := ParsePartition(s); err == nil {
+			t.Errorf("ParsePartition(%q) = %+v", s, got)
 		}
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
 )
 
 // A sizedDisk is none but for what its description needs.
@@ -41,5 +43,40 @@ func TestLayoutQueues(t *testing.T) {
 	_, err = Layout(cfg)
 	if err == nil || !strings.Contains(err.Error(), "24 shares and 4 volumes are too many") {
 		t.Errorf("%v", err)
+	}
+}
+
+// An image takes the volumes that it was built for, and says how it would take more.
+func TestCheckVolumes(t *testing.T) {
+	note := func(names ...string) image.Note {
+		n := image.Note{Target: "virtio", Main: "m"}
+		for _, name := range names {
+			n.Devices = append(n.Devices, image.Device{Type: "block", Name: name})
+		}
+		return n
+	}
+	for _, tt := range []struct {
+		note             image.Note
+		list, want, hint string
+	}{
+		{note(), "", "", ""},
+		{note(), "data", "not built to see volumes or secrets", "tailor build --volumes -t virtio m"},
+		{note(""), "data other secrets conf", "", ""},
+		{note("data"), "data secrets conf", "", ""},
+		{note("data"), "data other", `knows no volume "other"; those that it was built for are: data`, "tailor build --needs data --needs other -t virtio m, or with --volumes"},
+		{note("", "data"), "data other", "", ""},
+		{note("", "data"), "other", `needs a volume "data"`, "--volume data=FILE:/PATH"},
+		{note("secrets"), "conf", "needs secrets", "--secret NAME=FILE"},
+		{note("secrets"), "secrets", "", ""},
+		{note("data"), "data data", "two volumes have the name", ""},
+	} {
+		var list []Volume
+		for _, name := range strings.Fields(tt.list) {
+			list = append(list, Volume{Name: name})
+		}
+		err := CheckVolumes(tt.note, list)
+		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.Contains(hint.Of(err), tt.hint)) {
+			t.Errorf("%v with %q: %v (%s), want %q (%s)", tt.note.Devices, tt.list, err, hint.Of(err), tt.want, tt.hint)
+		}
 	}
 }

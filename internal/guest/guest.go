@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -123,23 +124,41 @@ func checkShares(cfg *Config) error {
 	return nil
 }
 
-// CheckVolumes refuses volumes that the image would not look at, and to start it
-// without those that it needs.
+// Volumes that mean something to every guest that sees any: the one whose file
+// tailor.params has settings, and the device that carries secrets.
+const (
+	ConfVolume    = "conf"
+	SecretsVolume = "secrets"
+)
+
+// CheckVolumes refuses volumes that the image would not look at or does not know,
+// and to start it without those that it needs.
 func CheckVolumes(n image.Note, list []Volume) error {
-	sees := false
+	sees, open := false, false
+	known := []string{ConfVolume, SecretsVolume}
 	for _, d := range n.Devices {
-		if d.Type != "block" {
+		switch {
+		case d.Type != "block":
 			continue
-		}
-		sees = true
-		if d.Name != "" && !slices.ContainsFunc(list, func(v Volume) bool { return v.Name == d.Name }) {
+		case d.Name == "":
+			open = true
+		case slices.ContainsFunc(list, func(v Volume) bool { return v.Name == d.Name }):
+			known = append(known, d.Name)
+		case d.Name == SecretsVolume:
+			return hint.Errorf("give them: --secret NAME=FILE", "the image needs secrets")
+		default:
 			return hint.Errorf("give it: --volume "+d.Name+"=FILE:/PATH", "the image needs a volume %q", d.Name)
 		}
+		sees = true
 	}
 	if len(list) > 0 && !sees {
-		return hint.Errorf("build it with --needs NAME, or run the package", "the image was not built to see volumes")
+		return hint.Errorf("rebuild it with: tailor build --volumes "+n.Source()+", or run the package", "the image was not built to see volumes or secrets")
 	}
 	for i, v := range list {
+		if !open && !slices.Contains(known, v.Name) {
+			return hint.Errorf("rebuild it with: tailor build --needs "+strings.Join(append(known[2:], v.Name), " --needs ")+" "+n.Source()+", or with --volumes for any beside those it needs",
+				"the image knows no volume %q; those that it was built for are: %s", v.Name, strings.Join(known[2:], ", "))
+		}
 		for _, w := range list[:i] {
 			if v.Name == w.Name {
 				return fmt.Errorf("two volumes have the name %q", v.Name)

@@ -65,6 +65,14 @@ type Note struct {
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }
 
+// Source is what tailor build takes, beside other flags, to build the image again.
+func (n Note) Source() string {
+	if n.Target == "virtio" {
+		return "-t virtio " + n.Main
+	}
+	return n.Main
+}
+
 // Files says where in an image its files are (abi.FilesHead): both numbers are
 // in bytes and multiples of abi.PageSize.
 type Files struct {

@@ -47,6 +47,7 @@ var docs = []doc{
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
 	{name: "volume", meaning: "a volume to mount: name of its block device, path as %XX, ro or rw", example: "data:/data:rw", own: true},
+	{name: "defaults", meaning: "parameters that tailor run chose by itself: a volume's count more", example: "ip,gw,dns", own: true},
 	{name: "empty", meaning: "a folder of a share that is to look empty, path as %XX", example: "/usr/local/go/bin", own: true},
 	{name: "cwd", meaning: "the working directory, path as %XX", example: "/src/pkg", own: true},
 	{name: "exe", meaning: "what os.Executable returns", example: "/tmp/pkg.test", own: true},
@@ -94,11 +95,27 @@ func (d doc) setBy() string {
 func Text() string {
 	var b strings.Builder
 	b.WriteString(grammar + "\nParameters:\n")
-	for i, p := range params.Known() {
-		d := docs[i]
-		fmt.Fprintf(&b, "  %s=%s\n      %s\n      such as %s=%s (set by %s)\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+	for i := range docs {
+		b.WriteString(entry(i))
 	}
 	b.WriteString("\nWhat loaders and habit add for Linux is ignored:\n" + wrap(ignored(), 76))
+	return b.String()
+}
+
+// entry is what Text shows of parameter i.
+func entry(i int) string {
+	p, d := params.Known()[i], docs[i]
+	return fmt.Sprintf("  %s=%s\n      %s\n      such as %s=%s (set by %s)\n", p.Name, p.Syntax, d.meaning, p.Name, d.example, d.setBy())
+}
+
+// List returns the entries of those parameters that users set and a program knows.
+func List(knows func(name string) bool) string {
+	var b strings.Builder
+	for i, d := range docs {
+		if !d.own && knows(d.name) {
+			b.WriteString(entry(i))
+		}
+	}
 	return b.String()
 }
 

@@ -32,6 +32,8 @@ type Drive struct {
 	Path     string   // of the file behind it
 	File     *os.File // instead of Path: QEMU is started with it
 	ReadOnly bool
+	Offset   int64 // where in the file it begins, in bytes
+	Size     int64 // bytes; 0 for all of the file from Offset on
 }
 
 // A Machine is what a guest runs on.
@@ -102,6 +104,9 @@ func (m *Machine) args(e ends) []string {
 func (m *Machine) drive(i int) []string {
 	d, id := &m.Drives[i], "drive"+strconv.Itoa(i)
 	backend := "if=none,format=raw,discard=unmap,file.locking=off,id=" + id + ",file=" + strings.ReplaceAll(fileName(d.Path), ",", ",,")
+	if d.Offset != 0 {
+		backend += fmt.Sprintf(",offset=%d,size=%d", d.Offset, d.Size)
+	}
 	if d.ReadOnly {
 		backend += ",readonly=on"
 	}

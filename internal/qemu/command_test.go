@@ -27,6 +27,10 @@ func TestCmdLine(t *testing.T) {
 		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
 			[]string{"tap,vhost=off,ifname=tap0,script=no,downscript=no,id=net0", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
 		{func() { m.Net = nil }, nil, []string{"net"}},
+		{func() {
+			m.Drives = []Drive{{Name: "a", Path: "d.img", Size: 4096}, {Name: "b", Path: "e.img", Offset: 512, Size: 1024, ReadOnly: true}}
+		},
+			[]string{"file=d.img -device", "file=e.img,offset=512,size=1024,readonly=on -device"}, nil},
 	} {
 		c.change()
 		got := Quote(CmdLine("qemu", m))

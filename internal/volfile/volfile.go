@@ -32,7 +32,8 @@ const sectorSize = 512
 // may use it at once, but not during and after Close.
 type File struct {
 	f        *os.File
-	fd       int // of f
+	fd       int   // of f
+	base     int64 // where it begins in f, in bytes
 	size     int64
 	sector   int
 	readOnly bool
@@ -48,7 +49,12 @@ func (v *File) Report(f func(error)) { v.report = f }
 
 // Open opens and locks the volume in a file or block device. The error says what
 // is wrong with it, and for one that is in use by whom.
-func Open(path string, readOnly bool) (*File, error) {
+func Open(path string, readOnly bool) (*File, error) { return openFile(path, readOnly, true) }
+
+// Look opens a volume to read what it is, without a lock: it may change meanwhile.
+func Look(path string) (*File, error) { return openFile(path, true, false) }
+
+func openFile(path string, readOnly, lock bool) (*File, error) {
 	st, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint.Errorf("make one with: tailor volume create "+path+" --size 256M", "there is no volume %s", path)
@@ -80,7 +86,13 @@ func Open(path string, readOnly bool) (*File, error) {
 		return nil, err
 	}
 	v := &File{f: f, sector: sectorSize, readOnly: readOnly}
-	if err := v.prepare(device); err != nil {
+	if lock {
+		err = v.lock()
+	}
+	if err == nil {
+		err = v.prepare(device)
+	}
+	if err != nil {
 		f.Close()
 		return nil, err
 	}
@@ -99,21 +111,24 @@ func Create(path string, size int64) (*File, error) {
 	}
 	v := &File{f: f, sector: sectorSize}
 	if err = f.Truncate(size); err == nil {
+		err = v.lock()
+	}
+	if err == nil {
 		err = v.prepare(false)
 	}
 	if err != nil {
 		f.Close()
 		os.Remove(path)
+		if errors.Is(err, unix.EFBIG) {
+			err = hint.With(err, "give a smaller size, or another place: the file system here has no files of that size")
+		}
 		return nil, err
 	}
 	return v, nil
 }
 
-// prepare locks the file and finds out its size.
+// prepare finds out the size of the file.
 func (v *File) prepare(device bool) error {
-	if err := v.lock(); err != nil {
-		return err
-	}
 	v.device, v.fd = device, int(v.f.Fd())
 	size, err := v.f.Seek(0, io.SeekEnd)
 	if err != nil {
@@ -134,6 +149,18 @@ func (v *File) prepare(device bool) error {
 	}
 	return nil
 }
+
+// Part returns the n bytes from byte off on, whole sectors, as a volume of its own.
+// It ends with v, which is the one to close.
+func (v *File) Part(off, n int64, readOnly bool) (*File, error) {
+	if err := block.Check(v, off, n); err != nil {
+		return nil, err
+	}
+	return &File{f: v.f, fd: v.fd, base: v.base + off, size: n, sector: v.sector, readOnly: v.readOnly || readOnly, device: v.device}, nil
+}
+
+// Base returns where the volume begins in its file, in bytes.
+func (v *File) Base() int64 { return v.base }
 
 // Name returns the path that the volume was opened with.
 func (v *File) Name() string { return v.f.Name() }
@@ -188,7 +215,7 @@ func (v *File) ReadAt(p []byte, off int64) error {
 	if err := block.Check(v, off, int64(len(p))); err != nil {
 		return err
 	}
-	if n, err := v.f.ReadAt(p, off); err != nil && n < len(p) {
+	if n, err := v.f.ReadAt(p, v.base+off); err != nil && n < len(p) {
 		return v.failed(err)
 	}
 	return nil
@@ -200,7 +227,7 @@ func (v *File) ReadNow(p []byte, off int64) bool {
 	if len(p) == 0 || block.Check(v, off, int64(len(p))) != nil {
 		return false
 	}
-	return readNow(v.fd, p, off) == len(p)
+	return readNow(v.fd, p, v.base+off) == len(p)
 }
 
 // WriteAt implements block.Device.
@@ -208,7 +235,7 @@ func (v *File) WriteAt(p []byte, off int64) error {
 	if err := v.change(off, int64(len(p))); err != nil {
 		return err
 	}
-	if _, err := v.f.WriteAt(p, off); err != nil {
+	if _, err := v.f.WriteAt(p, v.base+off); err != nil {
 		return v.failed(err)
 	}
 	return nil
@@ -234,7 +261,7 @@ func (v *File) still() error {
 		return nil
 	case st.Nlink == 0:
 		return v.failed(errors.New("the file was removed or replaced while it was in use"))
-	case st.Size < v.size:
+	case st.Size < v.base+v.size:
 		return v.failed(errCut)
 	}
 	return nil
@@ -247,7 +274,7 @@ func (v *File) Discard(off, n int64) error {
 		return err
 	}
 	err := retry(func(fd int) error {
-		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, v.base+off, n)
 	}, v.f)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {
 		return v.failed(err)

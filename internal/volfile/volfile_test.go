@@ -102,6 +102,42 @@ func TestReadOnly(t *testing.T) {
 	}
 }
 
+// A part is a volume of its own, and reaches nothing beside it.
+func TestPart(t *testing.T) {
+	path := volume(t, 1<<20)
+	v := open(t, path, false)
+	p, err := v.Part(8192, 4096, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 4096)
+	if err := errors.Join(p.WriteAt(bytes.Repeat([]byte{1}, 4096), 0), p.ReadAt(got, 0)); err != nil || bytes.Count(got, []byte{1}) != 4096 {
+		t.Fatal(err)
+	}
+	if err := p.ReadAt(got, 512); !errors.Is(err, block.ErrRange) || p.ReadNow(got, 512) {
+		t.Errorf("behind its end: %v", err)
+	}
+	all, err := os.ReadFile(path)
+	if err != nil || bytes.Count(all, []byte{1}) != 4096 || bytes.Count(all[8192:12288], []byte{1}) != 4096 {
+		t.Errorf("it wrote elsewhere (%v)", err)
+	}
+	read, err := v.Part(8192, 4096, true)
+	if err != nil || read.Base() != 8192 || !errors.Is(read.WriteAt(make([]byte, 512), 0), block.ErrReadOnly) {
+		t.Errorf("read-only: %v", err)
+	}
+	for _, r := range [][2]int64{{0, 2 << 20}, {1 << 20, 512}, {100, 512}, {-512, 512}} {
+		if _, err := v.Part(r[0], r[1], false); !errors.Is(err, block.ErrRange) {
+			t.Errorf("%d bytes at %d: %v", r[1], r[0], err)
+		}
+	}
+	if err := os.Truncate(path, 12287); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Flush(); !errors.Is(err, block.ErrIO) {
+		t.Errorf("flush of what is cut short: %v", err)
+	}
+}
+
 // A discarded range takes no space on the host.
 func TestDiscardFrees(t *testing.T) {
 	path := volume(t, 4<<20)

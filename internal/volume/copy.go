@@ -225,6 +225,15 @@ func inFile(w Writer, dir Node, name, from string, a Attr) error {
 	if err != nil {
 		return named(name, err)
 	}
+	if err := fillFile(w, n, name, r); err != nil {
+		w.Unlink(dir, name, false) // a part of it is worse than nothing
+		return err
+	}
+	return named(name, w.SetAttr(n, a))
+}
+
+// fillFile writes what is in r to file n of a volume, which is called name.
+func fillFile(w Writer, n Node, name string, r io.Reader) error {
 	b := make([]byte, copySize)
 	for off := int64(0); ; {
 		k, err := io.ReadFull(r, b)
@@ -235,7 +244,7 @@ func inFile(w Writer, dir Node, name, from string, a Attr) error {
 			off += int64(k)
 		}
 		if err == io.EOF || err == io.ErrUnexpectedEOF {
-			return named(name, w.SetAttr(n, a))
+			return nil
 		}
 		if err != nil {
 			return err

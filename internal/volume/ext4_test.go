@@ -249,7 +249,10 @@ func TestFull(t *testing.T) {
 		if b, err := fs.ReadFile(f, "small"); string(b) != "s" || err != nil {
 			t.Errorf("%q, %v", b, err)
 		}
-		return f.Remove("big", false)
+		if _, err := f.Stat("big"); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a part of what did not fit was left: %v", err)
+		}
+		return f.Remove("small", false)
 	}); err != nil {
 		t.Error(err)
 	}

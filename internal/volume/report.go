@@ -82,7 +82,9 @@ func Check(path string, o Options) (*Report, error) {
 	case r.Kind == Ext4:
 		err = v.checkExt4(r)
 	case r.Kind == Encrypted:
-		_, err = readKey(o.KeyFile) // says that one is needed
+		if _, err = readKey(o.KeyFile); err != nil { // it says that one is needed
+			err = fmt.Errorf("%s: %w", path, err)
+		}
 	case r.Kind == Blank || r.Kind == Unknown:
 		r.Problems = append(r.Problems, "there is no volume on it")
 	}

@@ -43,9 +43,9 @@ func NewSecrets(secrets, keys map[string]string) (_ *Secrets, err error) {
 	defer clear(file)
 	w := tar.NewWriter(&b)
 	for _, part := range []struct {
-		dir   string
-		files map[string]string
-	}{{SecretsDir, secrets}, {KeysDir, keys}} {
+		dir, flag string
+		files     map[string]string
+	}{{SecretsDir, "--secret", secrets}, {KeysDir, "--key-file", keys}} {
 		if len(part.files) == 0 {
 			continue
 		}
@@ -56,7 +56,7 @@ func NewSecrets(secrets, keys map[string]string) (_ *Secrets, err error) {
 			// It may be a pipe: --secret key=<(pass show key).
 			data, err := readBounded(part.files[name], file)
 			if err != nil {
-				return nil, fmt.Errorf("secret: %w", err)
+				return nil, fmt.Errorf("%s %s: %w", part.flag, name, err)
 			}
 			if err := addSecret(w, part.dir+"/"+name, data); err != nil {
 				return nil, err

@@ -60,25 +60,6 @@ func Detect(d block.Device) (Kind, error) {
 	return Blank, nil
 }
 
-// IsEncrypted reports whether the file at path begins as an encrypted volume does.
-// It asks for no lock, so that a volume that is in use is not refused for it.
-func IsEncrypted(path string) (bool, error) {
-	if st, err := os.Stat(path); err != nil || !st.Mode().IsRegular() && st.Mode()&fs.ModeDevice == 0 {
-		return false, err // a pipe would be waited for
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return false, err
-	}
-	defer f.Close()
-	head := make([]byte, headLen)
-	n, err := io.ReadFull(f, head)
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		err = nil
-	}
-	return crypt.Is(head[:n]), err
-}
-
 // Options say how a volume is opened.
 type Options struct {
 	Write     bool
@@ -143,12 +124,14 @@ func (v *Volume) open(o Options) (err error) {
 			return err
 		}
 	} else if o.Partition != 0 {
-		return fmt.Errorf("it has no partitions, and so no partition %d", o.Partition)
+		return noPartitions(o.Partition)
 	}
 	if v.Kind == Encrypted {
 		if err := v.unlock(o); err != nil || o.Raw {
 			return err
 		}
+	} else if o.KeyFile != "" {
+		return hint.Errorf("remove --key-file", "it is not encrypted, and no key would change that")
 	}
 	if o.Raw {
 		return nil
@@ -161,7 +144,7 @@ func (v *Volume) openPartition(o Options) (err error) {
 		return err
 	}
 	if o.Partition == 0 {
-		return hint.Errorf("choose one with --partition N; tailor volume info shows them", "it is a disk with %d partitions", len(v.Table.Partitions))
+		return hint.Errorf("choose one with --partition N; tailor volume info says more", "%s", isDisk(v.Table, v.Dev))
 	}
 	if v.Dev, err = v.Table.Open(v.Dev, o.Partition); err != nil {
 		return err

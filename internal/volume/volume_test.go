@@ -264,7 +264,7 @@ func TestPartition(t *testing.T) {
 	if b, err := fs.ReadFile(v.FS, "a"); string(b) != "A" || err != nil {
 		t.Errorf("%q, %v", b, err)
 	}
-	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "1 partitions") {
+	if _, err := Open(path, Options{}); err == nil || !strings.Contains(err.Error(), "with the partitions 1 (tar)") {
 		t.Errorf("without a partition: %v", err)
 	}
 	if _, err := Open(path, Options{Partition: 2}); err == nil || !strings.Contains(err.Error(), "no partition 2") {

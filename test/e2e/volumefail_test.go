@@ -172,6 +172,7 @@ func TestVolumeDamaged(t *testing.T) {
 			"descriptors spoiled": {spoiled(good, 4096, 8192), "", "volume data: "},
 			"zeros":               {make([]byte, 1<<20), "", "no file system that is known"},
 			"tar cut short":       {packed[:len(packed)/2&^511], ":ro", "volume data: "},
+			"tar without its end": {packed[:len(packed)-1024], ":ro", "the archive is cut short: no block of zeros ends it"},
 			"tar spoiled":         {spoiled(packed, 100, 400), ":ro", "volume data: "},
 		} {
 			path := filepath.Join(t.TempDir(), "v.img")

@@ -29,7 +29,7 @@ func confVolume(t *testing.T, settings string) string {
 // Settings come from a volume, boot parameters count more, and a secret is a file
 // that is nowhere else.
 func TestConfiguration(t *testing.T) {
-	conf := confVolume(t, "hostname=web-1\nenv=GREETING=\"hello, world\" env=BOTH=volume # a comment\n--\n-title volume\n")
+	conf := confVolume(t, "hostname=web-1 dns=192.0.2.53\nenv=GREETING=\"hello, world\" env=BOTH=volume # a comment\n--\n-title volume\n")
 	key := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(key, []byte("s3cret"), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,13 +38,26 @@ func TestConfiguration(t *testing.T) {
 		args := on.line("-e", "BOTH=boot", "--volume", "conf="+conf+":/etc/app:ro", "--secret", "key="+key, "./testdata/volguest", "-x", "boot")
 		r := vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, args...).Wait()
 		r.Want(t, 0, []string{
-			"args -title volume -x boot\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
+			"args -title volume -x boot\n", "nameserver 192.0.2.53\n", "GREETING=hello, world\n", "BOTH=boot\n", "host web-1\n",
 			"/etc/app/sub/hello.txt \"hello\\n\"\n", "write: read-only file system\n", "secret \"s3cret\" -r--------\n",
 		}, nil)
-		if strings.Contains(r.Stdout, "\nBOTH=volume\n") {
-			t.Errorf("a variable of the volume counts more than the boot's:\n%s", r.Stdout)
+		if strings.Contains(r.Stdout, "\nBOTH=volume\n") || strings.Count(r.Stdout, "nameserver") != 1 {
+			t.Errorf("a variable of the volume counts more than the boot's, or the tool's name server as much:\n%s", r.Stdout)
+		}
+		r = vmtest.Setting{Limit: vmtest.Limit * 4}.Start(t, append(on.line("--dns", "192.0.2.9"), args[len(on.line()):]...)...).Wait()
+		if r.Want(t, 0, []string{"nameserver 192.0.2.9\n"}, nil); strings.Count(r.Stdout, "nameserver") != 1 {
+			t.Errorf("the volume's name server counts as much as --dns:\n%s", r.Stdout)
 		}
 	}, ownFiles)
+}
+
+// cut returns what is in a volume that was packed, without its end.
+func cut(t *testing.T, path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data[:len(data)-1024])
 }
 
 func TestBadVolumes(t *testing.T) {
@@ -68,11 +81,16 @@ func TestBadVolumes(t *testing.T) {
 		"without a need": {[]string{img}, `the image needs a volume "data"`},
 		"not for it":     {[]string{"--volume", "c=" + conf + ":/c:ro", plain}, "was not built to see volumes"},
 		"twice":          {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "data=" + conf + ":/d:ro", img}, "two volumes have the name"},
-		"a tar to write": {[]string{"--volume", "data=" + conf + ":/c", img}, "a tar can only be read"},
+		"a tar to write": {[]string{"--volume", "data=" + conf + ":/c", img}, "a tar can only be read: mount it with :ro"},
 		"nonsense":       {[]string{"--volume", "data=" + write("junk", strings.Repeat("junk", 4096)) + ":/c:ro", img}, "no file system that is known"},
 		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
 		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "built without syslog+tls; rebuild it with: tailor build --log syslog+tls"},
+		"over secrets":   {[]string{"--volume", "data=" + conf + ":/run/secrets:ro", "--secret", "a=" + conf, img}, "/run/secrets is the guest's own"},
+		"in a tar":       {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + conf + ":/d/none:ro", img}, "volume conf cannot be mounted at /d/none: read-only file system"},
+		"cut short":      {[]string{"--volume", "data=" + write("cut", cut(t, conf)) + ":/c:ro", img}, "no block of zeros ends it; see: tailor volume check"},
+		"unknown":        {[]string{"--volume", "data=" + conf + ":/c:ro", "--volume", "other=" + conf + ":/d:ro", img}, `the image knows no volume "other"`},
+		"no secrets":     {[]string{"--secret", "a=" + conf, plain}, "hint: rebuild it with: tailor build --volumes "},
 		"plain process":  {[]string{"-t", "unix", "--volume", "data=" + conf + ":/c:ro", "./testdata/volguest"}, "has the host's own files"},
 	} {
 		r := run(t, append([]string{"run"}, tt.args...)...)

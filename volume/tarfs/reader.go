@@ -134,8 +134,7 @@ func (r *reader) special(h *header) ([]byte, error) {
 	return b, nil
 }
 
-// skip moves behind the contents of h, which must be there. The padding of the
-// very last one may be missing.
+// skip moves behind the contents of h, which must be there.
 func (r *reader) skip(h *header) error {
 	if h.size < 0 || h.size > r.d.Size()-h.data {
 		return fail(h.off, "the archive is cut short: "+strconv.Quote(h.name)+" has "+strconv.FormatInt(h.size, 10)+
@@ -216,13 +215,14 @@ func (r *reader) header() (h *header, prefix string, err error) {
 }
 
 // block returns the next header block, nil at the end of the archive: two
-// blocks of zeros, or one at the end of the device, or nothing.
+// blocks of zeros, or one at the end of the device. Without any, nobody knows
+// whether more entries have followed.
 func (r *reader) block() ([]byte, error) {
 	if r.off >= r.d.Size() {
 		if r.off == 0 {
 			return nil, &Error{0, "no tar archive", ErrNone}
 		}
-		return nil, nil
+		return nil, fail(r.d.Size(), "the archive is cut short: no block of zeros ends it")
 	}
 	b, err := r.at(r.off, blockSize)
 	if err != nil || !isZero(b) {

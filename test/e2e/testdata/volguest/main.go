@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	_ "net" // what it is configured with is a part of what it was told
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,8 @@ func main() {
 	}
 	host, _ := os.Hostname()
 	fmt.Println("host", host)
+	resolv, _ := os.ReadFile("/etc/resolv.conf")
+	fmt.Printf("%s", resolv)
 	filepath.WalkDir("/etc/app", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err

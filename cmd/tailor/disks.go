@@ -1,0 +1,66 @@
+package main
+
+import (
+	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/volfile"
+	"github.com/tailor-os/tailor/internal/volume"
+)
+
+// disks are files of volumes that are open, each once: a lock keeps out a second time
+// in this process too, and a disk may have several volumes.
+type disks struct {
+	files []*volfile.File
+	used  []use
+}
+
+// A use is a part of a file that is a volume.
+type use struct {
+	file   *volfile.File
+	part   *volfile.File
+	volume cli.Volume
+}
+
+func (d *disks) close() {
+	for _, f := range d.files {
+		f.Close()
+	}
+}
+
+// open returns what is behind a volume of o.
+func (d *disks) open(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
+	f, err := d.file(v, o)
+	if err != nil {
+		return nil, err
+	}
+	part, err := volume.Choose(f, o.partition(v.Name), v.ReadOnly)
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range d.used {
+		apart := u.file != f || u.part.Base() >= part.Base()+part.Size() || part.Base() >= u.part.Base()+u.part.Size()
+		if !apart && !(u.volume.ReadOnly && v.ReadOnly) {
+			return nil, hint.Errorf("attach it once, or add :ro to both", "the volumes %s and %s are both %s", u.volume.Name, v.Name, v.Source)
+		}
+	}
+	d.used = append(d.used, use{f, part, v})
+	return part, nil
+}
+
+// file returns the file of v, open for all the volumes of o that are in it.
+func (d *disks) file(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
+	for _, u := range d.used {
+		if sameFile(u.volume.Source, v.Source) {
+			return u.file, nil
+		}
+	}
+	readOnly := true
+	for _, w := range o.volumes {
+		readOnly = readOnly && (w.ReadOnly || !sameFile(w.Source, v.Source))
+	}
+	f, err := volfile.Open(v.Source, readOnly)
+	if err == nil {
+		d.files = append(d.files, f)
+	}
+	return f, err
+}
