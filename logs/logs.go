@@ -83,14 +83,12 @@ func Start(p params.Words, say func(string)) (*ship.Shipper, error) {
 
 // transport returns the one that is linked for a scheme.
 func transport(scheme string) (opener, error) {
-	var names []string
 	for _, t := range transports {
 		if t.name == scheme {
 			return t.open, nil
 		}
-		names = append(names, "syslog+"+t.name)
 	}
-	return nil, errors.New("this program has " + strings.Join(names, ", ") + " only; rebuild it with: tailor build --log syslog+" + scheme)
+	return nil, errors.New("syslog+" + scheme + " is not linked")
 }
 
 // source says what all messages have in common.

@@ -17,6 +17,7 @@ import (
 	_ "github.com/tailor-os/tailor/logs/tcp"
 	_ "github.com/tailor-os/tailor/logs/tls"
 	_ "github.com/tailor-os/tailor/logs/udp"
+	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -179,6 +180,16 @@ func TestCollectorAway(t *testing.T) {
 	}
 	if n := strings.Count(told.String(), "cannot send"); n != 1 || !strings.Contains(told.String(), "again") {
 		t.Errorf("said:\n%s", told)
+	}
+	var w metrics.Writer
+	s.WriteFigures(&w)
+	for _, want := range []string{fmt.Sprintf(`messages_total{result="dropped"} %d`, dropped), fmt.Sprintf(`messages_total{result="sent"} %d`, 3002-dropped), "queue_messages 0"} {
+		if text := string(w.Bytes()); !strings.Contains(text, "\ntailor_log_"+want+"\n") {
+			t.Errorf("no %s in\n%s", want, text)
+		}
+	}
+	if n := s.Stats().Dialed; n < 2 {
+		t.Errorf("%d connections", n)
 	}
 }
 

@@ -78,5 +78,13 @@ func tailorSerial(p, n uintptr) {}
 // tailorInputEnded is for where the console device cannot tell the end of input.
 const tailorInputEnded = false
 
+// tailorClockAdjust returns 1: the clock is the starter's to keep.
+//
+//go:nosplit
+func tailorClockAdjust(step, rate int64) uintptr { return 1 }
+
+// tailorBattery is the battery-backed clock, which is not the guest's.
+func tailorBattery() int64 { return 0 }
+
 // tailorLookAround is called at each turn of the event loop.
 func tailorLookAround(ctl *abi.Control) {}

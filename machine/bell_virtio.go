@@ -46,6 +46,7 @@ func tailorTakeSignals(ctl *abi.Control) {}
 //go:nosplit
 //go:nowritebarrierrec
 func tailorBell(register, value uintptr) {
+	tailorRung[register/8]++
 	switch register {
 	case abi.BellNotify:
 		if value < uintptr(len(tailorNotify)) {
@@ -190,6 +191,7 @@ func tailorIdle(deadline uintptr) {
 		}
 		counts = tailorTimerCounts(ns)
 	}
+	tailorTickRests()
 	tailorService(abi.ServiceIdle, counts, 0, 0)
 	ctl := tailorControl()
 	irqs := atomic.Xchg64(&ctl.IRQs, 0)

@@ -68,6 +68,12 @@ func tailorIs(sig [12]byte, name string) bool { return string(sig[:len(name)]) =
 func tailorClockInit() {
 	page := tailorClockPage()
 	page.MonoBase = 1
+	tailorHasBattery = tailor_openPorts(0x70, 2)
+	tailorClockFind(page)
+	tailorNominal = page.Mult
+}
+
+func tailorClockFind(page *abi.Clock) {
 	sig := tailorHypervisor()
 	if tailorIs(sig, "KVMKVMKVM") && tailorKVMClock(page) {
 		return
@@ -75,7 +81,7 @@ func tailorClockInit() {
 	known := tailorIs(sig, "KVMKVMKVM") || tailorIs(sig, "TCGTCGTCGTCG")
 	page.Mult = tailorMeasure(known)
 	page.TSCBase = tailorTSC()
-	page.WallOffset = tailorBatteryClock()*1e9 - page.MonoBase
+	page.WallOffset = tailorBattery()*1e9 - page.MonoBase
 }
 
 // tailorKVMClock sets the clock by KVM's.
@@ -110,6 +116,27 @@ func tailorKVMClock(page *abi.Clock) bool {
 	return true
 }
 
+// tailorNominal is Clock.Mult as it was found when the machine started.
+var tailorNominal uint64
+
+// tailorClockAdjust is tailor_clockAdjust. Monotonic time goes on from where it is.
+//
+//go:nosplit
+//go:nowritebarrierrec
+func tailorClockAdjust(step, rate int64) uintptr {
+	page := tailorClockPage()
+	tsc := max(tailorTSC(), page.TSCBase)
+	hi, lo := tailorMul(tsc-page.TSCBase, page.Mult)
+	page.Seq++ // nobody looks: interrupts wait
+	page.TSCBase = tsc
+	page.MonoBase += int64(hi<<32 | lo>>32)
+	page.WallOffset += step
+	page.Mult = tailorNominal + uint64(int64(tailorNominal)*rate/1e9)
+	page.Seq++
+	return 0
+}
+
+//go:nosplit
 func tailorMul(a, b uint64) (hi, lo uint64) {
 	const mask = 1<<32 - 1
 	a0, a1, b0, b1 := a&mask, a>>32, b&mask, b>>32
@@ -162,11 +189,14 @@ func tailorMeasurePIT() uint64 {
 	return ns << 32 / max(tailorTSC()-begin, 1)
 }
 
-// tailorBatteryClock returns the seconds since 1970 that the machine's clock
+// tailorHasBattery says that its ports are open.
+var tailorHasBattery bool
+
+// tailorBattery returns the seconds since 1970 that the machine's clock
 // shows, 0 if it has none. It is read until it shows the same twice, because it
 // may be about to change.
-func tailorBatteryClock() int64 {
-	if !tailor_openPorts(0x70, 2) {
+func tailorBattery() int64 {
+	if !tailorHasBattery {
 		return 0
 	}
 	last := tailorReadBattery()
@@ -186,7 +216,12 @@ func tailorReadBattery() (t [6]int64) {
 		tailor_out8(0x70, reg)
 		return int64(tailor_in8(0x71))
 	}
-	for i := 0; i < 100000 && read(0x0a)&0x80 != 0; i++ { // being changed
+	for i := 0; i < 100000; i++ {
+		if a := read(0x0a); a == 0xff { // nothing is there
+			return t
+		} else if a&0x80 == 0 { // not being changed
+			break
+		}
 	}
 	for i, reg := range [6]uint8{0, 2, 4, 7, 8, 9} {
 		t[i] = read(reg)

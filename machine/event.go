@@ -366,11 +366,16 @@ func netpoll(delay int64) (gList, int32) {
 		tailorBell(abi.BellIdle, deadline)
 		tailorBells = 0 // the device has looked at its queues when the guest went idle
 	}
-	tailorWaited += (tailorMono() - begin - tailorWaited) / 8
+	waited := tailorMono() - begin
+	tailorWaited += (waited - tailorWaited) / 8
+	tailorIdleTime += waited
 	return gList{}, 0
 }
 
 var tailorFence uint32
+
+// tailorIdleTime is how long netpoll has waited so far, in nanoseconds.
+var tailorIdleTime int64
 
 // tailorSpin is how long netpoll looks at the rings before it parks, when what
 // it waited for lately came sooner than an exit and the way back take. It is

@@ -15,6 +15,8 @@ const tailorStallChecks = 4
 var tailorWatch struct {
 	stall  int64  // nanoseconds without the event loop that are a stall, 0: for ever
 	period int64  // of a CPU profile, 0 without one
+	left   int64  // for how long ring 3 runs until the next sample,
+	armed  int64  // counted from then
 	loop   uint64 // Control.LoopCount at the last look,
 	since  int64  // when it had changed,
 	told   bool   // and whether the program was warned since
@@ -50,15 +52,28 @@ func tailorMilliseconds(s string) (n int64) {
 //go:nowritebarrierrec
 func tailorTick() {
 	w := &tailorWatch
-	ns := w.period
-	if ns == 0 {
+	ns := w.left
+	if w.period == 0 {
 		ns = w.stall / tailorStallChecks
 	}
+	w.armed = tailorMono()
 	counts := uintptr(0)
 	if ns != 0 {
 		counts = tailorTimerCounts(ns)
 	}
 	tailorService(abi.ServiceTimer, counts, 0, 0)
+}
+
+// tailorTickRests is called when ring 3 goes idle: a program that computes for less
+// than a period at a time is to be found in a profile, too.
+//
+//go:nosplit
+//go:nowritebarrierrec
+func tailorTickRests() {
+	const least = 10e3 // nanoseconds: a sample that is due comes soon after
+	if w := &tailorWatch; w.period != 0 {
+		w.left = max(w.left-(tailorMono()-w.armed), least)
+	}
 }
 
 const tailorSIGTERM = 15
@@ -94,6 +109,7 @@ func tailorInterruptIs(bit uint64) (sig, code, arg uint64) {
 	switch {
 	case w.period != 0:
 		sig, code = _SIGPROF, tailorCodeKernel
+		w.left = w.period
 	case ctl.LoopCount != w.loop:
 		w.loop, w.since, w.told = ctl.LoopCount, now, false
 	case !w.told && now-w.since >= w.stall:
@@ -134,6 +150,6 @@ func tailorProfilePeriod(ns int64) {
 	if ns > 0 {
 		ns = max(ns, least)
 	}
-	tailorWatch.period = ns
+	tailorWatch.period, tailorWatch.left = ns, ns
 	tailorTick()
 }

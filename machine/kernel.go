@@ -46,6 +46,7 @@ const (
 	tailorSysExitGroup    = 231
 	tailorSysTgkill       = 234
 	tailorSysOpenat       = 257
+	tailorSysClock        = 1 << 20 // none of Linux's: tailorClockAdjust
 )
 
 const (
@@ -121,6 +122,8 @@ func tailorKernel(num, a1, a2, a3, a4, a5, a6 uintptr) (r uintptr, ok bool) {
 		// Zero: root, and nobody's child.
 	case tailorSysSetitimer:
 		tailorProfile(a1, (*itimerval)(unsafe.Pointer(a2)))
+	case tailorSysClock:
+		return tailorClockAdjust(int64(a1), int64(a2)), true
 	case tailorSysSchedYield, tailorSysMadvise:
 		// Nothing to do: one thread, fixed memory.
 	case tailorSysOpenat:

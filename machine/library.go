@@ -4,6 +4,7 @@ package runtime
 
 import (
 	"Tailor/abi"
+	"internal/runtime/syscall/linux"
 	"unsafe"
 )
 
@@ -17,6 +18,24 @@ func tailor_wallNow() int64 {
 	sec, nsec := tailorWall()
 	return sec*1e9 + nsec
 }
+
+// tailor_clockAdjust sets the wall clock forward by step nanoseconds, and lets it and
+// monotonic time run faster by rate parts per billion than the machine's counter says
+// by itself. It reports whether it could: a starter may keep the clock itself.
+//
+//go:linkname tailor_clockAdjust
+func tailor_clockAdjust(step, rate int64) bool {
+	// By way of tailorKernel, where no interrupt comes between: it would wait for ever
+	// for the clock page.
+	r, _, _ := linux.Syscall6(tailorSysClock, uintptr(step), uintptr(rate), 0, 0, 0, 0)
+	return r == 0
+}
+
+// tailor_battery returns the seconds since 1970 that the machine's battery-backed
+// clock shows, 0 if it has none.
+//
+//go:linkname tailor_battery
+func tailor_battery() int64 { return tailorBattery() }
 
 //go:linkname tailor_sleep
 func tailor_sleep(ns int64) { timeSleep(ns) }
@@ -119,6 +138,18 @@ func tailorCPUID(eax, ecx uint32) (a, b, c, d uint32)
 
 // tailorRandomWord returns a word of RDSEED or of RDRAND, and whether there was one.
 func tailorRandomWord(seed bool) (uint64, bool)
+
+// tailorRung counts the stores to each doorbell register, which is at its index
+// times 8.
+var tailorRung [6]uint64
+
+// tailor_figures returns tailorRung, how many turns the event loop has made, and for
+// how many nanoseconds it had nothing to do.
+//
+//go:linkname tailor_figures
+func tailor_figures() (rung [6]uint64, turns uint64, idle int64) {
+	return tailorRung, tailorControl().LoopCount, tailorIdleTime
+}
 
 //go:linkname tailor_device
 func tailor_device(typ uint32, n int) *abi.Device { return tailorDevice(typ, n) }

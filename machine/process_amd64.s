@@ -14,6 +14,8 @@
 TEXT ·tailorBell(SB),NOSPLIT,$0-16
 	MOVQ	register+0(FP), CX
 	MOVQ	value+8(FP), AX
+	LEAQ	·tailorRung(SB), DX
+	INCQ	(DX)(CX*1)
 	MOVL	$const_tailorBootFlags, DX
 	TESTB	$const_tailorBootProcess, (DX)
 	JNE	process

@@ -40,6 +40,7 @@ type dhcp struct {
 	addr  tcpip.AddressWithPrefix // configured; empty for none
 	mtu   uint32                  // of the card
 	lease dhcp4.Lease             // that the address is of
+	count [dhcp4.Events]uint64    // by event
 }
 
 type heardFrame struct {
@@ -65,6 +66,7 @@ func runDHCP(s *Stack) error {
 	if err := s.ip.EnableNIC(ethernetNIC); err != nil {
 		return stackError("enable "+ethernetName, err)
 	}
+	d.publish()
 	d.c.Start(0)
 	go d.run()
 	return nil
@@ -138,6 +140,8 @@ func (d *dhcp) send(frame []byte) {
 
 // notify does what an event asks for and says so, in one line.
 func (d *dhcp) notify(e dhcp4.Event, l *dhcp4.Lease) {
+	d.count[e]++
+	defer d.publish()
 	what := ""
 	switch e {
 	case dhcp4.Bound:
@@ -186,6 +190,16 @@ func (d *dhcp) apply(l *dhcp4.Lease) {
 	d.lease = *l
 	d.learn()
 	d.s.arrived()
+}
+
+// publish shows where things stand to whom it concerns.
+func (d *dhcp) publish() {
+	f := &Found{Events: d.count}
+	if l := &d.lease; l.Addr.IsValid() {
+		f.Addr, f.Server, f.NTP, f.Forever = l.Addr, l.Server, l.NTP, l.Duration == dhcp4.Forever
+		f.Until = d.start.Add(d.c.End())
+	}
+	d.s.found.Store(f)
 }
 
 // learn passes on what DHCP and routers say of names, DHCP first.

@@ -79,6 +79,7 @@ type Stack struct {
 	orphans orphans
 	joined  joined
 	waiting atomic.Pointer[waiting] // for an address; nil with a static one
+	found   atomic.Pointer[Found]   // by DHCP; nil where it is not in use
 	// routers is told what IPv6 routers advertise; nil in images that do not find
 	// their address. It is a *slaac, which those others must not link.
 	routers ipv6.NDPDispatcher

@@ -29,7 +29,7 @@ func (s *Stack) Start(dev Device, words string) error {
 	}
 	s.config = c
 	if c.DHCP && startDHCP == nil {
-		return errors.New("boot parameter ip=dhcp: this image has no DHCP client; build it with --dhcp")
+		return errors.New("boot parameter ip=dhcp: the program was built without a DHCP client; rebuild it with: tailor build --dhcp")
 	}
 	if dev == nil {
 		return nil

@@ -8,7 +8,7 @@ type Param struct {
 }
 
 // Known lists the parameters that there are. The addresses' values are checked
-// by package netstack, which is linked where they matter.
+// by the packages that use them, which are linked where they matter.
 func Known() []Param { return known[:] }
 
 var known = [...]Param{
@@ -20,6 +20,8 @@ var known = [...]Param{
 	{"search", "DOMAIN[,DOMAIN]...", some},
 	{"hostname", "NAME", IsHostname},
 	{"mtu", "BYTES", func(v string) bool { return MTU(v) != 0 }},
+	{"metrics", "[ADDRESS]:PORT", some},
+	{"ntp", "SERVER[,SERVER]...", some},
 	{"env", "NAME=VALUE", isVariable},
 	{"trace", "syscalls", func(v string) bool { return v == "syscalls" }},
 	{"verbose", "1", func(v string) bool { return v == "1" }},

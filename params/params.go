@@ -126,16 +126,22 @@ func (w Words) All(name string) (list []string) {
 		if n != name {
 			continue
 		}
-		start := 0
-		for i := 0; i <= len(v); i++ {
-			if i < len(v) && v[i] != ',' {
-				continue
-			}
-			if start < i {
-				list = append(list, v[start:i])
-			}
-			start = i + 1
+		list = appendList(list, v)
+	}
+	return list
+}
+
+// appendList appends what is between the commas of v.
+func appendList(list []string, v string) []string {
+	start := 0
+	for i := 0; i <= len(v); i++ {
+		if i < len(v) && v[i] != ',' {
+			continue
 		}
+		if start < i {
+			list = append(list, v[start:i])
+		}
+		start = i + 1
 	}
 	return list
 }

@@ -112,20 +112,3 @@ func isPrintable(v string) bool {
 	}
 	return v != ""
 }
-
-// CheckNoSyslog returns an error for the first of words, NAME=VALUE without
-// quotes, that asks an image without the client of syslog for it.
-func CheckNoSyslog(words []string) error {
-	for _, word := range words {
-		name, value := cut(word)
-		if len(name) < 6 || name[:6] != "syslog" {
-			continue
-		}
-		scheme, _, ok := ParseSyslog(value)
-		if !ok {
-			scheme = "tls"
-		}
-		return Error("boot parameter " + Quote(word) + ": the image has no transport for its log; rebuild it with: tailor build --log syslog+" + scheme)
-	}
-	return nil
-}

@@ -11,24 +11,26 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tailor-os/tailor/boot/parameters"
 	"github.com/tailor-os/tailor/logs"
 	"github.com/tailor-os/tailor/logs/capture"
+	"github.com/tailor-os/tailor/logs/ship"
 )
 
 // flushTime bounds how long the end of a program waits for the collector.
 const flushTime = 2 * time.Second
 
 // Start starts what the parameters ask for. install, if not nil, puts structured
-// data into the lines of log/slog and returns what recognizes them. A mistake in the
-// parameters ends the program.
-func Start(install func() capture.Recognizer) {
-	s, err := logs.Start(parameters(), say)
+// data into the lines of log/slog and returns what recognizes them. It returns what
+// sends, nil for nothing. A mistake in the parameters ends the program.
+func Start(install func() capture.Recognizer) *ship.Shipper {
+	s, err := logs.Start(parameters.Given(), say)
 	if err != nil {
-		fail(err)
+		parameters.Fail(err)
 	}
 	if s == nil {
 		syscall.TailorTakeConsole(nil)
-		return
+		return nil
 	}
 	c := &capture.Capture{Add: s.Add}
 	if install != nil {
@@ -41,6 +43,7 @@ func Start(install func() capture.Recognizer) {
 		c.End()
 		s.Flush(flushTime)
 	}})
+	return s
 }
 
 // say writes a line about the collector, which does not go to it.

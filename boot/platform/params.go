@@ -19,8 +19,8 @@ func systemWords() []string
 // there may be more of them than the boot stub had room for.
 func checkParams() {
 	err := params.Check(systemWords())
-	if err == nil && !logs {
-		err = params.CheckNoSyslog(systemWords())
+	if err == nil {
+		err = params.CheckServices(systemWords())
 	}
 	if platformInfo().Truncated&abi.TruncatedCmdLine != 0 {
 		// First: the last word may be a part of one.

@@ -37,10 +37,8 @@ func settings(fs libos.FileSystem) error {
 	if err := params.Check(base.System); err != nil {
 		return err
 	}
-	if !logs {
-		if err := params.CheckNoSyslog(base.System); err != nil {
-			return err
-		}
+	if err := params.CheckServices(base.System); err != nil {
+		return err
 	}
 	given, err := params.Split(string(libos.BootParams()))
 	if err != nil {

@@ -64,7 +64,7 @@ func (v vault) show() error {
 // unlock returns what is in the encrypted device d, which is the volume of that name.
 func (v vault) unlock(d block.Device, name string, opener Opener) (block.Device, error) {
 	if opener == nil {
-		return nil, errors.New("it is encrypted, and the image was built without what opens it: build it with --luks")
+		return nil, errors.New("it is encrypted, and the program was built without what opens it; rebuild it with: tailor build --luks")
 	}
 	dir := v.folder(keysDir)
 	if dir == nil {

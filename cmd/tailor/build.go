@@ -27,10 +27,12 @@ type buildOptions struct {
 	luks    bool
 	verbose bool
 	dryRun  bool
-	trace   string   // "syscalls" or ""
-	format  string   // of build.Formats or ""
-	params  string   // of a disk
-	logs    []string // transports
+	trace   string // "syscalls" or ""
+	format  string // of build.Formats or ""
+	params  string // of a disk
+	metrics bool
+	ntp     bool
+	linked  []string // further services
 }
 
 func (o *buildOptions) flags(targetHelp string, parse func(string) (string, error)) []cli.Flag {
@@ -41,7 +43,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
 		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes (LUKS); run does\nso by itself when it builds a package for one"),
-		cli.ListFlag(&o.logs, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
+		cli.ListFlag(&o.linked, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),
@@ -57,6 +59,7 @@ func buildVerb() *verb {
 		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
+	flags = append(flags, serviceFlags(&o)...)
 	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout, or secrets, to need some; it takes no\nothers but conf and secrets; repeatable", cli.ParseVolumeName),
 		cli.BoolFlag(&o.anyVol, "volumes", 0, "link what mounts volumes and secrets, whichever the\nimage is started with; run does so by itself when it\nbuilds a package for some"))
 	return &verb{
@@ -120,14 +123,17 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	if o.trace != "" && o.target == build.Unix {
 		return build.Config{}, errTraceUnix()
 	}
+	if o.ntp && o.target == build.Unix {
+		return build.Config{}, errNTPUnix()
+	}
 	cache, err := build.CacheDir()
 	if err != nil {
 		return build.Config{}, err
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "", Logs: o.logs,
-		Format: o.format, Params: o.params,
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
+		Format: o.format, Params: o.params, Services: o.services(),
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}
 	for _, arg := range o.files {
@@ -202,15 +208,6 @@ func parseTrace(s string) (string, error) {
 	return s, nil
 }
 
-// parseLog returns the transport that --log asks for.
-func parseLog(s string) (string, error) {
-	name, ok := strings.CutPrefix(s, "syslog+")
-	if !ok || !slices.Contains(build.Transports, name) {
-		return "", hint.Errorf("transports are: syslog+"+strings.Join(build.Transports, ", syslog+"), "unknown transport")
-	}
-	return name, nil
-}
-
 // errTraceUnix refuses --trace for a plain process, whose system calls are the
 // host's.
 func errTraceUnix() error {
@@ -218,10 +215,15 @@ func errTraceUnix() error {
 		"--trace syscalls shows the calls that a virtual machine's program makes")
 }
 
+// errLacks refuses what an image or a plain program was built without.
+func errLacks(path, what, flag, pkg string) error {
+	return hint.Errorf("rebuild it with: tailor build "+flag+" "+pkg, "%s was built without %s", path, what)
+}
+
 // checkTrace refuses --trace for an image without the tracer.
 func checkTrace(o buildOptions, path string, n image.Note) error {
 	if o.trace == "" || slices.Contains(n.Trace, o.trace) {
 		return nil
 	}
-	return hint.Errorf("rebuild it with: tailor build --trace syscalls "+n.Source(), "%s has no tracer", path)
+	return errLacks(path, "the tracer", "--trace syscalls", n.Source())
 }

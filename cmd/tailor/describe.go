@@ -34,7 +34,7 @@ the bytes of the whole file, by layer and by part. They add up to its size.
 A package is built for it. Of an image, or a plain program of Go, stripped or
 not, what its own tables say is shown, and what cannot be known from them; its
 note is never believed against its bytes. docs/describe.md says how it counts.`,
-		flags: append(flags,
+		flags: append(append(flags, serviceFlags(&o)...),
 			cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts, as for build", cli.ParseVolumeName),
 			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer"),
 			cli.BoolFlag(&d.json, "json", 0, "print JSON"),
@@ -120,7 +120,7 @@ func onlyImage(o buildOptions) error {
 		given bool
 	}{
 		{"-t", o.target != ""}, {"--tags", o.tags != ""}, {"--ldflags", o.ldflags != ""}, {"--file", len(o.files) > 0},
-		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
+		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--log", len(o.linked) > 0}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
 	} {
 		if f.given {
 			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", f.name)

@@ -117,10 +117,10 @@ func (o *volumeOptions) checkKeys() error {
 
 // checkLUKS refuses encrypted volumes for an image that cannot open them.
 func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
-	if !o.encrypted() || n.LUKS {
+	if !o.encrypted() || slices.Contains(n.Services, "luks") {
 		return nil
 	}
-	return hint.Errorf("rebuild it with: tailor build --luks "+n.Source(), "%s cannot open encrypted volumes", path)
+	return errLacks(path, "what opens encrypted volumes", "--luks", n.Source())
 }
 
 // checkUnix refuses what a plain process cannot have.

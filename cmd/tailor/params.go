@@ -10,6 +10,7 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/paramdoc"
+	"github.com/tailor-os/tailor/params"
 )
 
 // An address plan is what the guest's network is to be configured with. Invalid
@@ -112,10 +113,15 @@ func (c *vmConfig) knows(name string) bool {
 	case "trace":
 		return c.Image.Note.Trace != nil
 	}
-	return !strings.HasPrefix(name, "syslog") || c.Image.Note.Logs != nil
+	_, lacks := params.Lacking([]string{name + "="}, c.Image.Note.Services)
+	return lacks == ""
 }
 
 // unixKnows is the same for a plain process, which knows what it is built with here.
 func (o *runOptions) unixKnows(name string) bool {
-	return strings.HasPrefix(name, "syslog") && (o.logs != nil || o.syslog != "")
+	built := o.buildOptions
+	built.link(o.words())
+	word := name + "="
+	_, lacks := params.Lacking([]string{word}, built.services())
+	return lacks == "" && params.OfProcess(word)
 }

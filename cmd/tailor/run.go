@@ -39,11 +39,11 @@ type runOptions struct {
 	dns      []netip.Addr
 	env      []string
 	params   []string // boot parameters, NAME=VALUE
-	syslog   string   // collector, "" for none
 	machine  string   // of QEMU, "" if not given
 	stall    time.Duration
 
 	volumeOptions
+	serve serviceOptions
 
 	addrs addresses // ip, gateways and dns by family
 }
@@ -58,11 +58,10 @@ func runVerb() *verb {
 		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME,\nor dhcp; without it one next to the host's;\nrepeatable", parseIP),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
-		cli.ValueFlag(&o.syslog, "syslog", 0, "URL", "send the program's log to udp|tcp|tls://HOST[:PORT];\na package gets the transport as by --log", parseSyslog),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
 		machineFlag(&o.machine),
-	}, mountFlags(&o.volumeOptions), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
+	}, mountFlags(&o.volumeOptions), o.serve.flags(), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
 		name:    "run",
 		args:    "[FLAGS] PACKAGE | FILE.go... | IMAGE [ARGUMENTS]",
@@ -85,6 +84,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run --trace syscalls ./cmd/server      as strace does, on stderr
   tailor run -t qemu -p 8080:80 ./examples/website
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
+  tailor run --metrics :9090 ./examples/website   curl localhost:9090/metrics
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
@@ -173,6 +173,11 @@ func (o *runOptions) checkNet() error {
 		return err
 	}
 	o.addrs = addrs
+	return o.checkPorts()
+}
+
+// checkPorts refuses to publish two ports of the guest at one of the host.
+func (o *runOptions) checkPorts() error {
 	for i, p := range o.publish {
 		for _, q := range o.publish[:i] {
 			if p.Host == q.Host && p.UDP == q.UDP && p.Addr == q.Addr {
@@ -196,8 +201,11 @@ func (a *app) checkUnix(o runOptions) error {
 	if err := o.volumeOptions.checkUnix(); err != nil {
 		return err
 	}
-	if i := slices.IndexFunc(o.params, func(p string) bool { return !strings.HasPrefix(p, "syslog-") }); i >= 0 {
+	if i := slices.IndexFunc(o.params, func(p string) bool { return !params.OfProcess(p) }); i >= 0 {
 		return hint.Errorf("remove --param", "--param %s: a plain process (target unix) is not booted", o.params[i])
+	}
+	if len(o.serve.ntp) > 0 {
+		return errNTPUnix()
 	}
 	if len(o.publish) > 0 {
 		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
@@ -247,15 +255,14 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	if o.target == "" {
 		o.target = a.pickTarget()
 	}
-	if err := a.checkTarget(o); err != nil {
+	o.publishMetrics()
+	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
 		return 0, err
 	}
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
 	options.dhcp = options.dhcp || o.addrs.dhcp
-	if o.syslog != "" {
-		options.logs = append(slices.Clone(options.logs), transportOf(o.syslog))
-	}
+	options.link(o.words())
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {
 		return 0, err
@@ -290,10 +297,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
-		if err := a.checkTarget(o); err != nil {
-			return 0, err
-		}
-		if err := o.checkUnixLogs(path); err != nil {
+		if err := cmp.Or(a.checkTarget(o), o.checkUnixServices(path)); err != nil {
 			return 0, err
 		}
 		return a.start(ctx, o, path, args, nil)
@@ -309,16 +313,14 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 	if err := image.CheckTarget(img.Note, target, sameImages(target)...); err != nil {
 		return 0, err
 	}
-	if err := a.checkTarget(o); err != nil {
+	o.publishMetrics()
+	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
 		return 0, err
 	}
-	if err := o.checkLogs(path, img.Note); err != nil {
-		return 0, err
-	}
-	if err := o.checkLUKS(path, img.Note); err != nil {
+	if err := cmp.Or(o.checkLUKS(path, img.Note), o.checkServices(path, img.Note.Services, img.Note.Source())); err != nil {
 		return 0, err
 	}
 	return a.start(ctx, o, path, args, img)
@@ -360,11 +362,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Name: build.ProgramName(path), Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
 		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
-		Params: params.Line{System: o.params}.String(), Sources: sources,
-	}
-	if o.syslog != "" {
-		o.params = append([]string{"syslog=" + o.syslog}, o.params...)
-		c.Params = params.Line{System: o.params}.String()
+		Params: params.Line{System: o.words()}.String(), Sources: sources,
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
 	switch {

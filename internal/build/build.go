@@ -72,9 +72,8 @@ type Config struct {
 	// network. Images for other monitors do so anyway.
 	DHCP bool
 
-	// Logs are the transports of syslog, of [Transports], that the program is to
-	// have.
-	Logs []string
+	// Services are what is to be linked beside the program: names of [Services].
+	Services []string
 
 	// Files are the files and folders that go into the image.
 	Files []archive.Mapping

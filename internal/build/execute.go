@@ -240,12 +240,14 @@ func (p *Plan) note() image.Note {
 		Arch:   p.Arch,
 		Go:     p.Go,
 		Main:   p.Package,
-		LUKS:   p.cfg.LUKS,
 	}
 	if p.cfg.TraceCalls {
 		n.Trace = []string{"syscalls"}
 	}
-	n.Logs = p.port.Logs
+	n.Services = slices.Clone(p.port.Services)
+	if p.cfg.LUKS {
+		n.Services = append(n.Services, "luks")
+	}
 	for _, d := range p.Devices {
 		if d != "block" || p.cfg.anyVolume() {
 			n.Devices = append(n.Devices, image.Device{Type: d})

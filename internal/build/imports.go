@@ -22,7 +22,7 @@ type Imports map[string][]string
 func (p *Plan) Imports(ctx context.Context) (Imports, error) {
 	args := []string{"list", "-e", "-deps", "-json=ImportPath,Imports"}
 	g := *p.g
-	if p.hasPort(p.port.Logs) {
+	if p.hasPort() {
 		overlay, err := port.Prepare(ctx, p.port)
 		if err != nil {
 			return nil, err

@@ -36,9 +36,8 @@ type program struct {
 	calls   bool // it makes system calls past the standard library
 	// diagnostics says that runtime/trace or runtime/metrics is among them.
 	diagnostics bool
-	// logs are the transports of syslog that it is to have; attributes says that
-	// it has log/slog.
-	logs       []string
+	// services are what is linked beside it; attributes says that it has log/slog.
+	services   []string
 	attributes bool
 }
 
@@ -62,7 +61,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 		p.diagnostics = p.diagnostics || pkg.ImportPath == "runtime/trace" || pkg.ImportPath == "runtime/metrics"
 	}
 	p.calls = makesCalls(pkgs)
-	p.linkLogs(cfg, pkgs)
+	p.linkServices(cfg, pkgs)
 	if p.Name != "main" && p.Name != "" {
 		return p, hint.Errorf(g.commandsHint(ctx, src), "%s is a library (package %s), not a command: only package main can be run",
 			p.ImportPath, p.Name)

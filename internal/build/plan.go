@@ -81,10 +81,11 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	p := &Plan{
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
+		port: port.Config{Services: prog.services},
 		key: shortHash(strings.Join(append([]string{
-			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.logs, "+")}, src.args...), "\x00")),
+			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.services, "+")}, src.args...), "\x00")),
 	}
-	if err := checkSyslog(cfg.Params, prog.logs); err != nil {
+	if err := checkLinked(cfg.Params, prog.services); err != nil {
 		return nil, err
 	}
 	if cfg.Target != Unix {
@@ -99,7 +100,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 			p.Devices = append(p.Devices, "block")
 		}
 	}
-	if p.hasPort(prog.logs) {
+	if p.hasPort() {
 		if err := p.preparePort(env, flags, prog); err != nil {
 			return nil, err
 		}
@@ -123,7 +124,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 }
 
 // hasPort reports whether something is laid over the Go tree.
-func (p *Plan) hasPort(logs []string) bool { return p.Target != Unix || len(logs) > 0 }
+func (p *Plan) hasPort() bool { return p.Target != Unix || len(p.port.Services) > 0 }
 
 // traced tells builds with and without the tracer apart.
 func traced(cfg Config) string {
@@ -146,9 +147,9 @@ func (p *Plan) preparePort(env GoEnv, flags *goFlags, prog program) error {
 	p.port = port.Config{
 		Toolchain: tc, CacheDir: p.cfg.CacheDir,
 		Network: prog.network, Complete: prog.calls, Diagnostics: prog.diagnostics, Shares: p.cfg.Shares, Trace: p.cfg.TraceCalls, Files: p.files != nil, Virtio: p.cfg.Target == Virtio, Volumes: p.cfg.volumes(), LUKS: p.cfg.LUKS, DHCP: p.cfg.dhcp(), Extra: flags.overlay,
-		Logs: prog.logs, Attributes: prog.attributes, Unix: p.Target == Unix,
+		Services: prog.services, Attributes: prog.attributes, Unix: p.Target == Unix,
 	}
-	if len(prog.logs) > 0 {
+	if len(prog.services) > 0 {
 		return p.linkMain(env, prog)
 	}
 	return nil
@@ -162,17 +163,16 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		Dir: p.src.dir, Env: p.src.env, Outputs: []string{raw},
 	}
 	argv := []string{p.goPath(), "build"}
-	hasPort := p.hasPort(p.port.Logs)
-	if hasPort {
+	if p.hasPort() {
 		argv = append(argv, "-overlay="+overlayVar)
 		compile.Inputs = []string{overlayVar}
 	}
 	argv = append(argv, "-trimpath")
 	argv = append(argv, flags.buildArgs()...)
-	argv = append(argv, "-ldflags="+flags.ldflags, "-o", raw, "--")
+	argv = append(argv, "-ldflags="+flags.ldflags+p.linkedFlag(), "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)
 	var list []Action
-	if hasPort {
+	if p.hasPort() {
 		list = []Action{{
 			Kind: KindOverlay, Doc: fmt.Sprintf("derive %s from %s: %s", p.portDoc(), p.port.Toolchain.GOROOT, overlayVar),
 			Outputs: []string{overlayVar},
@@ -200,22 +200,29 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 
 // portDoc says what is derived.
 func (p *Plan) portDoc() string {
-	logs := ""
-	if len(p.port.Logs) > 0 {
-		logs = ", its log by syslog+" + strings.Join(p.port.Logs, "+")
-	}
+	services := strings.Join(p.port.Services, ", ")
 	switch {
 	case p.Target == Unix:
-		return "what sends the log" + strings.TrimPrefix(logs, ", its log")
+		return services + " beside the program"
+	case services != "":
+		return "the runtime port with the network, " + services
 	case p.port.Network:
-		return "the runtime port with the network" + logs
+		return "the runtime port with the network"
 	}
 	return "the runtime port without a network"
 }
 
+// linkedFlag has the linker tell the program what it has.
+func (p *Plan) linkedFlag() string {
+	if len(p.port.Services) == 0 {
+		return ""
+	}
+	return " -X " + port.Prefix + "params.linked=" + strings.Join(p.port.Services, ",")
+}
+
 // goPath is the go command that compiles.
 func (p *Plan) goPath() string {
-	if !p.hasPort(p.port.Logs) {
+	if !p.hasPort() {
 		return p.g.path
 	}
 	return p.port.Toolchain.Go

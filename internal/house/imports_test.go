@@ -20,7 +20,7 @@ type rule struct {
 	why        string
 }
 
-var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "logs/...", "machine/...", "netstack/...", "params", "virtio/...", "volume/..."}
+var guest = []string{"abi", "block/...", "boot/...", "entropy/...", "libos/...", "logs/...", "machine/...", "metrics", "netstack/...", "ntp", "params", "virtio/...", "volume/..."}
 
 var rules = []rule{
 	{packages: guest, only: guest,
@@ -29,11 +29,11 @@ var rules = []rule{
 		why: "drivers work on any memory and any doorbell, so that they can be tested and fuzzed on the host"},
 	{packages: []string{"block/..."}, only: []string{"block/..."},
 		why: "devices and what is made of them run on the host too, in the tool and in tests"},
-	{packages: []string{"logs/..."}, only: []string{"logs/...", "params"},
+	{packages: []string{"logs/..."}, only: []string{"logs/...", "metrics", "params"},
 		why: "what sends a log knows net and os, and no machine: it is linked into plain processes too"},
 	{packages: []string{"volume/..."}, only: []string{"block/...", "volume/..."},
 		why: "the tool reads and writes volumes with the same code as the guest"},
-	{packages: []string{"netstack/..."}, only: []string{"abi", "libos/...", "params", "virtio/...", "netstack/..."},
+	{packages: []string{"netstack/..."}, only: []string{"abi", "libos/...", "metrics", "params", "virtio/...", "netstack/..."},
 		why: "the network knows devices and files, not the machine: it runs on the host in tests"},
 	{packages: []string{"libos"}, only: []string{"abi", "entropy", "libos/...", "params"},
 		why: "it answers system calls on whatever machine, in a test on the host too"},
@@ -55,6 +55,8 @@ var rules = []rule{
 		why: "they show that a program needs nothing of Tailor"},
 	{packages: []string{"params"}, deny: []string{"..."},
 		why: "a part of it is laid into package runtime, the rest is linked into every image"},
+	{packages: []string{"metrics", "ntp"}, only: []string{},
+		why: "figures come from beneath package net, and NTP is tested without a clock or a socket"},
 	{packages: []string{"abi"}, deny: []string{"..."},
 		why: "both sides compile it, one of them beneath Go's runtime"},
 	{packages: []string{"internal/...", "cmd/...", "examples/..."}, deny: []string{"C", "plugin"},

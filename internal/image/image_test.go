@@ -32,6 +32,8 @@ func testNote() Note {
 		Main:      "example.com/hello",
 		MinMemory: 8 << 20,
 		Devices:   []Device{{Type: "console"}, {Type: "net", Name: "uplink"}},
+		Trace:     []string{"syscalls"},
+		Services:  []string{"metrics", "syslog+tls", "luks"},
 	}
 }
 

@@ -60,10 +60,9 @@ type Note struct {
 	Main      string   `json:"main"`       // import path of package main
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
-	Trace     []string `json:"trace,omitempty"` // what run --trace can show: "syscalls"
-	Logs      []string `json:"logs,omitempty"`  // transports of syslog that it has: "udp", "tcp", "tls"
-	LUKS      bool     `json:"luks,omitempty"`  // it opens volumes that are encrypted so
-	Files     *Files   `json:"files,omitempty"` // nil if the image carries none
+	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
+	Services  []string `json:"services,omitempty"` // what was linked on demand: "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls"
+	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }
 
 // Source is what tailor build takes, beside other flags, to build the image again.
@@ -182,11 +181,11 @@ func (n *Note) checkFields() error {
 			return err
 		}
 	}
-	if len(n.Logs) > maxDevices {
-		return fmt.Errorf("%d transports, more than %d", len(n.Logs), maxDevices)
+	if len(n.Services) > maxDevices {
+		return fmt.Errorf("%d services, more than %d", len(n.Services), maxDevices)
 	}
-	for _, name := range n.Logs {
-		if err := checkText("transport", name, 32); err != nil {
+	for _, name := range n.Services {
+		if err := checkText("service", name, 32); err != nil {
 			return err
 		}
 	}

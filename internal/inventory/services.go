@@ -112,6 +112,13 @@ var known = []service{
 	{"addresses", "service", []pattern{"Tailor/netstack/dhcp4", "Tailor/netstack/dhcp.go", "Tailor/netstack/slaac.go"}, []implementation{
 		{"DHCP, and IPv6 router advertisements", "", []pattern{"Tailor/netstack/dhcp4"}, ""},
 	}},
+	{"metrics", "service", []pattern{"Tailor/boot/scrape", "Tailor/metrics", "Tailor/netstack/figures.go"}, []implementation{
+		{"HTTP, in Prometheus' text format (--metrics)", "", []pattern{"Tailor/boot/scrape"}, ""},
+	}},
+	{"time servers", "service", []pattern{"Tailor/boot/timesync", "Tailor/ntp"}, []implementation{
+		{"NTP sets the clock (--ntp)", kindVirtio, []pattern{"Tailor/boot/timesync"}, ""},
+		{"NTP, compared with the host's clock (--ntp)", kindVM, []pattern{"Tailor/boot/timesync"}, ""},
+	}},
 	{"network", "service", []pattern{"Tailor/netstack/...", "Tailor/boot/network", "Tailor/gvisor/...", "Tailor/btree", "Tailor/time/rate", "Tailor/exp/..."}, []implementation{
 		{"TCP/IP in the image (gVisor's)", "", []pattern{"Tailor/netstack"}, ""},
 		{"the host's sockets", kindUnix, []pattern{"net"}, ""},
@@ -134,7 +141,7 @@ var known = []service{
 	{"log by syslog over UDP", "service", []pattern{"Tailor/logs/udp"}, []implementation{
 		{"RFC 5426, a datagram each (--log syslog+udp)", "", []pattern{"Tailor/logs/udp"}, ""},
 	}},
-	{"log", "service", []pattern{"Tailor/logs/...", "Tailor/boot/logs", "Tailor/linked", "syscall/tailor_console.go"}, []implementation{
+	{"log", "service", []pattern{"Tailor/logs/...", "Tailor/boot/logs", "syscall/tailor_console.go"}, []implementation{
 		{"console, and RFC 5424 or 3164 to a collector", "", []pattern{"Tailor/boot/logs"}, ""},
 	}},
 	{"TLS", "service", []pattern{"crypto/tls/..."}, []implementation{
@@ -167,7 +174,7 @@ var known = []service{
 		{"boot, traps, event loop, memory", "", []pattern{"runtime/tailor_kernel.go"}, ""},
 		{"none: Linux", kindUnix, []pattern{"runtime"}, ""},
 	}},
-	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params", "Tailor/abi"}, []implementation{
+	{"system calls", "service", []pattern{"Tailor/libos", "Tailor/params", "Tailor/boot/parameters", "Tailor/linked", "Tailor/abi"}, []implementation{
 		{"calls of functions in the library OS", "", libosAlways, ""},
 		{"the host's kernel", kindUnix, []pattern{"syscall", "internal/runtime/syscall/linux"}, ""},
 	}},

@@ -28,6 +28,8 @@ var docs = []doc{
 	{name: "search", meaning: "domains that resolv.conf names for short names", example: "example.com"},
 	{name: "hostname", meaning: "what os.Hostname returns: letters, digits, hyphens, dots, at most 64 (default tailor)", example: "web-1"},
 	{name: "mtu", meaning: "largest packet of eth0, 1280 to 65535 bytes (default: what the device says, else 1500)", example: "1400"},
+	{name: "metrics", meaning: "where to serve figures to Prometheus, if the image was built with --metrics", example: ":9090", flag: "--metrics"},
+	{name: "ntp", meaning: "time servers, addresses or names, if the image was built with --ntp (default: those of DHCP)", example: "192.0.2.1,pool.ntp.org", flag: "--ntp"},
 	{name: "env", meaning: "a variable of the program's environment; may come again", example: "GREETING=hi", flag: "-e"},
 	{name: "trace", meaning: "a line on standard error for each system call, if the image was built with --trace syscalls", example: "syscalls", flag: "--trace"},
 	{name: "verbose", meaning: "say what the machine is and what was found", example: "1", flag: "-v"},

@@ -90,7 +90,7 @@ func (d *deriver) edits(cfg Config) error {
 	if !cfg.Unix {
 		list = slices.Concat(Edits, DataEdits)
 	}
-	if len(cfg.Logs) > 0 {
+	if cfg.logs() {
 		list = slices.Concat(list, LogEdits)
 	}
 	byFile := map[string][]Edit{}

@@ -17,8 +17,9 @@ func Doc() string {
 		"The package `Tailor/zones` is the toolchain's own `time/tzdata`, which itself only refers to it then; " +
 		"the certificates of `" + rootsModule + "` become part of `crypto/x509`.\n")
 	writeEdits(&b, DataEdits)
-	b.WriteString("\n## Logs\n\nOnly in programs that are built with `--log`, on target unix too, where nothing else is changed. " +
-		"The package `Tailor/linked`, which the program's package main imports by a file of the overlay, brings the transports and starts `boot/logs`.\n")
+	b.WriteString("\n## Services beside the program\n\nWhat `--metrics`, `--ntp` and `--log` ask for uses package net, and so cannot be brought in from beneath it. " +
+		"The package `Tailor/linked`, which the program's package main imports by a file of the overlay, brings it, on target unix too, where nothing else is changed. " +
+		"What sends the log (`--log`) needs one edit:\n")
 	writeEdits(&b, LogEdits)
 	b.WriteString("\n## Files that take the place of the runtime's\n\n| runtime | ours |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(machineFiles)) {

@@ -87,13 +87,12 @@ type Config struct {
 	// Virtio makes a guest that finds its devices itself, instead of one of
 	// Tailor's own monitor.
 	Virtio bool
-	// Logs are the transports of syslog, "udp", "tcp" and "tls", that are linked
-	// into the program with what sends its log; none for nothing. The package
+	// Services are what is linked beside the program: names of [Services]. The package
 	// [Linked] brings them.
-	Logs []string
+	Services []string
 	// Attributes says that the program has log/slog.
 	Attributes bool
-	// Unix makes a plain program of Linux's, which has nothing but Logs.
+	// Unix makes a plain program of Linux's, which has nothing but Services.
 	Unix bool
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
@@ -160,7 +159,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Logs, cfg.Attributes, cfg.Unix)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -232,7 +231,7 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 	if err := d.edits(cfg); err != nil {
 		return nil, err
 	}
-	roots, err := d.logs(cfg)
+	roots, err := d.services(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -323,8 +322,6 @@ func (d *deriver) switches(cfg Config) error {
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
 		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
-		{len(cfg.Logs) > 0 && cfg.Virtio, "boot/platform/logs.go", Prefix + "boot/platform/logs.go", "logs"},
-		{len(cfg.Logs) > 0 && cfg.Volumes, "boot/volumes/logs.go", Prefix + "boot/volumes/logs.go", "logs"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},
 	} {

@@ -56,20 +56,23 @@ type Config struct {
 	Say func(line string)
 }
 
-// Stats counts messages.
+// Stats counts messages and connections.
 type Stats struct {
 	Added   uint64 // that the queue took
 	Sent    uint64 // that a connection took
 	Dropped uint64 // that there was no room for
 	Waiting int    // in the queue
+	Bytes   int    // that those take
+	Dialed  uint64 // connections that were made
 }
 
 // A Shipper carries messages. Its methods may be called by several goroutines at
 // once.
 type Shipper struct {
-	cfg  Config
-	q    queue
-	sent atomic.Uint64
+	cfg    Config
+	q      queue
+	sent   atomic.Uint64
+	dialed atomic.Uint64
 
 	idle atomic.Bool   // the goroutine waits
 	wake chan struct{} // for it
@@ -118,7 +121,7 @@ func (s *Shipper) nudge() {
 func (s *Shipper) Stats() Stats {
 	s.q.mu.Lock()
 	defer s.q.mu.Unlock()
-	return Stats{s.q.added, s.sent.Load(), s.q.dropped, s.q.waiting}
+	return Stats{s.q.added, s.sent.Load(), s.q.dropped, s.q.waiting, len(s.q.buf), s.dialed.Load()}
 }
 
 // Flush sends what has been added, ends the connection and returns when the
@@ -194,6 +197,7 @@ func (s *Shipper) connection() error {
 		return err
 	}
 	defer conn.Close()
+	s.dialed.Add(1)
 	gone := make(chan error, 1)
 	go func() { gone <- s.listen(conn) }()
 	if s.cfg.Host != nil {

@@ -38,7 +38,14 @@ const (
 	Conflict               // another machine uses the address: remove it if configured
 	Contested              // the same, after a while: the address is kept
 	NoAnswer               // no server has answered so far; told once each time
+
+	Events = iota // how many there are
 )
+
+// String returns the event as a word.
+func (e Event) String() string {
+	return [...]string{"bound", "renewed", "expired", "refused", "conflict", "contested", "no answer"}[e]
+}
 
 type state uint8
 
@@ -99,6 +106,9 @@ func (c *Client) Start(now time.Duration) { c.restart(now) }
 
 // Next returns when Tick has something to do.
 func (c *Client) Next() time.Duration { return c.next }
+
+// End returns when the lease that there is ends, unless it is renewed.
+func (c *Client) End() time.Duration { return c.end }
 
 // Tick does what is due.
 func (c *Client) Tick(now time.Duration) {

@@ -30,6 +30,7 @@ type Lease struct {
 	Server   netip.Addr
 	Routes   []Route
 	DNS      []netip.Addr
+	NTP      []netip.Addr // time servers
 	Hostname string
 	Domain   string
 	Search   []string
@@ -52,7 +53,7 @@ func (m message) lease() (l Lease, ok bool) {
 	if !l.times(m) {
 		return l, false
 	}
-	l.DNS = addrs(m.option(optDNS))
+	l.DNS, l.NTP = addrs(m.option(optDNS)), addrs(m.option(optNTP))
 	l.Hostname, l.Domain = plainName(m.option(optHostname)), plainName(m.option(optDomain))
 	l.Search = nameList(m.option(optSearch))
 	if v := m.option(optMTU); len(v) == 2 {

@@ -40,6 +40,7 @@ const (
 	optHostname  = 12
 	optDomain    = 15
 	optMTU       = 26
+	optNTP       = 42
 	optAddress   = 50
 	optLease     = 51
 	optOverload  = 52
@@ -57,7 +58,7 @@ const (
 
 // wanted are the options that are asked for, classless routes before routers, as
 // RFC 3442 wants it.
-const wanted = "\x01\x79\x03\x06\x0c\x0f\x1a\x77\x33\x36\x3a\x3b"
+const wanted = "\x01\x79\x03\x06\x0c\x0f\x1a\x2a\x77\x33\x36\x3a\x3b"
 
 // A message is a DHCP message that [checkReply] has accepted.
 type message []byte

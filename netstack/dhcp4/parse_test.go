@@ -25,12 +25,12 @@ func TestLeaseOptions(t *testing.T) {
 	m := withOptions(slices.Concat([]byte{
 		optLease, 4, 0, 0, 14, 16, optMask, 4, 255, 255, 255, 128, optRouter, 8, 192, 0, 2, 1, 192, 0, 2, 2,
 		optDNS, 4, 192, 0, 2, 53, optPad, optDNS, 4, 192, 0, 2, 54, // in parts
-		42, 4, 192, 0, 2, 123, optMTU, 2, 5, 120,
+		optNTP, 4, 192, 0, 2, 123, optMTU, 2, 5, 120,
 	}, option(optHostname, "web-1\x00"), option(optDomain, "example.com"),
 		option(optSearch, "\x01a\x07example\x03com\x00\x01b\xc0\x02\x03eng\xc0\x0f"), []byte{optEnd, 77})...)
 	l, ok := m.lease()
 	got := fmt.Sprint(ok, l)
-	want := "true {192.0.2.50/25 192.0.2.1 [{0.0.0.0/0 192.0.2.1}] [192.0.2.53 192.0.2.54] " +
+	want := "true {192.0.2.50/25 192.0.2.1 [{0.0.0.0/0 192.0.2.1}] [192.0.2.53 192.0.2.54] [192.0.2.123] " +
 		"web-1 example.com [a.example.com b.example.com eng.b.example.com] 1400 1h0m0s 30m0s 52m30s}"
 	if got != want {
 		t.Errorf("\n got %s\nwant %s", got, want)

@@ -192,9 +192,9 @@ func TestLogsNotLinked(t *testing.T) {
 	img := on.buildWith(t, nil, logGuest, "--log", "syslog+udp", "--needs", "conf")
 	conf := func(settings string) string { return "conf=" + confVolume(t, settings) + ":/etc/app:ro" }
 	for want, args := range map[string][]string{
-		"has only syslog+udp\ntailor: hint: rebuild it with: tailor build --log syslog+tls ":                        {"--syslog", "tls://10.0.0.1", img, "all"},
-		"syslog=tcp://10.0.0.1: this program has syslog+udp only; rebuild it with: tailor build --log syslog+tcp\n": {"--volume", conf("syslog=tcp://10.0.0.1"), img, "all"},
-		"line 1: boot parameter syslog-facility=local8 is malformed":                                                {"--volume", conf("syslog-facility=local8"), img, "all"},
+		"was built without syslog+tls\ntailor: hint: rebuild it with: tailor build --log syslog+tls ":                       {"--syslog", "tls://10.0.0.1", img, "all"},
+		"syslog=tcp://10.0.0.1: the program was built without syslog+tcp; rebuild it with: tailor build --log syslog+tcp\n": {"--volume", conf("syslog=tcp://10.0.0.1"), img, "all"},
+		"line 1: boot parameter syslog-facility=local8 is malformed":                                                        {"--volume", conf("syslog-facility=local8"), img, "all"},
 	} {
 		on.run(t, args...).want(t, 125, nil, []string{want})
 	}

@@ -173,7 +173,7 @@ func TestDHCPConflict(t *testing.T) {
 func TestDHCPNotLinked(t *testing.T) {
 	r := tapRoad(t, targetHVT(t))
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
-	r.start(t, "interfaces").wait().want(t, 0, nil, []string{"this image has no DHCP client; build it with --dhcp\n"})
+	r.start(t, "interfaces").wait().want(t, 0, nil, []string{"the program was built without a DHCP client; rebuild it with: tailor build --dhcp\n"})
 }
 
 // TestSLAAC: a guest has an address of the prefix that a router advertises, its

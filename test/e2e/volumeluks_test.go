@@ -163,7 +163,7 @@ func TestVolumeEncryptedFlags(t *testing.T) {
 	}{
 		"no key":        {join(volume, []string{with}), []string{data + " is encrypted", "hint: give its key: --key-file data=FILE"}},
 		"no key, built": {join(volume, []string{volcmdPkg}), []string{data + " is encrypted"}},
-		"no support":    {join(volume, withKey, []string{without}), []string{"cannot open encrypted volumes", "hint: rebuild it with: tailor build --luks "}},
+		"no support":    {join(volume, withKey, []string{without}), []string{"was built without what opens encrypted volumes\n", "hint: rebuild it with: tailor build --luks "}},
 		"no volume":     {join(withKey, []string{with}), []string{"there is no volume of that name", "hint: give it: --volume data="}},
 		"not encrypted": {join([]string{"--volume", "data=" + plain + ":/data"}, withKey, []string{with}), []string{plain + " is not encrypted"}},
 		"two keys":      {join(volume, withKey, withKey, []string{with}), []string{"two are for the volume data"}},
@@ -208,7 +208,7 @@ func TestVolumeEncryptedByHand(t *testing.T) {
 	}{
 		"works":      {[]string{"--luks"}, "keys/data", "sum 0 0\n"},
 		"no key":     {[]string{"--luks"}, "keys/other", "volume data: it is encrypted, and its key is missing: give it with --key-file data=FILE"},
-		"no support": {nil, "keys/data", "built without what opens it: build it with --luks"},
+		"no support": {nil, "keys/data", "built without what opens it; rebuild it with: tailor build --luks"},
 	} {
 		dir := t.TempDir()
 		text, err := os.ReadFile(key)

@@ -85,7 +85,7 @@ func TestBadVolumes(t *testing.T) {
 		"nonsense":       {[]string{"--volume", "data=" + write("junk", strings.Repeat("junk", 4096)) + ":/c:ro", img}, "no file system that is known"},
 		"empty":          {[]string{"--volume", "data=" + write("empty", "") + ":/c:ro", img}, "empty"},
 		"bad settings":   {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "nonsense=1\n") + ":/c:ro", img}, "nonsense=1"},
-		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "no transport for its log; rebuild it with: tailor build --log syslog+tls"},
+		"no syslog":      {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + confVolume(t, "syslog=tls://a\n") + ":/c:ro", img}, "built without syslog+tls; rebuild it with: tailor build --log syslog+tls"},
 		"over secrets":   {[]string{"--volume", "data=" + conf + ":/run/secrets:ro", "--secret", "a=" + conf, img}, "/run/secrets is the guest's own"},
 		"in a tar":       {[]string{"--volume", "data=" + conf + ":/d:ro", "--volume", "conf=" + conf + ":/d/none:ro", img}, "volume conf cannot be mounted at /d/none: read-only file system"},
 		"cut short":      {[]string{"--volume", "data=" + write("cut", cut(t, conf)) + ":/c:ro", img}, "no block of zeros ends it; see: tailor volume check"},

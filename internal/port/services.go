@@ -2,14 +2,36 @@ package port
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor"
 )
 
-// Linked is the import path of the package that brings what Config.Logs asks for.
-// Package main of the program is to import it.
+// A Service is what can be linked beside a program: what uses package net cannot be
+// brought in from beneath it.
+type Service struct {
+	Name    string // as images say what they have, and [params.ServiceOf]
+	Package string // of the guest, which makes it so
+}
+
+// Services lists those that there are.
+var Services = []Service{
+	{"metrics", "boot/scrape"},
+	{"ntp", "boot/timesync"},
+	{"syslog+udp", "logs/udp"},
+	{"syslog+tcp", "logs/tcp"},
+	{"syslog+tls", "logs/tls"},
+}
+
+// Linked is the import path of the package that brings what Config.Services asks
+// for. Package main of the program is to import it.
 const Linked = Prefix + "linked"
+
+// logs reports whether the program's log can be sent.
+func (cfg *Config) logs() bool {
+	return slices.ContainsFunc(cfg.Services, func(name string) bool { return strings.HasPrefix(name, "syslog+") })
+}
 
 // LogEdits are the edits, of files of GOROOT/src, for a program that sends its log.
 var LogEdits = []Edit{{
@@ -61,30 +83,39 @@ func TailorTakeConsole(f func(fd int, p []byte, write func(fd int, p []byte) (in
 }
 `
 
-// logs lays what sends the program's log, and returns the packages it needs.
-func (d *deriver) logs(cfg Config) (roots []string, err error) {
-	if len(cfg.Logs) == 0 {
+// services lays what is linked beside the program, and returns the packages it needs.
+func (d *deriver) services(cfg Config) (roots []string, err error) {
+	if len(cfg.Services) == 0 {
 		return nil, nil
 	}
-	if err := d.put("syscall/tailor_console.go", []byte(consoleText)); err != nil {
-		return nil, err
-	}
-	var imports strings.Builder
+	var imports, start strings.Builder
 	add := func(name, pkg string) {
 		root := tailor.Module + "/" + pkg
 		roots = append(roots, root)
 		to, _ := guestPath(root)
 		fmt.Fprintf(&imports, "\t%s %q\n", name, to)
 	}
-	add("boot", "boot/logs")
-	for _, transport := range cfg.Logs {
-		add("_", "logs/"+transport)
+	for _, s := range Services {
+		if slices.Contains(cfg.Services, s.Name) {
+			add("_", s.Package)
+		}
 	}
-	install := "nil"
-	if cfg.Attributes {
-		install = "attrs.Install"
-		add("attrs", "logs/attrs")
+	if cfg.logs() {
+		if err := d.put("syscall/tailor_console.go", []byte(consoleText)); err != nil {
+			return nil, err
+		}
+		add("boot", "boot/logs")
+		install := "nil"
+		if cfg.Attributes {
+			install = "attrs.Install"
+			add("attrs", "logs/attrs")
+		}
+		start.WriteString("\tlog := boot.Start(" + install + ")\n\t_ = log\n")
+		if slices.Contains(cfg.Services, "metrics") {
+			add("metrics", "metrics")
+			start.WriteString("\tif log != nil {\n\t\tmetrics.Register(log.WriteFigures)\n\t}\n")
+		}
 	}
-	text := "package linked\n\nimport (\n" + imports.String() + ")\n\nfunc init() { boot.Start(" + install + ") }\n"
+	text := "package linked\n\nimport (\n" + imports.String() + ")\n\nfunc init() {\n" + start.String() + "}\n"
 	return roots, d.put(Linked+"/linked.go", []byte(text))
 }

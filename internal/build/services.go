@@ -18,57 +18,58 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-// Transports lists those of syslog.
-var Transports = []string{"udp", "tcp", "tls"}
+// Services are the names of those that can be linked beside a program.
+func Services() (names []string) {
+	for _, s := range port.Services {
+		names = append(names, s.Name)
+	}
+	return names
+}
 
-// linkLogs finds out which transports of syslog the program is to have: those of
-// cfg, and those that it imports.
-func (p *program) linkLogs(cfg Config, pkgs []listed) {
-	want := slices.Clone(cfg.Logs)
+// linkServices finds out which services the program is to have: those of cfg, and the
+// transports of its log that it imports.
+func (p *program) linkServices(cfg Config, pkgs []listed) {
+	want := slices.Clone(cfg.Services)
 	for _, pkg := range pkgs {
-		if name, ok := strings.CutPrefix(pkg.ImportPath, tailor.Module+"/logs/"); ok && slices.Contains(Transports, name) {
-			want = append(want, name)
+		if name, ok := strings.CutPrefix(pkg.ImportPath, tailor.Module+"/logs/"); ok {
+			want = append(want, "syslog+"+name)
 		}
 		p.attributes = p.attributes || pkg.ImportPath == "log/slog"
 	}
-	for _, name := range Transports {
+	for _, name := range Services() {
 		if slices.Contains(want, name) {
-			p.logs = append(p.logs, name)
+			p.services = append(p.services, name)
 		}
 	}
-	p.network = p.network || len(p.logs) > 0
+	p.network = p.network || len(p.services) > 0 // which import it
 }
 
-// checkSyslog refuses parameters of a disk that ask for a transport which its
-// image has not.
-func checkSyslog(line string, logs []string) error {
+// checkLinked refuses parameters of a disk that ask for a service which its image has
+// not.
+func checkLinked(line string, services []string) error {
 	words, err := params.Split(line)
 	if err != nil {
 		return err
 	}
-	for _, w := range words.System {
-		url, ok := strings.CutPrefix(w, "syslog=")
-		if scheme, _, _ := params.ParseSyslog(url); ok && !slices.Contains(logs, scheme) {
-			return hint.Errorf("add --log syslog+"+scheme, "--params has %s, and the image no such transport", w)
-		}
+	if word, lacks := params.Lacking(words.System, services); lacks != "" {
+		return hint.Errorf("add "+params.BuildFlag(lacks), "--params has %s, and the image no %s", word, lacks)
 	}
 	return nil
 }
 
-// linkFile is the file of the overlay by which package main has what sends its
-// log.
-const linkFile = "tailor_logs.go"
+// linkFile is the file of the overlay by which package main has its services.
+const linkFile = "tailor_linked.go"
 
 // linkMain adds that file to package main.
 func (p *Plan) linkMain(env GoEnv, prog program) error {
-	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); env.GOMODCACHE != "" && err == nil && filepath.IsLocal(rel) {
-		if prog.Dir, err = p.aliasModule(prog); err != nil {
-			return err
-		}
-	}
 	dir := filepath.Join(p.cfg.CacheDir, "linked")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
+	}
+	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); env.GOMODCACHE != "" && err == nil && filepath.IsLocal(rel) {
+		if prog.Dir, err = p.aliasModule(dir, prog); err != nil {
+			return err
+		}
 	}
 	file := filepath.Join(dir, linkFile)
 	err := replaceFile(file, 0o666, func(w io.Writer) error {
@@ -88,18 +89,15 @@ func (p *Plan) linkMain(env GoEnv, prog program) error {
 }
 
 // aliasModule makes the go command find the module of a fetched program behind a
-// link, because an overlay cannot add to what is in Go's module cache. It returns
-// the folder of the program there.
-func (p *Plan) aliasModule(prog program) (dir string, err error) {
+// link in folder links, because an overlay cannot add to what is in Go's module cache.
+// It returns the folder of the program there.
+func (p *Plan) aliasModule(links string, prog program) (dir string, err error) {
 	m := prog.Module
 	if rel, err := filepath.Rel(filepath.Join(p.cfg.CacheDir, "fetch"), p.src.dir); err != nil || !filepath.IsLocal(rel) || m == nil {
-		return "", hint.Errorf("build it at a version: tailor build --log ... "+prog.ImportPath+"@latest",
+		return "", hint.Errorf("build it at a version: tailor build "+prog.ImportPath+"@latest",
 			"%s is a package of another module, to which nothing can be added", prog.ImportPath)
 	}
-	link := filepath.Join(p.cfg.CacheDir, "linked", shortHash(m.Dir))
-	if err := os.MkdirAll(filepath.Dir(link), 0o700); err != nil {
-		return "", hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
-	}
+	link := filepath.Join(links, shortHash(m.Dir))
 	if err := os.Symlink(m.Dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
 		return "", err
 	}
@@ -111,7 +109,7 @@ func (p *Plan) aliasModule(prog program) (dir string, err error) {
 		if suffix == "mod" {
 			text = fmt.Appendf(text, "\nreplace %s => %s\n", m.Path, strconv.Quote(link))
 		}
-		err = replaceFile(filepath.Join(p.src.dir, "logs."+suffix), 0o666, func(w io.Writer) error {
+		err = replaceFile(filepath.Join(p.src.dir, "linked."+suffix), 0o666, func(w io.Writer) error {
 			_, err := w.Write(text)
 			return err
 		})
@@ -122,7 +120,7 @@ func (p *Plan) aliasModule(prog program) (dir string, err error) {
 	p.src.env = slices.Clone(p.src.env)
 	for i, v := range p.src.env {
 		if strings.HasPrefix(v, "GOFLAGS=") {
-			p.src.env[i] = strings.TrimRight(v, " ") + " -modfile=logs.mod"
+			p.src.env[i] = strings.TrimRight(v, " ") + " -modfile=linked.mod"
 		}
 	}
 	return filepath.Join(link, strings.TrimPrefix(prog.Dir, m.Dir)), nil
