@@ -17,7 +17,7 @@ const tailorIdleNotifies = false
 // tailorUnordered says that no instruction is a fence for the devices: to QEMU's
 // emulation, which runs a lone processor beside them, an atomic exchange is a
 // load and a store (CF_PARALLEL in its tcg; before version 8, MFENCE is nothing).
-// A store to a device's register takes a lock, and is one.
+// A write to a port takes a lock, and is one: here to a byte that means nothing.
 var tailorUnordered bool
 
 //go:linkname tailor_unordered
@@ -28,7 +28,7 @@ func tailor_unordered() bool { return tailorUnordered }
 func tailorDeviceFence() {
 	atomic.Xchg(&tailorFence, 1)
 	if tailorUnordered {
-		tailorTick() // that of the timer
+		tailor_out8(tailorCOM1+tailorUARTScratch, 0)
 	}
 }
 

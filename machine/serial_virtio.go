@@ -16,10 +16,11 @@ const (
 	tailorCOM1 = 0x3f8
 	tailorCOM2 = 0x2f8
 
-	tailorUARTEnable = 1 // interrupt enable register
-	tailorUARTLine   = 3 // line control
-	tailorUARTModem  = 4 // modem control
-	tailorUARTStatus = 5 // line status: bit 0 received, bit 5 room to send
+	tailorUARTEnable  = 1 // interrupt enable register
+	tailorUARTScratch = 7 // a byte that means nothing
+	tailorUARTLine    = 3 // line control
+	tailorUARTModem   = 4 // modem control
+	tailorUARTStatus  = 5 // line status: bit 0 received, bit 5 room to send
 
 	tailorCOM2Pin = 3 // of the I/O APIC
 )
