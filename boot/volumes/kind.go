@@ -10,9 +10,12 @@ import (
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/libos/extfs"
 	"github.com/tailor-os/tailor/libos/tarmount"
+	"github.com/tailor-os/tailor/volume/ext4"
+	"github.com/tailor-os/tailor/volume/tarfs"
 )
 
-// mount opens the file system on a device, whichever it is. unlock returns what is
+// mount opens the file system on a device, whichever it is: what the tool takes it
+// for (internal/volume). unlock returns what is
 // in the device if that is encrypted; nil: it is in an encrypted one itself.
 func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (libos.FileSystem, error) {
 	head := make([]byte, 4096)
@@ -20,13 +23,13 @@ func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (
 		return nil, err
 	}
 	switch {
-	case head[1024+56] == 0x53 && head[1024+57] == 0xef: // the superblock's magic
-		fs, err := extfs.Open(d, extfs.Options{ReadOnly: readOnly, Fixed: event.Fixed, Report: report})
+	case string(head[:6]) == "LUKS\xba\xbe" && unlock != nil: // not crypt.Is, for images without it
+		inner, err := unlock()
 		if err != nil {
-			return nil, damaged(err)
+			return nil, err
 		}
-		return fs, nil
-	case string(head[257:262]) == "ustar" || isOldTar(head):
+		return mount(inner, readOnly, nil)
+	case tarfs.Is(head):
 		if !readOnly {
 			return nil, errors.New("a tar can only be read: mount it with :ro")
 		}
@@ -35,12 +38,12 @@ func mount(d block.Device, readOnly bool, unlock func() (block.Device, error)) (
 			return nil, damaged(err)
 		}
 		return fs, nil
-	case string(head[:6]) == "LUKS\xba\xbe" && unlock != nil:
-		inner, err := unlock()
+	case ext4.Is(head):
+		fs, err := extfs.Open(d, extfs.Options{ReadOnly: readOnly, Fixed: event.Fixed, Report: report})
 		if err != nil {
-			return nil, err
+			return nil, damaged(err)
 		}
-		return mount(inner, readOnly, nil)
+		return fs, nil
 	}
 	return nil, errors.New("it holds no file system that is known here (ext4 or tar, encrypted with LUKS or not)")
 }
@@ -50,21 +53,3 @@ func damaged(err error) error { return errors.New(err.Error() + "; see: tailor v
 
 // report says what of a volume no system call can.
 func report(text string) { println("tailor: volume:", text) }
-
-// isOldTar reports whether the first block is a header of the tar of Unix V7:
-// its checksum, in octal, is the sum of its bytes with the checksum as spaces.
-func isOldTar(b []byte) bool {
-	sum, want := 0, 0
-	for i, c := range b[:512] {
-		switch {
-		case i < 148 || i >= 156:
-			sum += int(c)
-		default:
-			sum += ' '
-			if c >= '0' && c <= '7' {
-				want = want*8 + int(c-'0')
-			}
-		}
-	}
-	return b[0] != 0 && sum == want
-}

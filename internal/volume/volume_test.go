@@ -182,7 +182,7 @@ func TestDetect(t *testing.T) {
 		want Kind
 	}{
 		{make([]byte, 8192), Blank}, {make([]byte, 512), Blank}, {at(0, "x"), Unknown}, {at(0, "LUKS\xba\xbe\x00\x02"), Encrypted},
-		{at(1024+56, "\x53\xef"), Ext4}, {mbr, Partitions},
+		{at(1024+56, "\x53\xef"), Ext4}, {at(257, "ustar"), Tar}, {mbr, Partitions},
 	} {
 		if got, err := Detect(blocktest.Of(c.data)); err != nil || got != c.want {
 			t.Errorf("%q: %s, %v", c.want, got, err)

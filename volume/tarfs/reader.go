@@ -252,9 +252,9 @@ func isZero(b []byte) bool {
 }
 
 // Is reports whether b, at least the first 512 bytes of a device, begins a tar
-// archive that is not empty.
+// archive that is not empty: by its checksum or, if that is damaged, its magic.
 func Is(b []byte) bool {
-	return len(b) >= blockSize && !isZero(b[:blockSize]) && sumFits(b[:blockSize])
+	return len(b) >= blockSize && !isZero(b[:blockSize]) && (sumFits(b[:blockSize]) || string(b[257:262]) == "ustar")
 }
 
 // sumFits reports whether the checksum of b is right: the sum of its bytes, with
