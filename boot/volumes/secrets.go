@@ -50,12 +50,7 @@ func (v vault) show() error {
 	if dir == nil {
 		return nil
 	}
-	libos.UseFiles()
-	errno := libos.MakeDirectories(secretsPath)
-	if errno == 0 {
-		errno = libos.MountNode(secretsPath, v.fs, dir)
-	}
-	if errno != 0 {
+	if errno := libos.MountNode(secretsPath, v.fs, dir); errno != 0 {
 		return failed(errno)
 	}
 	return nil

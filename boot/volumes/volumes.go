@@ -21,6 +21,7 @@ package volumes
 import (
 	"errors"
 	"internal/runtime/exithook"
+	"path"
 
 	"github.com/tailor-os/tailor/block"
 	"github.com/tailor-os/tailor/libos"
@@ -105,16 +106,16 @@ func start(devs *devices, list []volume, opener Opener) error {
 // asked returns the volumes of the boot parameters, outer paths first.
 func asked() (list []volume, err error) {
 	for _, value := range libos.BootParams().All("volume") {
-		name, path, kind, ok := params.ParseMount(value)
+		name, place, kind, ok := params.ParseMount(value)
 		if !ok {
 			return nil, errors.New("volume=" + value + " is not of the form NAME:PATH:KIND")
 		}
-		v := volume{name: name, path: path, readOnly: kind == "ro"}
-		if dir, _ := params.Own(path, v.readOnly); dir != "" {
-			return nil, errors.New("volume " + name + " cannot be mounted at " + path + ": " + dir + " is the system's own")
+		v := volume{name: name, path: path.Clean(place), readOnly: kind == "ro"}
+		if dir, _ := params.Own(v.path, v.readOnly); dir != "" {
+			return nil, errors.New("volume " + name + " cannot be mounted at " + v.path + ": " + dir + " is the system's own")
 		}
 		i := len(list)
-		for i > 0 && len(list[i-1].path) > len(path) {
+		for i > 0 && len(list[i-1].path) > len(v.path) {
 			i--
 		}
 		list = append(list, volume{})
@@ -127,12 +128,7 @@ func asked() (list []volume, err error) {
 // show puts volumes into the file tree.
 func show(list []volume) error {
 	for _, v := range list {
-		libos.UseFiles()
-		errno := libos.MakeDirectories(v.path)
-		if errno == 0 {
-			errno = libos.Mount(v.path, v.fs)
-		}
-		if errno != 0 {
+		if errno := libos.Mount(v.path, v.fs); errno != 0 {
 			return errors.New("volume " + v.name + " cannot be mounted at " + v.path + ": " + failed(errno).Error())
 		}
 		if c, ok := v.fs.(closer); ok && !v.readOnly {
