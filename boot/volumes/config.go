@@ -64,14 +64,14 @@ func readFile(dir libos.Directory, name string, most int) (data []byte, ok bool,
 	if errno == 0 {
 		f, errno = n.Open(0)
 	}
-	file, isFile := f.(libos.SeekFile)
-	if errno == 0 && !isFile {
-		errno = libos.EINVAL
-	}
 	if errno != 0 {
 		return nil, false, failed(errno)
 	}
 	defer f.Close()
+	file, ok := f.(libos.SeekFile)
+	if !ok {
+		return nil, false, errors.New("not a file")
+	}
 	data = make([]byte, 0, 4096)
 	for {
 		if len(data) == cap(data) {
@@ -98,12 +98,12 @@ func failed(errno libos.Errno) error {
 		return errors.New("input/output error")
 	case libos.ENOTDIR:
 		return errors.New("not a directory")
+	case libos.EISDIR:
+		return errors.New("is a directory")
 	case libos.EROFS:
 		return errors.New("read-only file system")
 	case libos.ENOSPC:
 		return errors.New("no space left on device")
-	case libos.EINVAL:
-		return errors.New("not a file")
 	}
 	return errors.New("error " + strconv.Itoa(int(errno)))
 }

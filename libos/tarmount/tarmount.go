@@ -93,6 +93,9 @@ func (l link) Readlink() (string, libos.Errno) { return l.fs.tar.Stat(l.ino).Tar
 
 type directory struct{ node }
 
+// Open implements libos.Node.
+func (d directory) Open(uint32) (libos.File, libos.Errno) { return nil, libos.EISDIR }
+
 // Lookup implements libos.Directory.
 func (d directory) Lookup(name string) (libos.Node, libos.Errno) {
 	i, ok := d.fs.tar.Lookup(d.ino, name)
