@@ -57,10 +57,8 @@ func (l *Line) addSetting(raw string, args bool) error {
 		l.Env = append(l.Env, value)
 		return nil
 	}
-	for _, s := range early {
-		if s == name {
-			return Error(name + " can be a boot parameter only")
-		}
+	if has(early[:], name) {
+		return Error(name + " can be a boot parameter only")
 	}
 	if err := check(word); err != nil {
 		return err
