@@ -135,7 +135,7 @@ const (
 // and to start it without those that it needs.
 func CheckVolumes(n image.Note, list []Volume) error {
 	sees, open := false, false
-	known := []string{ConfVolume, SecretsVolume}
+	var needs []string
 	for _, d := range n.Devices {
 		switch {
 		case d.Type != "block":
@@ -143,7 +143,7 @@ func CheckVolumes(n image.Note, list []Volume) error {
 		case d.Name == "":
 			open = true
 		case slices.ContainsFunc(list, func(v Volume) bool { return v.Name == d.Name }):
-			known = append(known, d.Name)
+			needs = append(needs, d.Name)
 		case d.Name == SecretsVolume:
 			return hint.Errorf("give them: --secret NAME=FILE", "the image needs secrets")
 		default:
@@ -155,9 +155,9 @@ func CheckVolumes(n image.Note, list []Volume) error {
 		return hint.Errorf("rebuild it with: tailor build --volumes "+n.Source()+", or run the package", "the image was not built to see volumes or secrets")
 	}
 	for i, v := range list {
-		if !open && !slices.Contains(known, v.Name) {
-			return hint.Errorf("rebuild it with: tailor build --needs "+strings.Join(append(known[2:], v.Name), " --needs ")+" "+n.Source()+", or with --volumes for any beside those it needs",
-				"the image knows no volume %q; those that it was built for are: %s", v.Name, strings.Join(known[2:], ", "))
+		if !open && v.Name != ConfVolume && v.Name != SecretsVolume && !slices.Contains(needs, v.Name) {
+			return hint.Errorf("rebuild it with: tailor build --needs "+strings.Join(append(needs, v.Name), " --needs ")+" "+n.Source()+", or with --volumes for any beside those it needs",
+				"the image knows no volume %q; those that it was built for are: %s", v.Name, strings.Join(needs, ", "))
 		}
 		for _, w := range list[:i] {
 			if v.Name == w.Name {
