@@ -93,32 +93,23 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 // ownFlags are those of test that go test has not.
 var ownFlags = []string{"m", "e", "volume", "partition", "key-file"}
 
-// testVolumes reads the flags --volume and --key-file. Tests run in the folders of
-// their packages.
+// testVolumes reads the flags of volumes. Tests run in the folders of their packages.
 func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
+	flags := mountFlags(&o)
 	for _, f := range line.Flags {
-		switch f.Name {
-		case "volume":
-			v, err := cli.ParseVolume(f.Value)
-			if err != nil {
-				return o, fmt.Errorf("--volume %s: %w", f.Value, err)
-			}
-			v.Source = abs(dir, v.Source)
-			o.volumes = append(o.volumes, v)
-		case "partition":
-			p, err := cli.ParsePartition(f.Value)
-			if err != nil {
-				return o, fmt.Errorf("--partition %s: %w", f.Value, err)
-			}
-			o.partitions = append(o.partitions, p)
-		case "key-file":
-			k, err := cli.ParseKey(f.Value)
-			if err != nil {
-				return o, fmt.Errorf("--key-file %s: %w", f.Value, err)
-			}
-			k.File = abs(dir, k.File)
-			o.keys = append(o.keys, k)
+		i := slices.IndexFunc(flags, func(own cli.Flag) bool { return own.Long == f.Name })
+		if i < 0 || !slices.Contains(ownFlags, f.Name) {
+			continue
 		}
+		if err := flags[i].Set(f.Value); err != nil {
+			return o, fmt.Errorf("--%s %s: %w", f.Name, f.Value, err)
+		}
+	}
+	for i := range o.volumes {
+		o.volumes[i].Source = abs(dir, o.volumes[i].Source)
+	}
+	for i := range o.keys {
+		o.keys[i].File = abs(dir, o.keys[i].File)
 	}
 	return o, o.checkKeys()
 }
