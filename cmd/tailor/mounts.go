@@ -99,11 +99,14 @@ func (o *volumeOptions) checkKeys() error {
 		return err
 	}
 	for _, v := range o.volumes {
-		encrypted, err := volume.IsEncrypted(v.Source, o.partition(v.Name))
+		key, number := slices.Contains(keys, v.Name), o.partition(v.Name)
+		if isDir(v.Source) && (key || number != 0) {
+			return hint.Errorf("remove --key-file and --partition", "volume %s: %s is a folder, which has no key and no partitions", v.Name, v.Source)
+		}
+		encrypted, err := volume.IsEncrypted(v.Source, number)
 		if err != nil {
 			continue
 		}
-		key := slices.ContainsFunc(o.keys, func(k cli.Secret) bool { return k.Name == v.Name })
 		switch {
 		case encrypted && !key:
 			return hint.Errorf("give its key: --key-file "+v.Name+"=FILE", "volume %s: %s is encrypted", v.Name, v.Source)

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/block"
-	"github.com/tailor-os/tailor/block/crypt"
 	"github.com/tailor-os/tailor/block/part"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/volfile"
@@ -60,9 +59,8 @@ func IsEncrypted(path string, number int) (bool, error) {
 		return false, err
 	}
 	defer file.Close()
-	head := make([]byte, min(headLen, v.Size()))
-	err = block.ReadBytes(v, head, 0)
-	return crypt.Is(head), err
+	kind, err := Detect(v)
+	return kind == Encrypted, err
 }
 
 // noPartitions is the error of a volume that is not to be one.

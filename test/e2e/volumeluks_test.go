@@ -165,6 +165,7 @@ func TestVolumeEncryptedFlags(t *testing.T) {
 		"no key, built": {join(volume, []string{volcmdPkg}), []string{data + " is encrypted"}},
 		"no support":    {join(volume, withKey, []string{without}), []string{"was built without what opens encrypted volumes\n", "hint: rebuild it with: tailor build --luks "}},
 		"no volume":     {join(withKey, []string{with}), []string{"there is no volume of that name", "hint: give it: --volume data="}},
+		"a folder":      {join([]string{"--volume", "data=" + t.TempDir() + ":/data"}, withKey, []string{with}), []string{"is a folder, which has no key"}},
 		"not encrypted": {join([]string{"--volume", "data=" + plain + ":/data"}, withKey, []string{with}), []string{plain + " is not encrypted"}},
 		"two keys":      {join(volume, withKey, withKey, []string{with}), []string{"two are for the volume data"}},
 		"no file":       {join(volume, []string{"--key-file", "data=" + key + "2", with}), []string{key + "2: no such file"}},
@@ -198,7 +199,6 @@ func TestVolumeEncryptedTyped(t *testing.T) {
 // itself what is missing.
 func TestVolumeEncryptedByHand(t *testing.T) {
 	on := targetMicroVM(t)
-	sh := xtest.NeedCommand(t, "sh", "dash")
 	key := keyFile(t)
 	data := encryptedVolume(t, key)
 	for name, tt := range map[string]struct {
@@ -221,11 +221,32 @@ func TestVolumeEncryptedByHand(t *testing.T) {
 		r := run(t, line...)
 		r.want(t, 0, nil, nil)
 		command := strings.ReplaceAll(r.stdout, volumeImage(t, on, volcmdPkg, "--luks"), volumeImage(t, on, volcmdPkg, tt.flags...))
-		cmd := exec.CommandContext(t.Context(), sh, "-c", "timeout 60 "+command)
-		cmd.Dir = dir
-		out, _ := cmd.CombinedOutput()
-		if got := strings.ReplaceAll(string(out), "\r", ""); !strings.Contains(got, tt.want) {
+		if got := byHand(t, dir, command); !strings.Contains(got, tt.want) {
 			t.Errorf("%s: %q is missing in\n%s", name, tt.want, got)
+		}
+	}
+}
+
+// byHand returns what a command prints that starts a virtual machine without the tool.
+func byHand(t *testing.T, dir, command string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), xtest.NeedCommand(t, "sh", "dash"), "-c", "timeout 60 "+command)
+	cmd.Dir = dir
+	out, _ := cmd.CombinedOutput()
+	return strings.ReplaceAll(string(out), "\r", "")
+}
+
+// Without the tool, the guest keeps what is its own, however a path to that is written.
+func TestVolumeOwnByHand(t *testing.T) {
+	on := targetMicroVM(t)
+	conf := confVolume(t, "")
+	r := run(t, on.line("-n", "--net", "none", "--volume", "data="+conf+":/data:ro", volumeImage(t, on, volcmdPkg), "sum", "/data")...)
+	r.want(t, 0, []string{":/data:ro"}, nil)
+	for path, want := range map[string]string{
+		"/x/../etc": "at /etc: /etc is", "/run//secrets/x": "at /run/secrets/x: /run/secrets is", "/proc/": "at /proc: /proc is",
+	} {
+		if got := byHand(t, t.TempDir(), strings.ReplaceAll(r.stdout, ":/data:ro", ":"+path+":ro")); !strings.Contains(got, "volume data cannot be mounted "+want+" the system's own") {
+			t.Errorf("%s: %q is missing in\n%s", path, want, got)
 		}
 	}
 }
