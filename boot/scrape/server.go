@@ -28,7 +28,7 @@ func init() {
 // Bounds of what clients can make the server keep. An answer is some 20 KB.
 const (
 	maxConns   = 16
-	maxHeader  = 4 << 10 // bytes
+	maxHeader  = 4 << 10 // bytes, to which net/http adds as many
 	maxRequest = 5 * time.Second
 	maxIdle    = 2 * time.Minute // Prometheus asks every minute by default
 )
