@@ -1,6 +1,8 @@
 package logs_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -277,8 +279,31 @@ func TestHangs(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("took %v", took)
 	}
-	if st := s.Stats(); st.Dropped == 0 || !strings.Contains(told.String(), "messages could not be sent to tcp://") {
-		t.Errorf("%+v, said %q", st, told)
+	st := s.Stats()
+	if want := fmt.Sprintf(": %d messages could not be sent to tcp://", 20_000-st.Sent); st.Dropped == 0 || !strings.Contains(told.String(), want) {
+		t.Errorf("%+v, said %q, want %q", st, told, want)
+	}
+}
+
+// TestNothingToSend: a program that has nothing to send does not stay for a collector
+// that is not there.
+func TestNothingToSend(t *testing.T) {
+	attempts := make(chan struct{})
+	s := ship.New(ship.Config{Say: func(string) {}, Transport: ship.Transport{Dial: func(ctx context.Context) (net.Conn, error) {
+		select {
+		case attempts <- struct{}{}:
+			return nil, errors.New("away")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}})
+	for range 4 {
+		<-attempts // before the next, 400 ms at least
+	}
+	began := time.Now()
+	s.Flush(5 * time.Second)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 
