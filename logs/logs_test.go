@@ -170,7 +170,10 @@ func TestCollectorAway(t *testing.T) {
 	r := rsyslogtest.Start(t, rsyslogtest.Config{Transport: "tcp"})
 	s, told := start(t, "syslog="+r.URL)
 	add(s, syslog.Info, "before", nil)
-	r.AwaitCount(5*time.Second, 1)
+	// The program is called what its file is, dots and all.
+	if lines := r.AwaitCount(5*time.Second, 1); len(lines) != 1 || !strings.Contains(lines[0], "|"+filepath.Base(os.Args[0])+"|") {
+		t.Errorf("%q", lines)
+	}
 	r.Kill()
 	await(t, told, "tailor: syslog: cannot send to "+r.URL)
 	line := strings.Repeat("x", 1000)
@@ -266,6 +269,7 @@ func TestStartErrors(t *testing.T) {
 		certs.Key + " has no certificate":       "syslog=tls://x syslog-roots=" + certs.Key,
 		"failed to find certificate PEM data":   "syslog=tls://x syslog-cert=" + certs.Key + " syslog-key=" + certs.Key,
 		"private key does not match public key": "syslog=tls://x syslog-cert=" + certs.ClientCert + " syslog-key=" + certs.Key,
+		"/run/secrets/syslog-key.pem: no such":  "syslog=tls://x syslog-cert=" + certs.ClientCert,
 	} {
 		if _, err := logs.Start(params.Words(words), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", words, err, want)
