@@ -126,8 +126,8 @@ func (s *Shipper) Stats() Stats {
 }
 
 // Flush sends what has been added, ends the connection and returns when the
-// collector has taken all, or after limit; at once if there is neither a connection
-// nor anything to send. Nothing is sent afterwards. What was not sent is said.
+// collector has taken all, or after limit. Without a connection it makes one only if
+// there is something to send. Nothing is sent afterwards. What was not sent is said.
 func (s *Shipper) Flush(limit time.Duration) {
 	s.ending.Do(func() { close(s.end) })
 	timer := time.NewTimer(limit)
