@@ -3,12 +3,12 @@
 package logs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"syscall"
 	"time"
 
@@ -23,7 +23,7 @@ type Options struct {
 	Lines   bool   // messages end with lines instead of beginning with a length
 	Roots   string // file with the certificates that sign the collector's, "" for the system's
 	Cert    string // file with the program's own certificate, "" for none
-	Key     string // file with its key
+	Key     string // file with its key, used with Cert
 	Name    string // in the collector's certificate, "" for the host of Address
 }
 
@@ -73,7 +73,7 @@ func Start(p params.Words, say func(string)) (*ship.Shipper, error) {
 		Name:    p.Get("syslog-name"),
 		Roots:   fileOf(p.Get("syslog-roots"), secretRoots),
 		Cert:    fileOf(p.Get("syslog-cert"), secretCert),
-		Key:     fileOf(p.Get("syslog-key"), secretKey),
+		Key:     cmp.Or(p.Get("syslog-key"), secretKey), // used with Cert only, and then missed if it is not there
 	})
 	if err != nil {
 		return nil, errors.New("syslog=" + url + ": " + err.Error())
@@ -95,12 +95,9 @@ func transport(scheme string) (opener, error) {
 func source(p params.Words, scheme string) syslog.Source {
 	s := syslog.Source{
 		Facility: params.Facility(p.Get("syslog-facility")),
-		App:      p.Get("syslog-app"), PID: os.Getpid(),
+		App:      cmp.Or(p.Get("syslog-app"), filepath.Base(os.Args[0])), PID: os.Getpid(),
 		Old: p.Get("syslog-format") == "rfc3164",
 		Max: syslog.MaxStream,
-	}
-	if s.App == "" {
-		s.App = strings.TrimSuffix(filepath.Base(os.Args[0]), filepath.Ext(os.Args[0]))
 	}
 	if scheme == "udp" {
 		s.Max = syslog.MaxDatagram
@@ -146,12 +143,13 @@ func DialTCP(ctx context.Context, address string) (net.Conn, error) {
 	d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error {
 		return c.Control(func(fd uintptr) {
 			// Without it a loss is noticed later.
-			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, int(lostTime/time.Millisecond))
+			syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, userTimeout, int(lostTime.Milliseconds()))
 		})
 	}}
 	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
-	return conn, conn.(*net.TCPConn).SetWriteBuffer(unread)
+	conn.(*net.TCPConn).SetWriteBuffer(unread) // without it more is lost
+	return conn, nil
 }

@@ -1,6 +1,8 @@
 package logs_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -115,7 +117,7 @@ func TestCollector(t *testing.T) {
 func TestMany(t *testing.T) {
 	certs := rsyslogtest.NewCerts(t)
 	r := rsyslogtest.Start(t, rsyslogtest.Config{Transport: "tls", Certs: certs})
-	s, told := start(t, append([]string{"syslog=" + r.URL}, clientCert(certs)...)...)
+	s, said := start(t, append([]string{"syslog=" + r.URL}, clientCert(certs)...)...)
 	const n = 100_000
 	began := time.Now()
 	for i := range n {
@@ -138,14 +140,27 @@ func TestMany(t *testing.T) {
 		}
 		return n
 	}
-	lines := r.Await(20*time.Second, func(lines []string) bool { return len(lines) >= int(st.Sent) })
+	told := func(lines []string) (dropped uint64, reports int) {
+		for _, l := range lines {
+			var n uint64
+			if _, report, ok := strings.Cut(l, "|tailor: syslog: "); ok {
+				fmt.Sscanf(report, "%d messages were dropped", &n)
+				dropped, reports = dropped+n, reports+1
+			}
+		}
+		return dropped, reports
+	}
+	lines := r.Await(20*time.Second, func(lines []string) bool {
+		dropped, reports := told(lines)
+		return dropped >= st.Dropped && len(lines)-reports >= int(st.Sent)
+	})
 	got := received(lines)
-	t.Logf("%d lines added in %v, sent after %v, received after %v; %d received, %d dropped; %q", n, added, sent, time.Since(began), got, st.Dropped, told)
+	t.Logf("%d lines added in %v, sent after %v, received after %v; %d received, %d dropped; %q", n, added, sent, time.Since(began), got, st.Dropped, said)
 	if uint64(got)+st.Dropped != n || st.Added+st.Dropped != n {
 		t.Errorf("%d lines: %d received, %+v", n, got, st)
 	}
-	if report := fmt.Sprintf("%d messages were dropped", st.Dropped); st.Dropped > 0 && !strings.Contains(lines[len(lines)-1], report) {
-		t.Errorf("the collector was not told that %s: %s", report, lines[len(lines)-1])
+	if dropped, _ := told(lines); dropped != st.Dropped {
+		t.Errorf("the collector was told of %d dropped messages, not %d", dropped, st.Dropped)
 	}
 }
 
@@ -155,7 +170,10 @@ func TestCollectorAway(t *testing.T) {
 	r := rsyslogtest.Start(t, rsyslogtest.Config{Transport: "tcp"})
 	s, told := start(t, "syslog="+r.URL)
 	add(s, syslog.Info, "before", nil)
-	r.AwaitCount(5*time.Second, 1)
+	// The program is called what its file is, dots and all.
+	if lines := r.AwaitCount(5*time.Second, 1); len(lines) != 1 || !strings.Contains(lines[0], "|"+filepath.Base(os.Args[0])+"|") {
+		t.Errorf("%q", lines)
+	}
 	r.Kill()
 	await(t, told, "tailor: syslog: cannot send to "+r.URL)
 	line := strings.Repeat("x", 1000)
@@ -251,6 +269,7 @@ func TestStartErrors(t *testing.T) {
 		certs.Key + " has no certificate":       "syslog=tls://x syslog-roots=" + certs.Key,
 		"failed to find certificate PEM data":   "syslog=tls://x syslog-cert=" + certs.Key + " syslog-key=" + certs.Key,
 		"private key does not match public key": "syslog=tls://x syslog-cert=" + certs.ClientCert + " syslog-key=" + certs.Key,
+		"/run/secrets/syslog-key.pem: no such":  "syslog=tls://x syslog-cert=" + certs.ClientCert,
 	} {
 		if _, err := logs.Start(params.Words(words), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", words, err, want)
@@ -277,8 +296,31 @@ func TestHangs(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("took %v", took)
 	}
-	if st := s.Stats(); st.Dropped == 0 || !strings.Contains(told.String(), "messages could not be sent to tcp://") {
-		t.Errorf("%+v, said %q", st, told)
+	st := s.Stats()
+	if want := fmt.Sprintf(": %d messages could not be sent to tcp://", 20_000-st.Sent); st.Dropped == 0 || !strings.Contains(told.String(), want) {
+		t.Errorf("%+v, said %q, want %q", st, told, want)
+	}
+}
+
+// TestNothingToSend: a program that has nothing to send does not stay for a collector
+// that is not there.
+func TestNothingToSend(t *testing.T) {
+	attempts := make(chan struct{})
+	s := ship.New(ship.Config{Say: func(string) {}, Transport: ship.Transport{Dial: func(ctx context.Context) (net.Conn, error) {
+		select {
+		case attempts <- struct{}{}:
+			return nil, errors.New("away")
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}}})
+	for range 4 {
+		<-attempts // before the next, 400 ms at least
+	}
+	began := time.Now()
+	s.Flush(5 * time.Second)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("took %v", took)
 	}
 }
 

@@ -29,21 +29,24 @@ func Start(install func() capture.Recognizer) *ship.Shipper {
 		parameters.Fail(err)
 	}
 	if s == nil {
-		syscall.TailorTakeConsole(nil)
+		syscall.TailorTakeConsole(plain, func(int, []byte) {})
 		return nil
 	}
 	c := &capture.Capture{Add: s.Add}
 	if install != nil {
 		c.Record = install()
 	}
-	for i, text := range syscall.TailorTakeConsole(c.Write) {
-		c.Lines(i+1, text)
-	}
+	syscall.TailorTakeConsole(c.Write, c.Lines)
 	exithook.Add(exithook.Hook{RunOnFailure: true, F: func() {
 		c.End()
 		s.Flush(flushTime)
 	}})
 	return s
+}
+
+// plain writes what nobody else is to have.
+func plain(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error) {
+	return write(fd, p)
 }
 
 // say writes a line about the collector, which does not go to it.

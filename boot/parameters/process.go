@@ -33,6 +33,9 @@ func check(text string) error {
 	if err != nil {
 		return err
 	}
+	if len(line.Env)+len(line.Args) > 0 {
+		return params.Error(variable + " has variables or arguments, which a plain process is given as its own")
+	}
 	if err := params.Check(line.System); err != nil {
 		return err
 	}

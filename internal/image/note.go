@@ -67,8 +67,8 @@ type Note struct {
 
 // Source is what tailor build takes, beside other flags, to build the image again.
 func (n Note) Source() string {
-	if n.Target == "virtio" {
-		return "-t virtio " + n.Main
+	if n.Target == virtioTarget {
+		return "-t " + virtioTarget + " " + n.Main
 	}
 	return n.Main
 }

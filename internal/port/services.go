@@ -45,41 +45,54 @@ var LogEdits = []Edit{{
 // other packages may be initialized, and write, before package net.
 const consoleText = `package syscall
 
-import "sync"
+import (
+	"sync"
+	"sync/atomic"
+)
 
-// tailorConsole writes to descriptors 1 and 2.
-var tailorConsole = tailorEarly
+// A TailorConsole writes p to descriptor fd, which is 1 or 2, by write.
+type TailorConsole func(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error)
 
-// tailorKept is what has been written so far, by descriptor.
-var tailorKept struct {
+// tailorTaken is what writes there; nil until somebody takes them.
+var tailorTaken atomic.Pointer[TailorConsole]
+
+// tailorEarly is about what was written before.
+var tailorEarly struct {
 	sync.Mutex
-	out [2][]byte
+	seen func(fd int, p []byte) // gets what was on its way when they were taken
+	kept [2][]byte              // by descriptor
 }
 
 const tailorMaxKept = 64 << 10 // bytes
 
-func tailorEarly(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error) {
+func tailorConsole(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error) {
+	if f := tailorTaken.Load(); f != nil {
+		return (*f)(fd, p, write)
+	}
 	n, err := write(fd, p)
-	tailorKept.Lock()
-	defer tailorKept.Unlock()
-	if kept := &tailorKept.out[fd-1]; n > 0 && len(*kept)+n <= tailorMaxKept {
+	if n <= 0 {
+		return n, err
+	}
+	tailorEarly.Lock()
+	defer tailorEarly.Unlock()
+	if kept := &tailorEarly.kept[fd-1]; tailorEarly.seen != nil {
+		tailorEarly.seen(fd, p[:n])
+	} else if len(*kept)+n <= tailorMaxKept {
 		*kept = append(*kept, p[:n]...)
 	}
 	return n, err
 }
 
-// TailorTakeConsole makes f what writes to descriptors 1 and 2, nil for nothing
-// special, and returns what has been written to each before.
-func TailorTakeConsole(f func(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error)) [2][]byte {
-	if f == nil {
-		f = func(fd int, p []byte, write func(fd int, p []byte) (int, error)) (int, error) { return write(fd, p) }
+// TailorTakeConsole makes f what writes to descriptors 1 and 2. seen gets what has
+// been written to them without it.
+func TailorTakeConsole(f TailorConsole, seen func(fd int, p []byte)) {
+	tailorEarly.Lock()
+	defer tailorEarly.Unlock()
+	for i, p := range tailorEarly.kept {
+		seen(i+1, p)
 	}
-	tailorKept.Lock()
-	defer tailorKept.Unlock()
-	tailorConsole = f
-	out := tailorKept.out
-	tailorKept.out = [2][]byte{}
-	return out
+	tailorEarly.seen, tailorEarly.kept = seen, [2][]byte{}
+	tailorTaken.Store(&f)
 }
 `
 

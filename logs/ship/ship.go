@@ -73,6 +73,8 @@ type Shipper struct {
 	q      queue
 	sent   atomic.Uint64
 	dialed atomic.Uint64
+	// reported is how many were said to be dropped.
+	reported atomic.Uint64
 
 	idle atomic.Bool   // the goroutine waits
 	wake chan struct{} // for it
@@ -83,11 +85,10 @@ type Shipper struct {
 
 	// Of the goroutine.
 	batch    []byte // taken from the queue, not sent yet
-	done     []byte // sent, for the queue to use again
+	done     []byte // what batch was at first, for the queue to use again
 	msg, out []byte
-	reported uint64 // how many were said to be dropped
-	down     bool   // said that the collector is not reached
-	lasts    bool   // the connection works
+	down     bool // said that the collector is not reached
+	lasts    bool // the connection works
 }
 
 // New returns a Shipper that connects at once.
@@ -125,8 +126,8 @@ func (s *Shipper) Stats() Stats {
 }
 
 // Flush sends what has been added, ends the connection and returns when the
-// collector has taken all, or after limit. Nothing is sent afterwards. What was
-// not sent is said.
+// collector has taken all, or after limit. Without a connection it makes one only if
+// there is something to send. Nothing is sent afterwards. What was not sent is said.
 func (s *Shipper) Flush(limit time.Duration) {
 	s.ending.Do(func() { close(s.end) })
 	timer := time.NewTimer(limit)
@@ -135,9 +136,16 @@ func (s *Shipper) Flush(limit time.Duration) {
 	case <-s.ended:
 	case <-timer.C:
 	}
-	if st := s.Stats(); st.Added > st.Sent {
-		s.say(strconv.FormatUint(st.Added-st.Sent, 10) + " messages could not be sent to " + s.cfg.Name)
+	if n := s.unsent(); n > 0 {
+		s.say(strconv.FormatUint(n, 10) + " messages could not be sent to " + s.cfg.Name)
 	}
+}
+
+// unsent is how many messages wait, or were dropped and nobody was told.
+func (s *Shipper) unsent() uint64 {
+	reported := s.reported.Load() // first: it grows up to what Stats says later
+	st := s.Stats()
+	return st.Added - st.Sent + st.Dropped - reported
 }
 
 func (s *Shipper) isEnding() bool {
@@ -158,6 +166,9 @@ func (s *Shipper) run() {
 	for {
 		s.lasts = false
 		last := s.isEnding() // then this is the last attempt
+		if last && s.unsent() == 0 {
+			return
+		}
 		err := s.connection()
 		if err == nil {
 			return
@@ -265,23 +276,15 @@ func (s *Shipper) up() {
 
 // send sends all that is in the queue. What a failed write was to send is kept.
 func (s *Shipper) send(conn net.Conn, gone <-chan error) error {
-	for {
-		if len(s.batch) == 0 {
-			s.batch, s.done = s.q.take(s.done), nil
-			if len(s.batch) == 0 {
-				return nil
-			}
-			whole := s.batch
-			if err := s.sendBatch(conn, gone); err != nil {
-				return err
-			}
-			s.done = whole
-			continue
+	err := s.sendBatch(conn, gone) // what the connection before has left
+	for err == nil {
+		s.batch = s.q.take(s.done)
+		if s.done = s.batch; len(s.batch) == 0 {
+			return nil
 		}
-		if err := s.sendBatch(conn, gone); err != nil {
-			return err
-		}
+		err = s.sendBatch(conn, gone)
 	}
+	return err
 }
 
 func (s *Shipper) sendBatch(conn net.Conn, gone <-chan error) error {
@@ -328,16 +331,17 @@ func (s *Shipper) write(conn net.Conn) error {
 // collector as well.
 func (s *Shipper) report(conn net.Conn) error {
 	dropped := s.Stats().Dropped
-	if dropped == s.reported {
+	before := s.reported.Load()
+	if dropped == before {
 		return nil
 	}
-	text := strconv.FormatUint(dropped-s.reported, 10) + " messages were dropped, because there was no room for them"
+	text := strconv.FormatUint(dropped-before, 10) + " messages were dropped, because there was no room for them"
 	s.out = s.out[:0]
 	s.format(syslog.Message{Severity: syslog.Warning, Time: time.Now(), Text: []byte("tailor: syslog: " + text)})
 	if err := s.write(conn); err != nil {
 		return err
 	}
-	s.reported = dropped
+	s.reported.Store(dropped)
 	s.say(text)
 	return nil
 }

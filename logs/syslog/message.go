@@ -4,6 +4,7 @@
 package syslog
 
 import (
+	"strconv"
 	"time"
 	"unicode/utf8"
 )
@@ -74,7 +75,7 @@ func (s *Source) Append(b []byte, m Message) []byte {
 	b = append(b, ' ')
 	b = appendField(b, s.App, maxApp)
 	b = append(b, ' ')
-	b = appendNumber(b, s.PID)
+	b = strconv.AppendInt(b, int64(s.PID), 10)
 	b = append(b, " - "...)
 	if data := m.Data; len(data) > 0 && len(b)-start+len(data)+len(DataID)+3 <= s.Max*3/4 {
 		b = append(b, '[')
@@ -99,7 +100,7 @@ func (s *Source) appendOld(b []byte, m Message) []byte {
 	b = append(b, ' ')
 	b = appendField(b, s.App, maxTag)
 	b = append(b, '[')
-	b = appendNumber(b, s.PID)
+	b = strconv.AppendInt(b, int64(s.PID), 10)
 	b = append(b, "]: "...)
 	b = AppendText(b, m.Text)
 	return clip(append(b, m.Data...), start, min(s.Max, MaxOld))
@@ -107,7 +108,7 @@ func (s *Source) appendOld(b []byte, m Message) []byte {
 
 func (s *Source) appendPriority(b []byte, v Severity) []byte {
 	b = append(b, '<')
-	b = appendNumber(b, s.Facility*8+int(v))
+	b = strconv.AppendInt(b, int64(s.Facility*8+int(v)), 10)
 	return append(b, '>')
 }
 
@@ -142,13 +143,6 @@ func appendField(b []byte, s string, n int) []byte {
 	return b
 }
 
-func appendNumber(b []byte, n int) []byte {
-	if n >= 10 {
-		b = appendNumber(b, n/10)
-	}
-	return append(b, byte('0'+n%10))
-}
-
 // AppendText appends text with control characters as "#" and three octal digits,
 // as RFC 5424 section 6.4 has it for one of them: "#000". A message has no line ends then,
 // and none that a terminal would obey.
@@ -168,7 +162,7 @@ func AppendText(b, text []byte) []byte {
 // AppendCounted appends a message as streams carry it, behind the number of its
 // bytes: RFC 6587 section 3.4.1, RFC 5425 section 4.3.
 func AppendCounted(b, msg []byte) []byte {
-	b = appendNumber(b, len(msg))
+	b = strconv.AppendInt(b, int64(len(msg)), 10)
 	b = append(b, ' ')
 	return append(b, msg...)
 }
