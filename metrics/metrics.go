@@ -35,11 +35,11 @@ func Register(s Source) {
 	registered.list = append(registered.list, s)
 }
 
-// Write asks all sources, one goroutine at a time, and appends what they say to b.
-func Write(b []byte) []byte {
+// Write asks all sources, one goroutine at a time, and returns what they say.
+func Write() []byte {
 	registered.Lock()
 	defer registered.Unlock()
-	w := Writer{b}
+	var w Writer
 	for _, s := range registered.list {
 		s(&w)
 	}
@@ -105,10 +105,7 @@ func (w *Writer) sample(name, suffix string, v float64, labels []string) {
 
 // number appends v as Go's ParseFloat reads it.
 func number(b []byte, v float64) []byte {
-	switch {
-	case math.IsInf(v, 1):
-		return append(b, "+Inf"...)
-	case v == math.Trunc(v) && math.Abs(v) < 1<<53:
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
 		return strconv.AppendInt(b, int64(v), 10)
 	}
 	return strconv.AppendFloat(b, v, 'g', -1, 64)

@@ -2,6 +2,7 @@ package netstack
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -91,19 +92,17 @@ func (s *Stack) writeLink(w *metrics.Writer) {
 	waiting := s.link.dev.Backlog()
 	s.mu.Unlock()
 	w.Gauge("tailor_network_backlog_packets", "Packets that were sent and are not on their way yet.").Add(float64(waiting), "device", ethernetName)
-	up := !s.down.Load() && nic.Flags.Running && len(addresses(nic.ProtocolAddresses)) > 0
+	up := !s.down.Load() && nic.Flags.Running && slices.ContainsFunc(nic.ProtocolAddresses, leadsOff)
 	w.Gauge("tailor_network_up", "Whether the network card works and has an address.").Add(metrics.Bool(up), "device", ethernetName)
 }
 
-// addresses leaves out those that do not lead off the link.
-func addresses(list []tcpip.ProtocolAddress) (out []tcpip.Address) {
-	for _, a := range list {
-		if addr := a.AddressWithPrefix.Address; addr.Len() == header.IPv4AddressSize && addr != header.IPv4Any && addr != header.IPv4Broadcast ||
-			addr.Len() == header.IPv6AddressSize && !header.IsV6LinkLocalUnicastAddress(addr) && !header.IsV6MulticastAddress(addr) {
-			out = append(out, addr)
-		}
+// leadsOff reports whether an address is one that leads off the link.
+func leadsOff(a tcpip.ProtocolAddress) bool {
+	addr := a.AddressWithPrefix.Address
+	if addr.Len() == header.IPv4AddressSize {
+		return addr != header.IPv4Any && addr != header.IPv4Broadcast
 	}
-	return out
+	return !header.IsV6LinkLocalUnicastAddress(addr) && !header.IsV6MulticastAddress(addr)
 }
 
 func (f *Found) write(w *metrics.Writer) {

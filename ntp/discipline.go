@@ -7,10 +7,10 @@ const (
 	// stepFrom is the offset from which on the clock is set (RFC 5905 section 12,
 	// STEPT); below, it runs faster or slower until it is right.
 	stepFrom = 128 * time.Millisecond
-	// MaxRate is by how much at the most a clock is made to run faster or slower, in
+	// maxRate is by how much at the most a clock is made to run faster or slower, in
 	// parts per billion: as adjtime does.
-	MaxRate = 500_000
-	// maxDrift leaves something of MaxRate to make up for offsets with.
+	maxRate = 500_000
+	// maxDrift leaves something of maxRate to make up for offsets with.
 	maxDrift = 400_000
 	// doubts is how many times in a row an offset must be seen before a clock that
 	// has been right is set.
@@ -73,7 +73,7 @@ func (d *Discipline) Update(offset, since time.Duration) (a Action, ok bool) {
 		d.drift = min(max(d.drift, -maxDrift), maxDrift)
 	}
 	rate := d.drift + float64(offset)/float64(slewFor)*1e9
-	rate = min(max(rate, -MaxRate), MaxRate)
+	rate = min(max(rate, -maxRate), maxRate)
 	d.set, d.odd, d.slew, d.lasts = true, 0, offset, slewFor
 	if extra := rate - d.drift; extra != 0 {
 		d.lasts = max(slewFor, time.Duration(float64(offset)/extra*1e9))

@@ -78,26 +78,26 @@ func TestHostile(t *testing.T) {
 		"version 5":          {flags(5<<3 | modeServer), ErrMode},
 		"origin":             {put64(atOrigin, id+1), ErrOrigin},
 		"no origin":          {put64(atOrigin, 0), ErrOrigin},
-		"leap unknown":       {flags(leapUnknown<<6 | version<<3 | modeServer), ErrUnsynced},
-		"stratum 16":         {func(b []byte) { b[atStratum] = 16 }, ErrStratum},
-		"stratum 255":        {func(b []byte) { b[atStratum] = 255 }, ErrStratum},
+		"leap unknown":       {flags(leapUnknown<<6 | version<<3 | modeServer), errUnsynced},
+		"stratum 16":         {func(b []byte) { b[atStratum] = 16 }, errStratum},
+		"stratum 255":        {func(b []byte) { b[atStratum] = 255 }, errStratum},
 		"kiss DENY":          {code("DENY"), Kiss("DENY")},
 		"kiss RATE":          {code("RATE"), Kiss("RATE")},
 		"stratum 0":          {code("\x00\x00\x00\x00"), errNotKissed},
 		"escape":             {code("\x1b[2J"), errNotKissed},
-		"no receive":         {put64(atReceive, 0), ErrTimes},
-		"no transmit":        {put64(atTransmit, 0), ErrTimes},
-		"before it came":     {put64(atReceive, stamp(sentAt.Add(time.Second))), ErrTimes},
-		"longer than it was": {put64(atReceive, stamp(sentAt.Add(-time.Second))), ErrTimes},
-		"reference later":    {put64(atRefTime, stamp(sentAt.Add(time.Hour))), ErrTimes},
-		"root delay":         {put32(atDelay, 2<<16), ErrDistance},
-		"negative delay":     {put32(atDelay, 0xffffffff), ErrDistance},
-		"root dispersion":    {put32(atDispersion, 16<<16), ErrDistance},
+		"no receive":         {put64(atReceive, 0), errTimes},
+		"no transmit":        {put64(atTransmit, 0), errTimes},
+		"before it came":     {put64(atReceive, stamp(sentAt.Add(time.Second))), errTimes},
+		"longer than it was": {put64(atReceive, stamp(sentAt.Add(-time.Second))), errTimes},
+		"reference later":    {put64(atRefTime, stamp(sentAt.Add(time.Hour))), errTimes},
+		"root delay":         {put32(atDelay, 2<<16), errDistance},
+		"negative delay":     {put32(atDelay, 0xffffffff), errDistance},
+		"root dispersion":    {put32(atDispersion, 16<<16), errDistance},
 		"1995": {func(b []byte) {
 			for _, at := range []int{atRefTime, atReceive, atTransmit} {
 				binary.BigEndian.PutUint64(b[at:], stamp(time.Date(1995, 1, 1, 0, 0, 0, 0, time.UTC)))
 			}
-		}, ErrAbsurd},
+		}, errAbsurd},
 	} {
 		b := answer(0)
 		c.change(b)
@@ -132,7 +132,7 @@ func FuzzParse(f *testing.F) {
 		}
 		at := sentAt.Add(time.Duration(took)).Add(s.Offset)
 		if s.Delay < 0 || s.Delay > maxRoot || s.Distance < 0 || s.Distance > maxRoot || s.Stratum < 1 || s.Stratum > maxStratum ||
-			at.Before(Earliest) || at.After(Latest.Add(maxRoot)) {
+			at.Before(earliest) || at.After(latest.Add(maxRoot)) {
 			t.Errorf("%+v, %v", s, at)
 		}
 	})
@@ -232,7 +232,7 @@ func TestSteps(t *testing.T) {
 	if a, ok := d.Update(-time.Hour, 0); !ok || a.Step != -time.Hour || !d.Right() {
 		t.Errorf("%+v, %v", a, ok)
 	}
-	if a, ok := d.Update(-100*time.Millisecond, time.Minute); !ok || a.Step != 0 || a.Rate < -MaxRate || a.Rate >= 0 {
+	if a, ok := d.Update(-100*time.Millisecond, time.Minute); !ok || a.Step != 0 || a.Rate < -maxRate || a.Rate >= 0 {
 		t.Errorf("%+v, %v", a, ok)
 	}
 	for i := range doubts {

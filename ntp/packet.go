@@ -54,11 +54,11 @@ var (
 	ErrShort     = errors.New("the answer is too short")
 	ErrMode      = errors.New("the answer is not one of a server's")
 	ErrOrigin    = errors.New("the answer is to another question")
-	ErrUnsynced  = errors.New("the server says that its clock is not synchronized")
-	ErrStratum   = errors.New("the server says that it is too far from any clock")
-	ErrTimes     = errors.New("the answer's times contradict each other")
-	ErrDistance  = errors.New("the server's time is too uncertain")
-	ErrAbsurd    = errors.New("the server's time is one that this program cannot run at")
+	errUnsynced  = errors.New("the server says that its clock is not synchronized")
+	errStratum   = errors.New("the server says that it is too far from any clock")
+	errTimes     = errors.New("the answer's times contradict each other")
+	errDistance  = errors.New("the server's time is too uncertain")
+	errAbsurd    = errors.New("the server's time is one that this program cannot run at")
 	errNotKissed = errors.New("the answer has a code that is no text")
 )
 
@@ -90,7 +90,9 @@ type Sample struct {
 }
 
 // Parse reads an answer to the request with that id. The request was sent when the
-// client's clock was at sent, and the answer came after took.
+// client's clock was at sent, and the answer came after took. [ErrShort], [ErrMode] and
+// [ErrOrigin] are errors of packets that are no answer to it, a [Kiss] is one of a server
+// that gives no time.
 func Parse(b []byte, id uint64, sent time.Time, took time.Duration) (s Sample, err error) {
 	if len(b) < PacketLen {
 		return s, ErrShort
@@ -104,29 +106,29 @@ func Parse(b []byte, id uint64, sent time.Time, took time.Duration) (s Sample, e
 	case b[atStratum] == 0:
 		return s, kiss(b[atRef : atRef+4])
 	case b[atFlags]>>6 == leapUnknown:
-		return s, ErrUnsynced
+		return s, errUnsynced
 	case b[atStratum] > maxStratum:
-		return s, ErrStratum
+		return s, errStratum
 	}
 	reference, receive, transmit := stamp(atRefTime), stamp(atReceive), stamp(atTransmit)
 	// The differences are right within 68 years, whatever the era.
 	held := span(transmit - receive)
 	if receive == 0 || transmit == 0 || held < 0 || int64(transmit-reference) < 0 && reference != 0 {
-		return s, ErrTimes
+		return s, errTimes
 	}
 	at, ok := unix(transmit)
 	if !ok {
-		return s, ErrAbsurd
+		return s, errAbsurd
 	}
 	s.Delay = took - held
 	if s.Delay < -slack || took < 0 {
-		return s, ErrTimes
+		return s, errTimes
 	}
 	s.Delay = max(s.Delay, 0)
 	rootDelay, rootDispersion := short(b[atDelay:]), short(b[atDispersion:])
 	s.Distance = rootDelay/2 + rootDispersion + s.Delay/2
 	if rootDelay > maxRoot || s.Distance > maxRoot || s.Delay > maxRoot {
-		return s, ErrDistance
+		return s, errDistance
 	}
 	// Both ways are taken to be equally long: the answer's time is that of its arrival
 	// less half the delay.
@@ -158,19 +160,19 @@ func short(b []byte) time.Duration {
 // epoch is how many seconds 1900 is before 1970.
 const epoch = 2208988800
 
-// Earliest and Latest bound the times that are believed: a server that is a century
+// earliest and latest bound the times that are believed: a server that is a century
 // off has another era in mind, or nothing good.
 var (
-	Earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	Latest   = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC)
+	earliest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	latest   = time.Date(2106, 1, 1, 0, 0, 0, 0, time.UTC)
 )
 
 // unix returns the time of a timestamp, in the era that begins in 1900 or the next
 // (2036). ok is false if it is in neither of the bounds.
 func unix(stamp uint64) (t time.Time, ok bool) {
 	t = time.Unix(int64(stamp>>32)-epoch, int64(stamp&(1<<32-1)*uint64(time.Second)>>32)).UTC()
-	if t.Before(Earliest) {
+	if t.Before(earliest) {
 		t = t.Add(1 << 32 * time.Second)
 	}
-	return t, !t.Before(Earliest) && t.Before(Latest)
+	return t, !t.Before(earliest) && t.Before(latest)
 }

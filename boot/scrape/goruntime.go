@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	rtm "runtime/metrics"
+	"strings"
 	"time"
 
 	"github.com/tailor-os/tailor/metrics"
@@ -70,7 +71,7 @@ func goRuntime(w *metrics.Writer) {
 			}
 		}
 		family := w.Gauge
-		if f.name[len(f.name)-6:] == "_total" {
+		if strings.HasSuffix(f.name, "_total") {
 			family = w.Counter
 		}
 		family(f.name, f.help).Add(v)

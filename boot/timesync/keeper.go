@@ -78,40 +78,43 @@ type keeper struct {
 	shown    int64         // what the battery's showed, 0 for none,
 	stepped  time.Duration // and how much the wall clock was set since
 	interval time.Duration
+	left     time.Duration // for how much longer the clock makes up for an offset,
+	then     int64         // and its rate after that
 }
 
 // turn keeps the clock until the next turn, which follows at once.
 func (k *keeper) turn() {
-	a := k.poll()
+	k.poll()
 	wait := k.interval
 	if k.polls < burst {
 		wait = burstEvery
 	}
-	if a.For > 0 && a.For < wait {
-		if !k.sleep(a.For) {
-			return
-		}
-		k.adjust(0, a.Then)
-		wait -= a.For
-	}
 	k.sleep(wait)
 }
 
-// sleep waits, and returns false early if the machine stood still meanwhile.
-func (k *keeper) sleep(d time.Duration) bool {
-	for d > 0 {
+// sleep waits, less long if the machine stood still meanwhile. A clock that has made up
+// for its offset runs at its own pace from then on, also if no server answers any more.
+func (k *keeper) sleep(d time.Duration) {
+	for stood := false; d > 0 && !stood; {
 		n := min(d, watchEvery)
+		if k.left > 0 {
+			n = min(n, k.left)
+		}
 		begin := time.Now()
 		k.pause(n)
 		d -= n
-		if k.paused(time.Since(begin)-n) || k.jumped() {
+		if stood = k.paused(time.Since(begin)-n) || k.jumped(); stood {
 			k.mu.Lock()
 			k.pauses++
 			k.mu.Unlock()
-			return false
+		}
+		if k.left > 0 {
+			if k.left -= n; k.left == 0 || stood {
+				k.left = 0
+				k.adjust(0, k.then)
+			}
 		}
 	}
-	return true
 }
 
 // paused tells of a sleep that was late.
@@ -206,6 +209,7 @@ func (k *keeper) slower() {
 // act adjusts the clock, and says so when it is set.
 func (k *keeper) act(a ntp.Action, best ntp.Sample) {
 	k.adjust(a.Step, a.Rate)
+	k.left, k.then = a.For, a.Then
 	k.stepped += a.Step
 	by := " of stratum " + strconv.Itoa(int(best.Stratum)) + ", which is right to " + best.Distance.Round(10*time.Microsecond).String()
 	switch {

@@ -130,6 +130,31 @@ func TestPace(t *testing.T) {
 	}
 }
 
+// TestSilence: what a clock is made to run faster or slower for has an end, also if no
+// server answers any more, and if the machine stands still meanwhile.
+func TestSilence(t *testing.T) {
+	for name, c := range map[string]struct {
+		stands bool
+		turns  int
+	}{"nobody answers": {false, burst + 1}, "it stood still": {true, 1}} {
+		f := &fake{ours: true, clock: time.Now().Unix()}
+		k := f.keeper(serve(t, 20*time.Millisecond, good))
+		if a := k.poll(); a.Rate <= a.Then || a.For <= burstEvery {
+			t.Errorf("%s: %+v", name, a)
+		}
+		k.named = nil
+		if c.stands {
+			f.clock += 300
+		}
+		for range c.turns {
+			k.turn()
+		}
+		if last := f.rates[len(f.rates)-1]; last != k.d.Drift() || len(f.rates) != 2 {
+			t.Errorf("%s: rates %v, want %v at the end", name, f.rates, k.d.Drift())
+		}
+	}
+}
+
 // TestLies: what does not come from the server, or is no answer, is passed over, and
 // the answer taken.
 func TestLies(t *testing.T) {
@@ -195,6 +220,10 @@ func TestDisagree(t *testing.T) {
 	}
 	if len(f.steps) != 0 || len(f.said) != 1 || !strings.HasPrefix(f.last(), "the time servers disagree") {
 		t.Errorf("%v %q", f.steps, f.said)
+	}
+	twice := f.keeper(wrong, right, wrong)
+	if twice.poll(); len(f.steps) != 0 || len(twice.servers) != 2 {
+		t.Errorf("one that is named twice: %v, %d servers", f.steps, len(twice.servers))
 	}
 	k.named = append(k.named, third)
 	if a := k.poll(); a.Step != 0 || !k.d.Right() {

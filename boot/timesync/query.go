@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/tailor-os/tailor/ntp"
@@ -21,13 +22,15 @@ func (k *keeper) find() {
 	defer k.mu.Unlock()
 	var list []*server
 	for _, name := range names {
-		s := &server{address: name}
-		for _, old := range k.servers {
-			if old.address == name {
-				s = old
-			}
+		is := func(s *server) bool { return s.address == name }
+		if slices.ContainsFunc(list, is) {
+			continue // who is named twice has one voice
 		}
-		list = append(list, s)
+		if i := slices.IndexFunc(k.servers, is); i >= 0 {
+			list = append(list, k.servers[i])
+		} else {
+			list = append(list, &server{address: name})
+		}
 	}
 	k.servers = list
 }

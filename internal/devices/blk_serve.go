@@ -11,6 +11,8 @@ const (
 	// lookTime is how long a goroutine looks at a queue after the last request: a guest
 	// that was asleep when that was answered is back by then.
 	lookTime = 100 * time.Microsecond
+	// looks is how often it looks without the lock at a time: half a microsecond.
+	looks = 1000
 	// quietAgain is after how many requests notifications are turned off once more:
 	// what says so counts to 65536, and half of that must not pass.
 	quietAgain = 1 << 12
@@ -244,11 +246,24 @@ func (k *blk) poll(c *virtq.Chain) (r blkRequest, slow bool) {
 			}
 			return r, false
 		}
-		// The processor is not offered to others, who would keep it for far longer.
-		k.mu.Unlock()
-		k.mu.Lock()
+		k.await()
 	}
 	return r, false
+}
+
+// await looks at the queue for a moment, or until something comes. mu is held, but let
+// go of meanwhile: who looks may lose the processor at any time, and the vCPU thread
+// must not wait for that. Nor is the processor offered to others, who would keep it for
+// far longer.
+func (k *blk) await() {
+	next := k.q.Next()
+	k.mu.Unlock()
+	for range looks {
+		if k.q.Beyond(next) {
+			break
+		}
+	}
+	k.mu.Lock()
 }
 
 // leave turns notifications on again, and reports whether nothing has come

@@ -312,6 +312,32 @@ func TestBlkLook(t *testing.T) {
 	}
 }
 
+// Whoever looks at the queue may lose the processor, and does not have the lock then,
+// most likely.
+func TestBlkLookUnlocked(t *testing.T) {
+	k := newDisk(t, &ramDisk{data: make([]byte, 1<<20), sector: 512, cold: 1 << 20}).blk()
+	free, held := 0, 0
+	for end := time.Now().Add(5 * time.Second); free+held < 100 && time.Now().Before(end); {
+		k.mu.Lock()
+		k.give(blkRequest{look: true})
+		k.mu.Unlock()
+		for range 20 {
+			time.Sleep(5 * time.Microsecond)
+			if !k.mu.TryLock() {
+				held++
+				continue
+			}
+			if k.looker != nil {
+				free++
+			}
+			k.mu.Unlock()
+		}
+	}
+	if free < held {
+		t.Errorf("the lock was free %d times, and held %d times", free, held)
+	}
+}
+
 // Whoever looks at the queue may lose the processor: a guest that goes idle then is
 // answered by the vCPU's thread, and rings from then on.
 func TestBlkLookerLost(t *testing.T) {

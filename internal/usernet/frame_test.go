@@ -239,6 +239,17 @@ func TestHostileGuest(t *testing.T) {
 	}
 }
 
+// TestBareEmpty: an empty frame is no end of the wire.
+func TestBareEmpty(t *testing.T) {
+	n, g := network(t, Config{Bare: true})
+	if _, err := unix.Write(n.GuestFD(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if !g.ping(t, gateway4, 2*time.Second) {
+		t.Error("no answer after an empty frame")
+	}
+}
+
 // TestGuestNotReading: a guest that sends and never reads holds a bounded
 // amount of memory and blocks nothing.
 func TestGuestNotReading(t *testing.T) {

@@ -210,7 +210,7 @@ func (l *link) readLoop() {
 			case err == unix.EINTR:
 			case err == unix.EAGAIN:
 				return false
-			case err != nil || n == 0:
+			case err != nil || n == 0 && l.hdr > 0: // bare frames have no end, and may be empty
 				return true
 			default:
 				l.receive(&b, n)

@@ -67,6 +67,13 @@ func (q *Queue) Pending() bool {
 	return q.err == nil && (q.avail != q.next || q.loadAvailIdx() != q.next)
 }
 
+// Next returns what Beyond is to be asked with.
+func (q *Queue) Next() uint16 { return q.next }
+
+// Beyond reports whether Pop may find a chain, if none was popped or put back since
+// Next. It is for polling by a goroutine while others use the queue.
+func (q *Queue) Beyond(next uint16) bool { return q.loadAvailIdx() != next }
+
 // Pop takes the next available chain into c, whose slices it reuses, and
 // reports whether there was one.
 func (q *Queue) Pop(c *Chain) (bool, error) {

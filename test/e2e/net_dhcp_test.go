@@ -196,5 +196,6 @@ func testSLAAC(t *testing.T, on target) {
 		r.mustDial(t, "tcp 7").Close()
 	}
 	p.Kill()
-	r.startImage(t, img, nil, "pause", "3s", "hosts").wait().want(t, 0, []string{"nameserver 192.0.2.1\nnameserver " + tapHost6 + "\nsearch six.test\n"}, nil)
+	names := "nameserver 192.0.2.1\nnameserver " + tapHost6 + "\nsearch six.test\n"
+	r.startImage(t, img, nil, "await-names", names).wait().want(t, 0, []string{"/etc/resolv.conf\n" + names}, nil)
 }

@@ -88,16 +88,26 @@ func burnOne(n int) { burn(n); sink++ }
 func burnThree(n int) { burn(3 * n); sink++ }
 
 // profile writes a CPU profile of burnOne and burnThree, a quarter and three
-// quarters of the time, to standard output. It sleeps half of the time.
+// quarters of two seconds, to standard output. It sleeps half of the time. Each
+// computes for the time of one and of three samples at once, or longer where the
+// processor is busy: so few samples have the proportion, too.
 func profile([]string) {
-	check(pprof.StartCPUProfile(os.Stdout))
+	const tried = 100000
+	best := time.Hour // nobody interrupted that one
 	for range 20 {
 		begin := time.Now()
-		for time.Since(begin) < 100*time.Millisecond {
-			burnOne(10000)
-			burnThree(10000)
-		}
-		time.Sleep(100 * time.Millisecond)
+		burn(tried)
+		best = min(best, time.Since(begin))
+	}
+	n := int(10 * time.Millisecond * tried / best)
+	check(pprof.StartCPUProfile(os.Stdout))
+	for computed := time.Duration(0); computed < 2*time.Second; {
+		begin := time.Now()
+		burnOne(n)
+		burnThree(n)
+		took := time.Since(begin)
+		computed += took
+		time.Sleep(took)
 	}
 	pprof.StopCPUProfile()
 }

@@ -28,11 +28,16 @@ func init() {
 		fmt.Println("after", time.Since(begin))
 		commands["interfaces"](nil)
 	})
-	register("pause", func(args []string) {
-		d, err := time.ParseDuration(args[0])
-		check(err)
-		time.Sleep(d)
-		commands[args[1]](args[2:])
+	// The network tells names one after the other: wait for all of them.
+	register("await-names", func(args []string) {
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			b, err := os.ReadFile("/etc/resolv.conf")
+			check(err)
+			if string(b) == args[0] {
+				break
+			}
+		}
+		commands["hosts"](nil)
 	})
 	register("lookup", func(names []string) {
 		for _, name := range names {
