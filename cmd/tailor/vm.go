@@ -33,7 +33,7 @@ const defaultMemory = 256 << 20
 
 // A vmConfig is what run passes on to a virtual machine.
 type vmConfig struct {
-	Target  string // build.HVT or build.SPT
+	Target  string // build.HVT, build.SPT or targetQEMU
 	Image   *image.Image
 	Path    string // of the image, for messages
 	Name    string // os.Args[0]; images of target virtio have it in themselves
