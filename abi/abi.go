@@ -34,7 +34,7 @@ package abi
 
 // Version is the version of this contract. It is recorded in the image's note
 // and in [BootInfo]; both sides refuse another one.
-const Version = 1
+const Version = 2
 
 // PageSize is the size in bytes of the smallest page the starter maps.
 const PageSize = 4096

@@ -8,6 +8,7 @@ package abi
 //
 //	write(ProcessBell, &BootInfo.BellCount, 8)     wakes the monitor
 //	futex(&Process.Park, FUTEX_WAIT, v, &Process.Timeout, 0, 0)
+//	setitimer(ITIMER_PROF, &Process.Profile, 0)    for a CPU profile
 //	exit_group(status)
 //	rt_sigreturn, restart_syscall
 //
@@ -42,8 +43,9 @@ type Process struct {
 	Park   uint32
 	// Timeout is how long the guest sleeps, as a struct timespec.
 	Timeout [2]int64
-	// Profile is the value of BellProfile, with BellBitProfile.
-	Profile uint64
+	// Profile is a struct itimerval: the period of a CPU profile, in place of
+	// BellProfile. Its SIGPROF is the kernel's own.
+	Profile [4]int64
 	// IdleBell is set by the monitor while it wants BellBitIdle when the guest
 	// goes idle. A guest that has left notifications for then rings in any case.
 	IdleBell uint32
@@ -61,11 +63,9 @@ const (
 // [Process.Bells].
 const MaxBells = 56
 
-// Bits of [Process.Bells] beyond those of the queues.
-const (
-	BellBitIdle    = 1 << 63 // the guest goes idle: look at the network's queues
-	BellBitProfile = 1 << 62
-)
+// BellBitIdle is a bit of [Process.Bells] beyond those of the queues: the guest goes
+// idle, so that the network's are to be looked at.
+const BellBitIdle = 1 << 63
 
 // InstructionCalls are the system calls that golang.org/x/sys/unix makes by an
 // instruction in its own assembly (SyscallNoError, RawSyscallNoError) and that

@@ -43,6 +43,8 @@ var tailorProfiler func(pc, sp, lr uintptr, gp *g, mp *m)
 //go:nowritebarrierrec
 func tailorProfile(which uintptr, it *itimerval) {
 	if which == _ITIMER_PROF && tailorBootInfo().Flags&abi.BootInterrupts != 0 {
+		// For a process's own setitimer.
+		tailorControl().Process.Profile = [4]int64{it.it_interval.tv_sec, it.it_interval.tv_usec, it.it_value.tv_sec, it.it_value.tv_usec}
 		tailorBell(abi.BellProfile, uintptr(it.it_interval.tv_sec*1e9+it.it_interval.tv_usec*1e3))
 	}
 }

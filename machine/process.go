@@ -32,7 +32,7 @@ const (
 	tailorProcessListen = unsafe.Offsetof(abi.Process{}.Listen)
 	tailorProcessPark   = unsafe.Offsetof(abi.Process{}.Park)
 	tailorProcessTime   = unsafe.Offsetof(abi.Process{}.Timeout)
-	tailorProcessPeriod = unsafe.Offsetof(abi.Process{}.Profile)
+	tailorProcessTimer  = unsafe.Offsetof(abi.Process{}.Profile)
 	tailorProcessIdle   = unsafe.Offsetof(abi.Process{}.IdleBell)
 
 	tailorBellNotify  = abi.BellNotify

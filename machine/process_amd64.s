@@ -7,6 +7,7 @@
 // Tailor's own.
 
 #define SYS_write 1
+#define SYS_setitimer 38
 #define SYS_futex 202
 #define SYS_exit_group 231
 
@@ -35,8 +36,12 @@ process:
 	SYSCALL
 	INT	$3				// never reached
 profile:
-	MOVQ	AX, const_tailorProcessPeriod(R11)
-	MOVL	$62, AX				// BellBitProfile
+	MOVL	$2, DI				// ITIMER_PROF
+	LEAQ	const_tailorProcessTimer(R11), SI
+	XORL	DX, DX
+	MOVL	$SYS_setitimer, AX
+	SYSCALL
+	RET
 notify:
 	XORL	BX, BX
 	BTSQ	AX, BX
@@ -115,9 +120,23 @@ TEXT ·tailorSignal(SB),NOSPLIT|NOFRAME|TOPFRAME,$0
 	CLD
 	CMPL	DI, $31				// SIGSYS
 	JEQ	instruction
-	MOVL	$(1<<3 | 1<<23 | 1<<27), AX	// SIGQUIT, SIGURG, SIGPROF
+	CMPL	DI, $27				// SIGPROF
+	JEQ	profile
+	MOVL	$(1<<3 | 1<<23), AX		// SIGQUIT, SIGURG
 	BTL	DI, AX
 	JCS	interrupt
+	JMP	runtime·sigtramp(SB)
+
+profile:
+	// Of its own timer. A sample of what runs on a stack that the handler would use
+	// is left out.
+	MOVQ	(const_tailorUcontextRegs+15*8)(DX), CX	// RSP
+	MOVQ	$const_tailorControlAddr, R9
+	CMPQ	CX, const_tailorControlMaskedLow(R9)
+	JCS	sample
+	CMPQ	CX, const_tailorControlMaskedHigh(R9)
+	JCS	wait
+sample:
 	JMP	runtime·sigtramp(SB)
 
 instruction:

@@ -24,8 +24,6 @@ const (
 const (
 	// stallChecks is how often a stall is looked for in the time that makes one.
 	stallChecks = 4
-	// minPeriod bounds what a guest can ask for: each sample is an exit or two.
-	minPeriod = 100 * time.Microsecond
 
 	// An interrupt that has to wait is tried again after retryMin, then after
 	// twice as long each time up to retryMax.
@@ -51,10 +49,7 @@ type Interrupts struct {
 	again   *time.Timer   // calls nudge then
 	nudge   func()
 
-	timer  RunTimer
-	period time.Duration // of a CPU profile, 0 without one
-	next   time.Duration // running time of the next sample
-
+	timer   RunTimer
 	stall   time.Duration // what is a stall, 0: nothing
 	loop    uint64        // abi.Control.LoopCount at the last look,
 	since   time.Duration // running time when it had changed,
@@ -66,47 +61,22 @@ type Interrupts struct {
 // its thread call Deliver soon; any goroutine calls it.
 func (x *Interrupts) Start(timer RunTimer, stall time.Duration, nudge func()) error {
 	x.timer, x.stall, x.clock, x.nudge = timer, stall, time.Now(), nudge
-	return x.setTimer()
+	// As often as necessary, which is not at all while the guest is idle.
+	return timer.Set(stall / stallChecks)
 }
 
-// setTimer has Deliver called as often as necessary, which is not at all while the
-// guest is idle.
-func (x *Interrupts) setTimer() error {
-	if x.period > 0 {
-		return x.timer.Set(x.period)
-	}
-	return x.timer.Set(x.stall / stallChecks)
-}
-
-// Profile answers abi.BellProfile.
-func (x *Interrupts) Profile(value uint64) error {
-	x.period = time.Duration(min(value, uint64(time.Hour)))
-	if x.period > 0 {
-		x.period = max(x.period, minPeriod)
-		x.next = x.timer.Now() + x.period
-	}
-	x.waiting &^= bit(sigProfile)
-	return x.setTimer()
-}
+// Sample asks for a sample of a CPU profile. It belongs to the thread, too.
+func (x *Interrupts) Sample() { x.waiting |= bit(sigProfile) }
 
 // Post asks for a signal. It may be called by any goroutine.
 func (x *Interrupts) Post(sig unix.Signal) { x.posted.Or(bit(sig)) }
 
 func bit(sig unix.Signal) uint64 { return 1 << (sig - 1) }
 
-// Due reports whether it is time for a sample of a profile.
-func (x *Interrupts) Due() bool { return x.period > 0 && x.timer.Now() >= x.next }
-
 // look finds out what there is to deliver when the guest has run for now and its
 // event loop was reached loop times.
 func (x *Interrupts) look(now time.Duration, loop uint64) {
 	x.waiting |= x.posted.Swap(0)
-	if x.period > 0 && now >= x.next {
-		x.waiting |= bit(sigProfile)
-		if x.next += x.period; x.next <= now {
-			x.next = now + x.period // too late for that one
-		}
-	}
 	switch {
 	case x.stall == 0:
 	case loop != x.loop:

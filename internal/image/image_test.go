@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -268,7 +269,7 @@ func TestChecks(t *testing.T) {
 	}{
 		{CheckTarget(n, "virtio"), WrongTarget, "was built for target hvt, not virtio; run it with -t hvt"},
 		{CheckTarget(Note{Target: "virtio"}, "hvt"), WrongTarget, "run it with -t qemu, or rebuild it with: tailor build -t hvt"},
-		{CheckABI(Note{ABI: abi.Version + 1, Tailor: "v9"}), WrongABI, "was made by tailor v9 for version 2 of the guest interface"},
+		{CheckABI(Note{ABI: abi.Version + 1, Tailor: "v9"}), WrongABI, fmt.Sprintf("was made by tailor v9 for version %d of the guest interface", abi.Version+1)},
 		{CheckDevices(n, "console"), UnknownDevice, `wants a device "uplink" of type "net"`},
 	}
 	for _, tt := range tests {

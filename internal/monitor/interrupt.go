@@ -36,5 +36,8 @@ func (m *machine) interrupted() error {
 			return err
 		}
 	}
+	if m.profile.take(runTimer{}.Now()) {
+		m.ints.Sample()
+	}
 	return m.ints.Deliver(atomic.LoadUint64(&m.super.Control.LoopCount), m.inject)
 }

@@ -100,13 +100,15 @@ func (e *kvmVCPUEvents) inFlight() bool {
 	return e.ExceptionInjected|e.ExceptionPending|e.InterruptInjected|e.NMIInjected|e.NMIPending != 0
 }
 
-// A runTimer sends SIGURG to the thread that made it each time that this has run
-// for a while: time in the guest counts, time asleep does not. The kernel looks
-// at it when its clock ticks.
-type runTimer struct {
+// A timer sends SIGURG to the thread that made it.
+type timer struct {
 	id    int32
 	valid bool
 }
+
+// A runTimer does so each time that the thread has run for a while: time in the guest
+// counts, time asleep does not. The kernel looks at it when its clock ticks.
+type runTimer struct{ timer }
 
 // timer_create's struct sigevent and constants, include/uapi/asm-generic/siginfo.h.
 type sigevent struct {
@@ -119,19 +121,19 @@ type sigevent struct {
 
 const sigevThreadID = 4
 
-func newRunTimer() (runTimer, error) {
+func newTimer(clock uintptr) (timer, error) {
 	ev := sigevent{signo: int32(unix.SIGURG), notify: sigevThreadID, threadID: int32(unix.Gettid())}
 	var id int32
-	_, _, errno := unix.RawSyscall(unix.SYS_TIMER_CREATE, unix.CLOCK_THREAD_CPUTIME_ID,
+	_, _, errno := unix.RawSyscall(unix.SYS_TIMER_CREATE, clock,
 		uintptr(unsafe.Pointer(&ev)), uintptr(unsafe.Pointer(&id)))
 	if errno != 0 {
-		return runTimer{}, fmt.Errorf("timer_create: %w", errno)
+		return timer{}, fmt.Errorf("timer_create: %w", errno)
 	}
-	return runTimer{id, true}, nil
+	return timer{id, true}, nil
 }
 
 // Set makes the timer go off every d from now, never if d is zero.
-func (t runTimer) Set(d time.Duration) error {
+func (t timer) Set(d time.Duration) error {
 	ts := unix.NsecToTimespec(int64(d))
 	spec := [2]unix.Timespec{ts, ts} // struct itimerspec: interval, value
 	_, _, errno := unix.RawSyscall6(unix.SYS_TIMER_SETTIME, uintptr(t.id), 0, uintptr(unsafe.Pointer(&spec)), 0, 0, 0)
@@ -141,7 +143,7 @@ func (t runTimer) Set(d time.Duration) error {
 	return nil
 }
 
-func (t runTimer) close() {
+func (t timer) close() {
 	if t.valid {
 		unix.RawSyscall(unix.SYS_TIMER_DELETE, uintptr(t.id), 0, 0)
 	}

@@ -39,12 +39,16 @@ func Run(ctx context.Context, cfg guest.Config) (status int, err error) {
 		return 0, err
 	}
 	defer m.close()
-	timer, err := newRunTimer()
+	running, err := newTimer(unix.CLOCK_THREAD_CPUTIME_ID)
 	if err != nil {
 		return 0, err
 	}
-	defer timer.close()
-	if err := m.ints.Start(timer, cfg.Stall, m.super.Nudge); err != nil {
+	defer running.close()
+	if m.profile.timer, err = newTimer(unix.CLOCK_MONOTONIC); err != nil {
+		return 0, err
+	}
+	defer m.profile.timer.close()
+	if err := m.ints.Start(runTimer{running}, cfg.Stall, m.super.Nudge); err != nil {
 		return 0, err
 	}
 	end := m.control(ctx)
@@ -66,6 +70,7 @@ type machine struct {
 	shares  []*hostfs.Server
 	super   guest.Supervisor
 	ints    guest.Interrupts
+	profile profile
 	resume  bool // the guest has rung BellResume
 }
 
@@ -184,6 +189,9 @@ func (m *machine) loop() (status int, err error) {
 		case abi.BellIdle:
 			stats.Idles++
 			m.idle(e.value)
+			if m.profile.due() {
+				m.profile.skip() // it slept
+			}
 		case abi.BellNotify:
 			if stats.Notifies++; stats.Notifies == 1 {
 				stats.FirstNotify = time.Since(begin)
@@ -194,7 +202,7 @@ func (m *machine) loop() (status int, err error) {
 				return 0, err
 			}
 		}
-		if m.resume || m.ints.Due() {
+		if m.resume || m.profile.due() {
 			m.cpu.interrupt()
 		}
 	}
@@ -204,7 +212,7 @@ func (m *machine) loop() (status int, err error) {
 func (m *machine) rareBell(e exit) error {
 	switch e.bell {
 	case abi.BellProfile:
-		return m.ints.Profile(e.value)
+		return m.profile.set(e.value, runTimer{}.Now())
 	case abi.BellResume:
 		m.resume = true
 		return nil

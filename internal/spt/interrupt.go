@@ -28,9 +28,6 @@ func (p *process) inject(sig unix.Signal, code, arg uint64) (taken bool, err err
 	if atomic.LoadUint64(&p.control.Process.SignalEntry) == 0 {
 		return false, nil
 	}
-	if sig == unix.SIGPROF && (&sleeper{&p.control.Process}).Asleep() {
-		return true, nil // it has gone idle since
-	}
 	if p.injected == 0 {
 		f.Vector, f.Error, f.CR2 = uint64(sig), code, arg
 		atomic.StoreUint64(&f.Busy, 1)

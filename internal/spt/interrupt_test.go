@@ -16,8 +16,8 @@ func TestInterruptOnce(t *testing.T) {
 	if err := p.ints.Start(p.timer, 0, func() {}); err != nil {
 		t.Fatal(err)
 	}
-	p.ints.Post(unix.SIGPROF)
-	for i, want := range []unix.Signal{unix.SIGPROF, unix.SIGQUIT, 0, 0} {
+	p.ints.Post(unix.SIGURG)
+	for i, want := range []unix.Signal{unix.SIGURG, unix.SIGQUIT, 0, 0} {
 		p.look.Store(true)
 		if err := p.interrupt(); err != nil {
 			t.Fatal(err)

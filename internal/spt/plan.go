@@ -198,6 +198,7 @@ func calls() []rule {
 	return []rule{
 		{unix.SYS_FUTEX, is(at(unsafe.Offsetof(control.Process.Park)), futexWait, abi.ParkAsleep,
 			at(unsafe.Offsetof(control.Process.Timeout)), 0, 0)},
+		{unix.SYS_SETITIMER, is(itimerProf, at(unsafe.Offsetof(control.Process.Profile)), 0)},
 		{unix.SYS_WRITE, is(abi.ProcessBell, abi.BootAddr+uint64(unsafe.Offsetof(info.BellCount)), 8)},
 		{unix.SYS_RT_SIGRETURN, nil},
 		{unix.SYS_RESTART_SYSCALL, nil},

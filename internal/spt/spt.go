@@ -1,5 +1,5 @@
 // Package spt runs an image as a Linux process that can do nothing but its job:
-// it computes in its own memory and makes the five system calls that package abi
+// it computes in its own memory and makes the six system calls that package abi
 // lists, checked by seccomp with their arguments. Its virtqueues are served as
 // those of a virtual machine (package devices), from this process.
 //
@@ -237,15 +237,10 @@ func (p *process) answer() {
 		p.seeded = true // by now
 		clear(guest.At[abi.BootInfo](p.mem, abi.BootAddr).Seed[:])
 	}
-	if bells&abi.BellBitProfile != 0 {
-		if err := p.ints.Profile(atomic.LoadUint64(&p.control.Process.Profile)); err != nil {
-			p.super.End(0, err)
-		}
-	}
 	if bells&abi.BellBitIdle != 0 {
 		stats.Idles++
 	}
-	for queues := bells &^ (abi.BellBitIdle | abi.BellBitProfile); queues != 0; queues &= queues - 1 {
+	for queues := bells &^ abi.BellBitIdle; queues != 0; queues &= queues - 1 {
 		if stats.Notifies++; stats.Notifies == 1 {
 			stats.FirstNotify = time.Since(p.begin)
 		}

@@ -14,8 +14,9 @@ import (
 // call is defined for, which outlives it.
 
 const (
-	futexWait = 0
-	futexWk   = 1
+	futexWait  = 0
+	futexWk    = 1
+	itimerProf = 2
 )
 
 // futexWake wakes one that waits on a word that is shared between processes.

@@ -53,19 +53,12 @@ func (t *runTimer) Now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// shortPeriod is what is looked at more often than asked for: a look that comes a
-// little before the guest has run for so long would miss every other one.
-const shortPeriod = 50 * time.Millisecond
-
-// Set has kick called every d, or more often. Another process's time cannot be
+// Set has kick called every d. Another process's time cannot be
 // waited for, so that an idle guest is looked at too.
 func (t *runTimer) Set(d time.Duration) error {
 	t.close()
 	if d <= 0 {
 		return nil
-	}
-	if d < shortPeriod {
-		d /= 4
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -80,16 +80,7 @@ func quitWhileComputing(t *testing.T, on release, name string, sig syscall.Signa
 // knows which function did.
 func TestProfile(t *testing.T) {
 	eachRelease(t, func(t *testing.T, on release) {
-		r := on.run(t, on.img, "profile")
-		r.want(t, 0, nil, nil)
-		file := filepath.Join(t.TempDir(), "cpu.pprof")
-		if err := os.WriteFile(file, []byte(r.stdout), 0o666); err != nil {
-			t.Fatal(err)
-		}
-		out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-unit=ms", file).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
+		out := profile(t, on, "profile")
 		one, three, all := cumulated(t, out, "main.burnOne"), cumulated(t, out, "main.burnThree"), cumulated(t, out, "main.main")
 		t.Logf("burnOne %v ms, burnThree %v ms, main %v ms", one, three, all)
 		// Two seconds of four are computed, less where the machine is busy.
@@ -97,6 +88,49 @@ func TestProfile(t *testing.T) {
 			t.Errorf("burnOne %v ms, burnThree %v ms, main %v ms:\n%s", one, three, all, out)
 		}
 	}, computing)
+}
+
+// TestProfileOften: the samples of a program that goes idle thousands of times a
+// second are where it computes, and not where it goes idle.
+func TestProfileOften(t *testing.T) {
+	eachRelease(t, func(t *testing.T, on release) {
+		out := profile(t, on, "profile-often")
+		one, three, all := cumulated(t, out, "main.burnOne"), cumulated(t, out, "main.burnThree"), total(t, out)
+		t.Logf("burnOne %v ms, burnThree %v ms of %v ms", one, three, all)
+		if all < 100 || one+three < 0.5*all || three < 1.5*one { // Go's own, on unix, has no more than its ticks find
+			t.Errorf("burnOne %v ms, burnThree %v ms of %v ms:\n%s", one, three, all, out)
+		}
+	}, computing)
+}
+
+// profile returns what pprof -top says of the profile that a program writes.
+func profile(t *testing.T, on release, name string) []byte {
+	t.Helper()
+	r := on.run(t, on.img, name)
+	r.want(t, 0, nil, nil)
+	file := filepath.Join(t.TempDir(), "cpu.pprof")
+	if err := os.WriteFile(file, []byte(r.stdout), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-unit=ms", file).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return out
+}
+
+// total returns the milliseconds of all samples that pprof -top has.
+func total(t *testing.T, top []byte) float64 {
+	t.Helper()
+	m := regexp.MustCompile(`Total samples = ([0-9.]+m?s)`).FindSubmatch(top)
+	if m == nil {
+		t.Fatalf("no samples in the profile:\n%s", top)
+	}
+	d, err := time.ParseDuration(string(m[1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return float64(d.Milliseconds())
 }
 
 // cumulated returns the milliseconds that pprof -top has for a function and what

@@ -18,12 +18,14 @@ var commands = map[string]func(args []string){
 	"allocate": allocateForever,
 	"clock":    clockForever,
 	"profile":  profile,
-	"vectors":  vectors,
-	"stall":    stall,
-	"atomic":   atomicity,
-	"serve":    serve,
-	"fill":     fill,
-	"hold":     hold,
+
+	"profile-often": profileOften,
+	"vectors":       vectors,
+	"stall":         stall,
+	"atomic":        atomicity,
+	"serve":         serve,
+	"fill":          fill,
+	"hold":          hold,
 }
 
 func main() { commands[os.Args[1]](os.Args[2:]) }
@@ -87,11 +89,8 @@ func burnOne(n int) { burn(n); sink++ }
 //go:noinline
 func burnThree(n int) { burn(3 * n); sink++ }
 
-// profile writes a CPU profile of burnOne and burnThree, a quarter and three
-// quarters of two seconds, to standard output. It sleeps half of the time. Each
-// computes for the time of one and of three samples at once, or longer where the
-// processor is busy: so few samples have the proportion, too.
-func profile([]string) {
+// burnsIn returns how often burn is to burn for that long.
+func burnsIn(d time.Duration) int {
 	const tried = 100000
 	best := time.Hour // nobody interrupted that one
 	for range 20 {
@@ -99,7 +98,28 @@ func profile([]string) {
 		burn(tried)
 		best = min(best, time.Since(begin))
 	}
-	n := int(10 * time.Millisecond * tried / best)
+	return int(d * tried / best)
+}
+
+// profileOften writes one of a program that goes idle all the time.
+func profileOften([]string) {
+	n := burnsIn(50 * time.Microsecond)
+	check(pprof.StartCPUProfile(os.Stdout))
+	for begin := time.Now(); time.Since(begin) < 2*time.Second; {
+		burnOne(n)
+		time.Sleep(20 * time.Microsecond)
+		burnThree(n)
+		time.Sleep(20 * time.Microsecond)
+	}
+	pprof.StopCPUProfile()
+}
+
+// profile writes a CPU profile of burnOne and burnThree, a quarter and three
+// quarters of two seconds, to standard output. It sleeps half of the time. Each
+// computes for the time of one and of three samples at once, or longer where the
+// processor is busy: so few samples have the proportion, too.
+func profile([]string) {
+	n := burnsIn(10 * time.Millisecond)
 	check(pprof.StartCPUProfile(os.Stdout))
 	for computed := time.Duration(0); computed < 2*time.Second; {
 		begin := time.Now()
