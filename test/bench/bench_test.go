@@ -164,7 +164,17 @@ func TestBench(t *testing.T) {
 		t.Skip("takes half a minute")
 	}
 	xtest.NeedKVM(t)
-	once(t, "start|answer|size|http|bulk|ping|idle|files|encrypted")
+	once(t, "start|answer|size|http|^bulk|ping|idle|files|encrypted", time.Second)
+}
+
+// TestTLS does the same beside OpenSSL.
+func TestTLS(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes half a minute")
+	}
+	xtest.NeedKVM(t)
+	xtest.NeedCommand(t, "openssl", "openssl")
+	once(t, "tlsbulk|handshakes", 200*time.Millisecond)
 }
 
 // TestQEMU does the same under QEMU.
@@ -174,17 +184,17 @@ func TestQEMU(t *testing.T) {
 	}
 	xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
 	xtest.NeedCommand(t, "nasm", "nasm")
-	once(t, "^qemu$")
+	once(t, "^qemu$", time.Second)
 }
 
-// once measures the groups that match once.
-func once(t *testing.T, groups string) {
+// once measures the groups that match once, with loads of that length.
+func once(t *testing.T, groups string, load time.Duration) {
 	xtest.NeedTun(t)
 	xtest.NeedCommand(t, "ip", "iproute2")
 	xtest.NeedCommand(t, "ping", "iputils-ping")
 	xtest.NeedCommand(t, "wrk", "wrk")
 	xtest.NeedCommand(t, "taskset", "util-linux")
-	b, err := newBench(t.Context(), effort{starts: 1, rounds: 1, load: time.Second, idle: 200 * time.Millisecond, pings: 4, rebuild: 1}, "hvt")
+	b, err := newBench(t.Context(), effort{starts: 1, rounds: 1, load: load, idle: 200 * time.Millisecond, pings: 4, rebuild: 1}, "hvt")
 	if err != nil {
 		t.Fatal(err)
 	}

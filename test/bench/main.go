@@ -71,6 +71,8 @@ var groups = []struct {
 	{"files", (*bench).measureFiles},
 	{"encrypted", (*bench).measureEncrypted},
 	{"rebuild", (*bench).measureRebuild},
+	{"tlsbulk", (*bench).measureTLSBulk},
+	{"handshakes", (*bench).measureTLSHandshakes},
 	{"qemu", (*bench).measureQEMU},
 }
 

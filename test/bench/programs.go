@@ -16,6 +16,8 @@ type programs struct {
 	hello  program
 	site   program
 	peer   program
+
+	tlspeer program // built when it is needed
 }
 
 // A program is the same package built twice.

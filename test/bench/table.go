@@ -19,6 +19,8 @@ type measure struct {
 	plain []float64 // nil if there is nothing to compare with
 	goal  goal
 	notes []string // what else was seen
+	// heads are what the table calls vm and plain, if not as they are called here.
+	heads [2]string
 }
 
 // A goal is what is to be reached; the zero goal is none.
@@ -102,11 +104,15 @@ func figure(samples []float64, unit string) string {
 	return s
 }
 
-// writeTable writes the measures as Markdown.
+// writeTable writes the measures as Markdown, a table for those with the same heads.
 func writeTable(w io.Writer, all []*measure) {
-	fmt.Fprintln(w, "| what | goal | virtual machine | plain process | ratio | reached |")
-	fmt.Fprintln(w, "| --- | --- | --- | --- | --- | --- |")
-	for _, m := range all {
+	var heads [2]string
+	for i, m := range all {
+		if i == 0 || m.heads != heads {
+			heads = m.heads
+			fmt.Fprintf(w, "\n| what | goal | %s | %s | ratio | reached |\n| --- | --- | --- | --- | --- | --- |\n",
+				cmp.Or(heads[0], "virtual machine"), cmp.Or(heads[1], "plain process"))
+		}
 		factor := number(ratio(m.vm, m.plain))
 		if factor != "" {
 			factor += "x"

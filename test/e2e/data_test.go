@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"debug/elf"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/crypto/x509roots/fallback/bundle"
+	"golang.org/x/sys/cpu"
 )
 
 // Zones are known where LoadLocation can be reached, and files come before what
@@ -93,6 +95,12 @@ func testRoots(t *testing.T, on target) {
 	on.run(t, "-e", "SSL_CERT_FILE=/missing.pem", img, "/root.pem").want(t, 0, []string{"handshake: ", unknown, "/root.pem: x509: " + unknown}, nil)
 	img = on.buildWith(t, nil, "./testdata/tlsguest", append(base, "--file", dir+"/ca.pem:/etc/ssl/certs/ca-certificates.crt")...)
 	on.run(t, img, "/root.pem").want(t, 0, []string{verified, "/root.pem: x509: " + unknown}, nil)
+	// As fast as in a plain process: with all that the processor has for it.
+	r := on.run(t, "-e", "GODEBUG=fips140=on", img)
+	r.want(t, 0, []string{"FIPS 140-3 true, ", verified}, nil)
+	if here := fmt.Sprintf("processor %+v\n", cpu.X86); on.slow == 1 && !strings.Contains(r.stdout, here) {
+		t.Errorf("the host has\n%sand the guest says\n%s", here, r.stdout)
+	}
 }
 
 // Zones and roots are in an image if, and only if, the program can ask for them.

@@ -1,17 +1,22 @@
 // Command tlsguest verifies certificates: of a server of its own, whose
-// certificate and key are in the folder /tls, and of files.
+// certificate and key are in the folder /tls, and of files. Before, it says what its
+// cryptography has to work with.
 package main
 
 import (
+	"crypto/fips140"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
+
+	"golang.org/x/sys/cpu"
 )
 
 func main() {
+	fmt.Printf("FIPS 140-3 %v, processor %+v\n", fips140.Enabled(), cpu.X86)
 	if err := handshake(); err != nil {
 		fmt.Println("handshake:", err)
 	} else {
