@@ -58,7 +58,7 @@ note is never believed against its bytes. docs/describe.md says how it counts.`,
 func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, args []string) error {
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
-	path, target, graph := "", "", (*inventory.Graph)(nil)
+	path, b := "", built{}
 	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
 		if err := onlyImage(o); err != nil {
 			return err
@@ -66,7 +66,7 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 		path = args[0]
 	} else {
 		var err error
-		if path, target, graph, err = a.buildToDescribe(ctx, o, args); err != nil {
+		if path, b, err = a.buildToDescribe(ctx, o, d, args); err != nil {
 			return err
 		}
 	}
@@ -74,9 +74,11 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 	if err != nil {
 		return err
 	}
-	report := inventory.New(program, target, graph)
+	report := inventory.New(program, b.target, b.graph)
 	if d.lines {
-		report.CountLines(program)
+		if err := report.CountLines(program, b.sources); err != nil {
+			return err
+		}
 	}
 	for _, w := range report.Warnings {
 		a.msg.Warnf("%s", w)
@@ -90,8 +92,16 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 	return report.WriteText(a.stdout)
 }
 
+// A built is what is known of a package that was built to be described; of an
+// image nothing is.
+type built struct {
+	target  string
+	graph   *inventory.Graph
+	sources []inventory.Source // nil if nobody asked for lines
+}
+
 // buildToDescribe builds a package, in the cache, and reads its import graph.
-func (a *app) buildToDescribe(ctx context.Context, o buildOptions, args []string) (path, target string, graph *inventory.Graph, err error) {
+func (a *app) buildToDescribe(ctx context.Context, o buildOptions, d describeOptions, args []string) (path string, b built, err error) {
 	if o.target == "" {
 		o.target = build.HVT
 	}
@@ -100,17 +110,27 @@ func (a *app) buildToDescribe(ctx context.Context, o buildOptions, args []string
 	}
 	cfg, err := a.buildConfig(o, args)
 	if err != nil {
-		return "", "", nil, err
+		return "", b, err
 	}
 	plan, result, err := a.planAndBuild(ctx, cfg, false)
 	if err != nil {
-		return "", "", nil, err
+		return "", b, err
 	}
 	imports, err := plan.Imports(ctx)
 	if err != nil {
-		return "", "", nil, fmt.Errorf("who imports what: %w", err)
+		return "", b, fmt.Errorf("who imports what: %w", err)
 	}
-	return result.Image, result.Target, &inventory.Graph{Main: result.Package, Imports: imports}, nil
+	b = built{target: result.Target, graph: &inventory.Graph{Main: result.Package, Imports: imports}}
+	if d.lines {
+		sources, err := plan.Sources(ctx)
+		if err != nil {
+			return "", b, fmt.Errorf("which files it is made of: %w", err)
+		}
+		for _, s := range sources {
+			b.sources = append(b.sources, inventory.Source(s))
+		}
+	}
+	return result.Image, b, nil
 }
 
 // onlyImage refuses flags that change how a package is built.

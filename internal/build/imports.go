@@ -20,12 +20,25 @@ type Imports map[string][]string
 // packages that the runtime port lays over the standard library. It compiles
 // nothing.
 func (p *Plan) Imports(ctx context.Context) (Imports, error) {
-	args := []string{"list", "-e", "-deps", "-json=ImportPath,Imports"}
+	pkgs, _, err := p.listBuilt(ctx, "-json=ImportPath,Imports")
+	if err != nil {
+		return nil, err
+	}
+	graph := Imports{}
+	for i := range pkgs {
+		graph[pkgs[i].ImportPath] = pkgs[i].Imports
+	}
+	return graph, nil
+}
+
+// listBuilt lists the packages of the program as it is built. overlay is the file
+// of what is laid over the source, "" for none.
+func (p *Plan) listBuilt(ctx context.Context, fields string) (pkgs []listed, overlay string, err error) {
+	args := []string{"list", "-e", "-deps", fields}
 	g := *p.g
 	if p.hasPort() {
-		overlay, err := port.Prepare(ctx, p.port)
-		if err != nil {
-			return nil, err
+		if overlay, err = port.Prepare(ctx, p.port); err != nil {
+			return nil, "", err
 		}
 		args = append(args, "-overlay="+overlay)
 		g.path = p.port.Toolchain.Go
@@ -33,16 +46,15 @@ func (p *Plan) Imports(ctx context.Context) (Imports, error) {
 	args = append(append(args, p.g.flags.buildArgs()...), "--")
 	out, err := g.output(ctx, p.src.dir, slices.Clone(p.src.env), append(args, p.src.args...)...)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	graph := Imports{}
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var pkg listed
 		if err := dec.Decode(&pkg); errors.Is(err, io.EOF) {
-			return graph, nil
+			return pkgs, overlay, nil
 		} else if err != nil {
-			return nil, fmt.Errorf("read the output of go list: %w", err)
+			return nil, "", fmt.Errorf("read the output of go list: %w", err)
 		}
-		graph[pkg.ImportPath] = pkg.Imports
+		pkgs = append(pkgs, pkg)
 	}
 }

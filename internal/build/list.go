@@ -18,13 +18,13 @@ import (
 
 // A listed is one package as go list describes it.
 type listed struct {
-	ImportPath, Name, Dir   string
-	Standard, DepOnly       bool
-	GoFiles, IgnoredGoFiles []string
-	CgoFiles, SFiles        []string
-	Imports                 []string
-	Module                  *struct{ Path, Dir string }
-	Error                   *struct{ Err string }
+	ImportPath, Name, Dir    string
+	Standard, DepOnly        bool
+	GoFiles, IgnoredGoFiles  []string
+	CgoFiles, SFiles, HFiles []string
+	Imports                  []string
+	Module                   *struct{ Path, Version, Dir string }
+	Error                    *struct{ Err string }
 }
 
 const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Module,Error"

@@ -9,75 +9,158 @@ import (
 	"github.com/tailor-os/tailor/internal/anatomy"
 )
 
-// Lines are the lines of source from which a program's code was compiled: each
-// counts once, however often it was inlined, under the layer of its own file.
-// Lines of comments, declarations and what was not linked do not count.
+// Lines are the lines of source of a program, counted in three ways, of which
+// docs/lines.md says what they mean: those with instructions, those of linked
+// declarations and those of the packages that were compiled. The latter two need
+// the sources, and are lines of code: comments and blank lines are apart.
 type Lines struct {
+	// Lines with instructions: each counts once, however often it was inlined,
+	// under the layer of its own file.
 	Total    int         `json:"total"` // of Go and assembly
 	Assembly int         `json:"assembly"`
 	Layers   []LineLayer `json:"layers"`
-	// Unnamed are those whose file the compiler made up.
-	Unnamed int `json:"unnamed"`
+	// Unnamed are those whose file the compiler made up; Unmatched are those of
+	// files that are not among the sources, with their names.
+	Unnamed        int      `json:"unnamed"`
+	Unmatched      int      `json:"unmatched"`
+	UnmatchedFiles []string `json:"unmatched_files,omitempty"`
+	// Linked and Compiled are nil without sources.
+	Linked   *Tally `json:"linked,omitempty"`
+	Compiled *Tally `json:"compiled,omitempty"`
+	// Declarations is how many of the sources' are linked.
+	Declarations int `json:"declarations,omitempty"`
 }
 
 // A LineLayer is what a layer has of the lines.
 type LineLayer struct {
 	Name     string `json:"name"`
-	Go       int    `json:"go"`
+	Go       int    `json:"go"` // with instructions
 	Assembly int    `json:"assembly"`
-	Files    int    `json:"files"`
+	Files    int    `json:"files"` // that have some
+
+	Linked   *Tally `json:"linked,omitempty"`
+	Compiled *Tally `json:"compiled,omitempty"`
 }
 
-// CountLines counts lines of source in p.
-func (r *Report) CountLines(p *anatomy.Program) {
-	r.Lines = &Lines{}
-	layers, packages, modules := map[layer]*LineLayer{}, filePackages(p), modulesOf(p)
-	for file, n := range linked(p) {
-		if file == "" || strings.HasPrefix(file, "<") {
-			r.Lines.Unnamed += n
-			continue
-		}
-		pkg := packages[file]
-		if pkg == "" { // all of it was inlined
-			pkg = path.Dir(file)
-		}
-		name := modules.layerOf(anatomy.Owner{Package: pkg, File: file})
-		l := layers[name]
-		if l == nil {
-			l = &LineLayer{Name: string(name)}
-			layers[name] = l
-		}
-		l.Files++
-		r.Lines.Total += n
-		if strings.HasSuffix(file, ".s") {
-			l.Assembly += n
-			r.Lines.Assembly += n
-		} else {
-			l.Go += n
+// A Tally is lines of code by what wrote them, and what is no code.
+type Tally struct {
+	Go                int `json:"go"` // by people
+	Assembly          int `json:"assembly"`
+	GeneratedGo       int `json:"generated_go"` // by programs
+	GeneratedAssembly int `json:"generated_assembly"`
+	Comment           int `json:"comment"`
+	Blank             int `json:"blank"`
+	Files             int `json:"files"`
+}
+
+// Code returns all lines of code.
+func (t *Tally) Code() int { return t.Go + t.Assembly + t.Generated() }
+
+// Generated returns the lines of code that programs wrote.
+func (t *Tally) Generated() int { return t.GeneratedGo + t.GeneratedAssembly }
+
+func (t *Tally) add(o Tally) {
+	t.Go += o.Go
+	t.Assembly += o.Assembly
+	t.GeneratedGo += o.GeneratedGo
+	t.GeneratedAssembly += o.GeneratedAssembly
+	t.Comment += o.Comment
+	t.Blank += o.Blank
+	t.Files += o.Files
+}
+
+// CountLines counts lines of source in p. Without sources, of which nothing
+// is known then, only those with instructions.
+func (r *Report) CountLines(p *anatomy.Program, sources []Source) error {
+	c := counter{
+		lines: &Lines{}, layers: map[layer]*LineLayer{}, modules: modulesOf(p),
+		packages: filePackages(p), linked: linked(p), withSource: sources != nil,
+	}
+	if c.withSource {
+		c.lines.Linked, c.lines.Compiled = &Tally{}, &Tally{}
+	}
+	known := map[string]bool{}
+	for _, s := range sources {
+		known[s.Name] = true
+		if err := c.source(s); err != nil {
+			return err
 		}
 	}
-	for _, name := range sortedLayers(slices.Collect(maps.Keys(layers))) {
-		r.Lines.Layers = append(r.Lines.Layers, *layers[name])
+	for _, file := range slices.Sorted(maps.Keys(c.linked)) {
+		c.instructions(file, known[file])
+	}
+	for _, name := range sortedLayers(slices.Collect(maps.Keys(c.layers))) {
+		c.lines.Layers = append(c.lines.Layers, *c.layers[name])
+	}
+	r.Lines = c.lines
+	if !c.withSource {
+		r.Unknown = append(r.Unknown, "lines of code of what is linked, and of whole packages: their source is not here")
+	}
+	return nil
+}
+
+// A counter adds lines up.
+type counter struct {
+	lines      *Lines
+	layers     map[layer]*LineLayer
+	modules    modules
+	packages   map[string]string       // of files
+	linked     map[string]map[int]bool // lines with instructions by file
+	withSource bool
+}
+
+// layer returns the one that has what is in a file of a package.
+func (c *counter) layer(pkg, file string) *LineLayer {
+	name := c.modules.layerOf(anatomy.Owner{Package: pkg, File: file})
+	l := c.layers[name]
+	if l == nil {
+		l = &LineLayer{Name: string(name)}
+		if c.withSource {
+			l.Linked, l.Compiled = &Tally{}, &Tally{}
+		}
+		c.layers[name] = l
+	}
+	return l
+}
+
+// instructions counts the lines of a file that have some.
+func (c *counter) instructions(file string, known bool) {
+	n := len(c.linked[file])
+	if file == "" || strings.HasPrefix(file, "<") {
+		c.lines.Unnamed += n
+		return
+	}
+	pkg := c.packages[file]
+	if pkg == "" { // all of it was inlined
+		pkg = path.Dir(file)
+	}
+	if c.withSource && !known {
+		c.lines.Unmatched += n
+		c.lines.UnmatchedFiles = append(c.lines.UnmatchedFiles, file)
+	}
+	l := c.layer(pkg, file)
+	l.Files++
+	c.lines.Total += n
+	if strings.HasSuffix(file, ".s") {
+		l.Assembly += n
+		c.lines.Assembly += n
+	} else {
+		l.Go += n
 	}
 }
 
-// linked counts the distinct lines of each file.
-func linked(p *anatomy.Program) map[string]int {
-	type line struct {
-		file string
-		n    int
-	}
-	seen := map[line]bool{}
-	counts := map[string]int{}
+// linked returns the lines of each file that have instructions.
+func linked(p *anatomy.Program) map[string]map[int]bool {
+	files := map[string]map[int]bool{}
 	for i := range p.Functions {
 		p.Lines(&p.Functions[i], func(file string, n int) {
-			if l := (line{file, n}); !seen[l] {
-				seen[l] = true
-				counts[file]++
+			if files[file] == nil {
+				files[file] = map[int]bool{}
 			}
+			files[file][n] = true
 		})
 	}
-	return counts
+	return files
 }
 
 // filePackages maps files to the packages of the functions in them.
@@ -90,18 +173,4 @@ func filePackages(p *anatomy.Program) map[string]string {
 		}
 	}
 	return m
-}
-
-// lines writes the table of lines, if they were counted.
-func (r *Report) lines(b *strings.Builder) {
-	if r.Lines == nil {
-		return
-	}
-	rows := [][]string{{"LAYER", "  GO LINES", "  ASSEMBLY", "     FILES"}}
-	for _, l := range r.Lines.Layers {
-		rows = append(rows, []string{l.Name, number(uint64(l.Go)), number(uint64(l.Assembly)), number(uint64(l.Files))})
-	}
-	rows = append(rows, []string{"linked", number(uint64(r.Lines.Total - r.Lines.Assembly)), number(uint64(r.Lines.Assembly))})
-	b.WriteString("\n")
-	table(b, rows)
 }

@@ -32,7 +32,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	}
 	r.layers(&b)
 	r.parts(&b)
-	r.lines(&b)
+	r.linesText(&b)
 	list(&b, "Cannot be known:", r.Unknown)
 	_, err := io.WriteString(w, b.String())
 	return err

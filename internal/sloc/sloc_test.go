@@ -1,0 +1,214 @@
+package sloc
+
+import (
+	"bytes"
+	"go/scanner"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// letters writes kinds as a word: b, c (comment) and x (code).
+func letters(kinds []Kind) string {
+	var b strings.Builder
+	for _, k := range kinds {
+		b.WriteByte("bcx"[k])
+	}
+	return b.String()
+}
+
+func TestClassify(t *testing.T) {
+	for _, c := range []struct {
+		lang      Language
+		src, want string
+	}{
+		{Go, "", ""},
+		{Go, "\n \t\r\n", "bb"},
+		{Go, "x", "x"},
+		{Go, "// c\nx // c\n/* c\n\n c */ x\n", "cxcbx"},
+		{Go, "s := `\n// no comment\n\n` // c\n// c\n", "xxbxc"},
+		{Go, "s := \"/*\" + `/*` + '\"'\n// c\n", "xc"},
+		{Go, "s := \"\\\"/*\"\n// c\n", "xc"},
+		{Go, "s := \"open\\\n// c\n", "xc"},
+		{Go, "/*/ c\n*/\nx\n", "ccx"},
+		{Go, "// c \\\nx\n", "cx"},
+		{C, "// c \\\nc\nx\n", "ccx"},
+		{C, "#define A \\\n\tx\\\n\n// c", "xxbc"},
+		{C, "char *s = \"a\\\nb/*\";\n/* c */\n", "xxc"},
+		{C, "#error don't\n// c\n", "xc"},
+		{C, "# c\n`/*`\n*/", "xxc"},
+		{GoAssembly, "TEXT ·f(SB), 0, $0 // c\n\t/* c */ RET\n#include \"x.h\"\n", "xxx"},
+		{Assembly, "# c\n#define X\n# ifdef X\nx # c /*\n\t#c'\n#else\n#defined\n", "cxxxcxc"},
+	} {
+		if got := letters(Classify([]byte(c.src), c.lang)); got != c.want {
+			t.Errorf("%q is %s, want %s", c.src, got, c.want)
+		}
+	}
+}
+
+// byTokens classifies Go's lines with package go/scanner.
+func byTokens(src []byte) (list []Kind, ok bool) {
+	fset, bad := token.NewFileSet(), false
+	file := fset.AddFile("", -1, len(src))
+	var s scanner.Scanner
+	s.Init(file, src, func(token.Position, string) { bad = true }, scanner.ScanComments)
+	lines := bytes.SplitAfter(src, []byte("\n"))
+	if len(lines[len(lines)-1]) == 0 {
+		lines = lines[:len(lines)-1]
+	}
+	list = make([]Kind, len(lines))
+	for {
+		pos, tok, lit := s.Scan()
+		if tok == token.EOF {
+			break
+		}
+		if tok == token.SEMICOLON && lit == "\n" {
+			continue
+		}
+		k := Code
+		if tok == token.COMMENT {
+			k = Comment
+		}
+		// Not Line, which believes comments that speak of other files.
+		first := fset.PositionFor(pos, false)
+		for i, text := range strings.Split(string(src[first.Offset:min(first.Offset+max(len(lit), 1), len(src))]), "\n") {
+			if at := first.Line - 1 + i; at < len(list) && strings.TrimSpace(text) != "" {
+				list[at] = max(list[at], k)
+			}
+		}
+	}
+	return list, !bad
+}
+
+// What go/scanner says of the standard library's files is what Classify says.
+func TestAsGoScannerReadsThem(t *testing.T) {
+	var total Count
+	for _, dir := range []string{"runtime", "net", "crypto", "unicode", "text", "go"} {
+		root := filepath.Join(runtime.GOROOT(), "src", dir)
+		err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || filepath.Ext(path) != ".go" || strings.Contains(path, "testdata") {
+				return err
+			}
+			src, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			got := Classify(src, Go)
+			if want, ok := byTokens(src); ok && letters(got) != letters(want) {
+				t.Errorf("%s: %s, go/scanner says %s", path, letters(got), letters(want))
+			}
+			total.Add(got...)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if total.Code < 100_000 || total.Comment < 50_000 || total.Blank < 20_000 {
+		t.Errorf("these files have %+v", total)
+	}
+}
+
+func TestDeclarations(t *testing.T) {
+	src := `// Package p is one.
+package p
+
+import "fmt"
+
+// F does.
+//
+//line other.go:100
+func F() {
+	fmt.Println(func() int { return 1 }())
+}
+
+type T struct{ a int }
+
+const c = 1
+
+var (
+	a = F2() // of one line
+
+	// b has a comment.
+	b = map[string]int{
+		"x": 1,
+	}
+	zero int
+)
+
+// Alone has one.
+var Alone = F2()
+
+func (t T) M() {}
+`
+	list, err := Declarations([]byte(src), Go)
+	want := []Span{{6, 11}, {18, 18}, {20, 23}, {27, 28}, {30, 30}}
+	if err != nil || len(list) != len(want) {
+		t.Fatalf("%v, %v, want %v", list, err, want)
+	}
+	for i := range want {
+		if list[i] != want[i] {
+			t.Errorf("declaration %d is %v, want %v", i, list[i], want[i])
+		}
+	}
+	if _, err := Declarations([]byte("package"), Go); err == nil {
+		t.Error("half a file is parsed")
+	}
+}
+
+func TestAssemblyDeclarations(t *testing.T) {
+	src := "#define X \\\n\tNOP\n\n// F is one.\nTEXT ·F(SB), 0, $0\n\tRET\n\nDATA ·a(SB)/8, $1\nTEXTURE\nTEXT·G(SB), 0, $0\n\tRET\n"
+	list, err := Declarations([]byte(src), GoAssembly)
+	if err != nil || len(list) != 2 || list[0] != (Span{1, 9}) || list[1] != (Span{10, 11}) {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, _ := Declarations([]byte("DATA x\n"), GoAssembly); list != nil {
+		t.Errorf("a table has functions: %v", list)
+	}
+	for line, want := range map[string]bool{"DATA ·a(SB)/8, $1": true, "\tGLOBL\ta": true, "DATAX": false, "MOVQ DATA": false, "": false} {
+		if IsData([]byte(line)) != want {
+			t.Errorf("%q: %v", line, !want)
+		}
+	}
+}
+
+func TestGenerated(t *testing.T) {
+	for src, want := range map[string]bool{
+		"// Code generated by x; DO NOT EDIT.\npackage p\n":              true,
+		"// Copyright\n\n/* c */\n// Code generated DO NOT EDIT.\r\n":    false, // nothing between the words
+		"// Copyright\n\n/* c */\n// Code generated by y. DO NOT EDIT.":  true,
+		"package p\n// Code generated by x; DO NOT EDIT.\n":              false,
+		" // Code generated by x; DO NOT EDIT.\npackage p\n":             false,
+		"//go:build x\n\n// Code generated by command: x DO NOT EDIT.\n": true,
+		"": false,
+	} {
+		if got := Generated([]byte(src), Go); got != want {
+			t.Errorf("%q: %v", src, got)
+		}
+	}
+}
+
+// FuzzClassify reads any text: each line is of one kind, and for what is Go's,
+// go/scanner says the same.
+func FuzzClassify(f *testing.F) {
+	f.Add([]byte("package p // c\n/* a\n\n*/ var s = `\n`\n"), byte(Go))
+	f.Add([]byte("# c\n#define X \\\n 'a\n"), byte(Assembly))
+	f.Fuzz(func(t *testing.T, src []byte, lang byte) {
+		l := Language(lang % 4)
+		kinds := Classify(src, l)
+		if want := len(bytes.SplitAfter(src, []byte("\n"))); len(kinds) != want && (len(kinds) != want-1 || !bytes.HasSuffix(src, []byte("\n")) && len(src) > 0) {
+			t.Fatalf("%d lines, not %d", len(kinds), want)
+		}
+		Generated(src, l)
+		if l == GoAssembly {
+			Declarations(src, l)
+		}
+		if want, ok := byTokens(src); l == Go && ok && !bytes.ContainsAny(src, "\r\f\v\x00\ufeff\u0085\u00a0") && letters(want) != letters(kinds) {
+			t.Errorf("%q: %s, go/scanner says %s", src, letters(kinds), letters(want))
+		}
+	})
+}
