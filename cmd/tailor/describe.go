@@ -11,11 +11,12 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/inventory"
+	"github.com/tailor-os/tailor/internal/yardstick"
 )
 
 // describeOptions are the flags of describe, besides those of build.
 type describeOptions struct {
-	json, dot, lines bool
+	json, dot, lines, compare bool
 }
 
 func describeVerb() *verb {
@@ -36,13 +37,15 @@ not, what its own tables say is shown, and what cannot be known from them; its
 note is never believed against its bytes. docs/describe.md says how it counts.`,
 		flags: append(append(flags, serviceFlags(&o)...),
 			cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts, as for build", cli.ParseVolumeName),
-			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer"),
+			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer\n(docs/lines.md)"),
+			cli.BoolFlag(&d.compare, "compare", 0, "count lines, and print those of Linux, glibc and\nOpenSSL beside them"),
 			cli.BoolFlag(&d.json, "json", 0, "print JSON"),
 			cli.BoolFlag(&d.dot, "dot", 0, "print a graph for Graphviz")),
 		examples: `  tailor describe ./examples/website
   tailor describe -t unix ./examples/website
   tailor describe hello.img
   tailor describe --lines ./examples/website
+  tailor describe --compare ./examples/website
   tailor describe --json website.img
   tailor describe --dot ./examples/website | dot -Tsvg > website.svg
 `,
@@ -75,10 +78,8 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 		return err
 	}
 	report := inventory.New(program, b.target, b.graph)
-	if d.lines {
-		if err := report.CountLines(program, b.sources); err != nil {
-			return err
-		}
+	if err := addLines(report, program, b, d); err != nil {
+		return err
 	}
 	for _, w := range report.Warnings {
 		a.msg.Warnf("%s", w)
@@ -90,6 +91,21 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 		return report.WriteDOT(a.stdout)
 	}
 	return report.WriteText(a.stdout)
+}
+
+// addLines counts lines, if they were asked for.
+func addLines(report *inventory.Report, program *anatomy.Program, b built, d describeOptions) error {
+	if !d.lines && !d.compare {
+		return nil
+	}
+	if err := report.CountLines(program, b.sources); err != nil || !d.compare {
+		return err
+	}
+	figures, err := yardstick.Read()
+	if err == nil {
+		report.Compare(figures)
+	}
+	return err
 }
 
 // A built is what is known of a package that was built to be described; of an
@@ -121,7 +137,7 @@ func (a *app) buildToDescribe(ctx context.Context, o buildOptions, d describeOpt
 		return "", b, fmt.Errorf("who imports what: %w", err)
 	}
 	b = built{target: result.Target, graph: &inventory.Graph{Main: result.Package, Imports: imports}}
-	if d.lines {
+	if d.lines || d.compare {
 		sources, err := plan.Sources(ctx)
 		if err != nil {
 			return "", b, fmt.Errorf("which files it is made of: %w", err)

@@ -2,7 +2,6 @@ package build
 
 import (
 	"context"
-	"path"
 	"path/filepath"
 	"strings"
 )
@@ -41,7 +40,7 @@ func (p *Plan) Sources(ctx context.Context) ([]Source, error) {
 				if !filepath.IsAbs(file) { // those of another folder are named whole
 					where = filepath.Join(pkg.Dir, file)
 				}
-				s := Source{Name: path.Join(pkg.recorded(), filepath.Base(file)), Path: where, Package: name}
+				s := Source{Name: pkg.recorded() + "/" + filepath.Base(file), Path: where, Package: name}
 				if other, there := replaced[where]; there {
 					s.Path = other
 				}
@@ -56,6 +55,9 @@ func (p *Plan) Sources(ctx context.Context) ([]Source, error) {
 func (l *listed) recorded() string {
 	if m := l.Module; m != nil && m.Version != "" {
 		return m.Path + "@" + m.Version + strings.TrimPrefix(l.ImportPath, m.Path)
+	}
+	if l.ImportPath == "command-line-arguments" {
+		return "." // of files that are named on the command line
 	}
 	return l.ImportPath
 }

@@ -221,36 +221,6 @@ func TestForgedNote(t *testing.T) {
 	}
 }
 
-// Lines are those of what is linked, under the layer of their own file.
-func TestLines(t *testing.T) {
-	small, large := report(t, hello).Lines, report(t, website).Lines
-	count := func(l *Lines, name string) (n LineLayer) {
-		for _, l := range l.Layers {
-			if l.Name == name {
-				return l
-			}
-		}
-		return n
-	}
-	sum := 0
-	for _, l := range small.Layers {
-		sum += l.Go + l.Assembly
-	}
-	if sum != small.Total || small.Total < 10_000 || large.Total < 3*small.Total {
-		t.Errorf("hello has %d lines, its layers %d; website has %d", small.Total, sum, large.Total)
-	}
-	source, err := os.ReadFile(hello + "/main.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := count(small, "application").Go; n == 0 || n > bytes.Count(source, []byte("\n")) {
-		t.Errorf("the application has %d lines", n)
-	}
-	if count(small, "TCP/IP").Go != 0 || count(large, "TCP/IP").Go < 10_000 || count(small, "machine").Assembly == 0 {
-		t.Errorf("hello %+v, website %+v", small, large)
-	}
-}
-
 func TestLayers(t *testing.T) {
 	m := modules{"example.com/m", []string{"example.com/m/v2", "golang.org/x/sys"}}
 	for _, c := range []struct {

@@ -35,6 +35,8 @@ type Report struct {
 	Parts     map[string]uint64 `json:"parts"`     // bytes of the file by what they are
 	Functions int               `json:"functions"` // linked
 	Lines     *Lines            `json:"lines,omitempty"`
+	// Comparison is nil unless it was asked for.
+	Comparison *Comparison `json:"comparison,omitempty"`
 	// Unknown is what cannot be known of this file, Warnings where its note and
 	// its bytes disagree.
 	Unknown  []string `json:"unknown"`

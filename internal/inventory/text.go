@@ -33,6 +33,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.layers(&b)
 	r.parts(&b)
 	r.linesText(&b)
+	r.comparisonText(&b)
 	list(&b, "Cannot be known:", r.Unknown)
 	_, err := io.WriteString(w, b.String())
 	return err
