@@ -3,6 +3,7 @@ package inventory
 import (
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -74,14 +75,16 @@ func (t *Tally) add(o Tally) {
 func (r *Report) CountLines(p *anatomy.Program, sources []Source) error {
 	c := counter{
 		lines: &Lines{}, layers: map[layer]*LineLayer{}, modules: modulesOf(p),
-		packages: filePackages(p), linked: linked(p), withSource: sources != nil,
+		packages: filePackages(p), withSource: sources != nil,
 	}
+	c.findLinked(p)
 	if c.withSource {
 		c.lines.Linked, c.lines.Compiled = &Tally{}, &Tally{}
 	}
 	known := map[string]bool{}
 	for _, s := range sources {
 		known[s.Name] = true
+		c.packages[s.Name] = s.Package
 		if err := c.source(s); err != nil {
 			return err
 		}
@@ -131,9 +134,6 @@ func (c *counter) instructions(file string, known bool) {
 		return
 	}
 	pkg := c.packages[file]
-	if pkg == "" { // all of it was inlined
-		pkg = path.Dir(file)
-	}
 	if c.withSource && !known {
 		c.lines.Unmatched += n
 		c.lines.UnmatchedFiles = append(c.lines.UnmatchedFiles, file)
@@ -149,19 +149,34 @@ func (c *counter) instructions(file string, known bool) {
 	}
 }
 
-// linked returns the lines of each file that have instructions.
-func linked(p *anatomy.Program) map[string]map[int]bool {
-	files := map[string]map[int]bool{}
+// findLinked finds the lines of each file that have instructions.
+func (c *counter) findLinked(p *anatomy.Program) {
+	c.linked = map[string]map[int]bool{}
 	for i := range p.Functions {
-		p.Lines(&p.Functions[i], func(file string, n int) {
-			if files[file] == nil {
-				files[file] = map[int]bool{}
+		f := &p.Functions[i]
+		p.Lines(f, func(file string, n int) {
+			if c.linked[file] == nil {
+				c.linked[file] = map[int]bool{}
 			}
-			files[file][n] = true
+			c.linked[file][n] = true
+			if c.packages[file] == "" {
+				c.packages[file] = packageOfFile(file, f)
+			}
 		})
 	}
-	return files
 }
+
+// packageOfFile is the package of a file of which all is inlined; f has some of it.
+func packageOfFile(file string, f *anatomy.Function) string {
+	dir := path.Dir(file)
+	if dir == "." { // a comment //line names it, or the command line
+		return f.Package
+	}
+	return atVersion.ReplaceAllString(dir, "")
+}
+
+// atVersion is what follows the path of a module in the names of its files.
+var atVersion = regexp.MustCompile(`@v[^/]*`)
 
 // filePackages maps files to the packages of the functions in them.
 func filePackages(p *anatomy.Program) map[string]string {

@@ -372,6 +372,36 @@ func TestLinesOfDamagedSources(t *testing.T) {
 	}
 }
 
+// A file of which everything is inlined is of its folder's package.
+func TestPackageOfFile(t *testing.T) {
+	f := &anatomy.Function{Package: "main"}
+	for file, want := range map[string]string{
+		"net/http/server.go":                              "net/http",
+		"example.com/m@v1.2.3/a.go":                       "example.com/m",
+		"example.com/m@v2.0.0-2026+incompatible/sub/a.go": "example.com/m/sub",
+		"./main.go":   "main",
+		"parser.go.y": "main",
+	} {
+		if got := packageOfFile(file, f); got != want {
+			t.Errorf("%s is of %s, want %s", file, got, want)
+		}
+	}
+}
+
+// Names that an image has do nothing to a terminal, nor to the table.
+func TestHostileNames(t *testing.T) {
+	const name = "\x1b[31m\n\tx\u202e\x7f"
+	r := &Report{File: name, Package: name, Layers: []Layer{{Name: name}}, Services: []Service{{Name: name, Kind: "service"}}, Warnings: []string{name}, Unknown: []string{name},
+		Lines: &Lines{Linked: &Tally{}, Compiled: &Tally{}, Layers: []LineLayer{{Name: name, Linked: &Tally{}, Compiled: &Tally{}}}}}
+	var b strings.Builder
+	if err := r.WriteText(&b); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\t\u202e\x7f") || !strings.Contains(b.String(), "?[31m??x??") {
+		t.Errorf("%q", b.String())
+	}
+}
+
 // The comparison adds up, and stays within 80 columns, as the lines do.
 func TestComparison(t *testing.T) {
 	out, err := exec.Command(vmtest.Tool(t), "describe", "--compare", website).Output()

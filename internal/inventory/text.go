@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"unicode"
 
 	"github.com/tailor-os/tailor/internal/anatomy"
 )
@@ -35,8 +36,16 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.linesText(&b)
 	r.comparisonText(&b)
 	list(&b, "Cannot be known:", r.Unknown)
-	_, err := io.WriteString(w, b.String())
+	_, err := io.WriteString(w, strings.Map(visible, b.String()))
 	return err
+}
+
+// visible keeps what would command a terminal, in names that an image has, from it.
+func visible(c rune) rune {
+	if c != '\n' && (unicode.IsControl(c) || unicode.Is(unicode.Cf, c)) {
+		return '?'
+	}
+	return c
 }
 
 // forWhom says what the program is made for.
@@ -61,6 +70,10 @@ func list(b *strings.Builder, title string, lines []string) {
 func table(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
+		for i := range row {
+			row[i] = strings.ReplaceAll(row[i], "\n", "?") // of a name; others go at the end
+			row[i] = strings.Map(visible, row[i])
+		}
 		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
 	}
 	w.Flush()
