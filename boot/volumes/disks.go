@@ -12,10 +12,6 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-// showing says that the image shows disks to its program. The port writes true here for
-// one that does.
-const showing = false
-
 // diskPath begins the path of a disk, which ends with its name: udev makes links of
 // these names for the same devices (60-persistent-storage.rules).
 const diskPath = "/dev/disk/by-id/virtio-"

@@ -14,10 +14,6 @@ import (
 	"github.com/tailor-os/tailor/volume/tarfs"
 )
 
-// mounting says that the image mounts volumes, not secrets alone. The port writes true
-// here for one that does.
-const mounting = false
-
 // mount opens the file system on a device, whichever it is: what the tool takes it
 // for (internal/volume). unlock returns what is
 // in the device if that is encrypted; nil: it is in an encrypted one itself.

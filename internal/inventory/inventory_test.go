@@ -193,6 +193,12 @@ func TestEncryptedVolumesAreSeen(t *testing.T) {
 	}
 }
 
+// What shows disks brings no file system, and the note says which there are to be.
+func TestDisksAreSeen(t *testing.T) {
+	r := report(t, "--disk", "data", hello)
+	r.want(t, []string{"disks", "virtio block", "virtqueues"}, []string{"network", "ext4", "encrypted volumes"})
+}
+
 // A note that says what is not so is not believed.
 func TestForgedNote(t *testing.T) {
 	data, err := os.ReadFile(vmtest.Image(t, "hvt", hello))

@@ -325,8 +325,8 @@ func (d *deriver) switches(cfg Config) error {
 	}{
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
-		{cfg.Volumes, "boot/volumes/kind.go", Prefix + "boot/volumes/kind.go", "mounting"},
-		{cfg.Disks, "boot/volumes/disks.go", Prefix + "boot/volumes/disks.go", "showing"},
+		{cfg.Volumes, "boot/volumes/mounting.go", Prefix + "boot/volumes/mounting.go", "mounting"},
+		{cfg.Disks, "boot/volumes/showing.go", Prefix + "boot/volumes/showing.go", "showing"},
 		{cfg.blocks() && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},

@@ -57,7 +57,7 @@ func TestDisk(t *testing.T) {
 		onDisk(t, on, data, nil, "files").Wait().Want(t, 0, []string{
 			fmt.Sprintln("device", on.has(ownFiles)), "at the end: 10 EOF\n", "not a whole number of sectors. <nil>\n"}, nil)
 		if on.has(ownFiles) {
-			onDisk(t, on, data, nil, "files").Wait().Want(t, 0, []string{"beyond: 10 true\n", "truncate: true\n"}, nil)
+			onDisk(t, on, data, nil, "files").Wait().Want(t, 0, []string{"beyond: 0 true\n", "truncate: true\n"}, nil)
 		}
 		before, err := os.ReadFile(path)
 		if err != nil {
@@ -86,7 +86,7 @@ func TestDiskConcurrent(t *testing.T) {
 			t.Fatalf("%v: %s", err, r.Stdout)
 		}
 		t.Logf("%d calls in %d ms, %d ticks", calls, ms, ticks)
-		if ticks < ms/50 {
+		if ticks < max(1, ms/200) { // far fewer than it could, on a busy machine too
 			t.Errorf("in %d ms, a goroutine that waits for 1 ms came to run %d times", ms, ticks)
 		}
 	})
@@ -121,7 +121,7 @@ func TestDiskCut(t *testing.T) {
 // What is wrong with a disk is said before the program begins.
 func TestDiskRefused(t *testing.T) {
 	each(t, func(t *testing.T, on target) {
-		path, dir := rawDisk(t, 1<<20), t.TempDir()
+		path, second, dir := rawDisk(t, 1<<20), rawDisk(t, 1<<20), t.TempDir()
 		odd := filepath.Join(dir, "odd")
 		if err := os.WriteFile(odd, make([]byte, 1000), 0o600); err != nil {
 			t.Fatal(err)
@@ -134,20 +134,17 @@ func TestDiskRefused(t *testing.T) {
 			"no such file":  {[]string{"--disk", "data=" + dir + "/none"}, "there is no volume " + dir + "/none"},
 			"a folder":      {[]string{"--disk", "data=" + dir}, "is a folder"},
 			"a part sector": {[]string{"--disk", "data=" + odd}, "not a number of whole sectors"},
-			"two of a name": {append(data, "--disk", "data="+odd), "two disks have the name"},
+			"two of a name": {append(data, "--disk", "data="+second), "two disks have the name"},
 			"not given":     {nil, `the image needs a disk "data"`},
-			"unknown":       {append(data, "--disk", "other="+odd), `the image knows no disk "other"`},
+			"unknown":       {append(data, "--disk", "other="+second), `the image knows no disk "other"`},
 			"one file":      {append(data, "--disk", "other="+path), "are both " + path},
 			"key of none":   {append(data, "--key-file", "x="+path), "there is no volume or disk of that name"},
 			"not encrypted": {append(data, "--key-file", "data="+path), "is not encrypted"},
-			"a volume":      {append(data, "--volume", "v="+path+":/v"), "not built to see volumes"},
+			"a volume":      {append(data, "--volume", "v="+second+":/v:ro"), "not built to see volumes"},
 		} {
 			noted := name == "not given" || name == "unknown" || name == "a volume"
 			if !on.has(ownFiles) && (noted || tt.flags[len(tt.flags)-2] == "--key-file") {
 				continue // a plain process has no note, and no keys
-			}
-			if on.build == "virtio" && name == "one file" {
-				continue // said after the note was looked at, in other words
 			}
 			r := onDisk(t, on, tt.flags, nil, "info").Wait()
 			if r.Code != 125 || r.Stdout != "" || !strings.Contains(r.Stderr, tt.stderr) {
@@ -174,5 +171,5 @@ func TestDiskLayers(t *testing.T) {
 		if err != nil || strings.Contains(string(after), "not a whole number") {
 			t.Errorf("what was written to an encrypted disk is in the clear (%v)", err)
 		}
-	}, ownFiles)
+	}, ownFiles, computing)
 }
