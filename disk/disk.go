@@ -139,6 +139,9 @@ func open(name string, readOnly bool) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
+	if _, err := os.Stat(p.path); err != nil {
+		return nil, fmt.Errorf("disk %s: %w", name, err)
+	}
 	f, err := volfile.Open(p.path, readOnly || p.readOnly || isReadOnly(p.path))
 	if err != nil {
 		return nil, fmt.Errorf("disk %s: %w", name, err)

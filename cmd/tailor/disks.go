@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/volfile"
@@ -63,6 +67,9 @@ func (d *disks) file(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
 	readOnly := true
 	for _, w := range o.volumes {
 		readOnly = readOnly && (w.ReadOnly || !sameFile(w.Source, v.Source))
+	}
+	if _, err := os.Stat(v.Source); v.IsDisk() && errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Errorf("make one with: truncate -s 1G "+v.Source, "disk %s: there is no file %s", v.Name, v.Source)
 	}
 	f, err := volfile.Open(v.Source, readOnly)
 	if err == nil {

@@ -31,7 +31,7 @@ func mountFlags(o *volumeOptions) []cli.Flag {
 	return []cli.Flag{
 		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
 		cli.ListFlag(&o.volumes, "disk", 0, "NAME=FILE[:ro]", "show a file or device of the host as the block\ndevice /dev/disk/by-id/virtio-NAME (docs/disks.md);\nrepeatable", cli.ParseDisk),
-		cli.ListFlag(&o.partitions, "partition", 0, "NAME=N", "the volume or disk NAME is partition N of a disk (tailor\nvolume info FILE lists them); repeatable", cli.ParsePartition),
+		cli.ListFlag(&o.partitions, "partition", 0, "NAME=N", "the volume or disk NAME is partition N of its file\n(tailor volume info FILE lists them); repeatable", cli.ParsePartition),
 		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
 		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume or disk NAME: all bytes\nof FILE, which are no file in the guest; repeatable", cli.ParseKey),
 	}

@@ -131,7 +131,7 @@ func TestDiskRefused(t *testing.T) {
 			flags  []string
 			stderr string
 		}{
-			"no such file":  {[]string{"--disk", "data=" + dir + "/none"}, "there is no volume " + dir + "/none"},
+			"no such file":  {[]string{"--disk", "data=" + dir + "/none"}, "there is no file " + dir + "/none"},
 			"a folder":      {[]string{"--disk", "data=" + dir}, "is a folder"},
 			"a part sector": {[]string{"--disk", "data=" + odd}, "not a number of whole sectors"},
 			"two of a name": {append(data, "--disk", "data="+second), "two disks have the name"},
