@@ -40,6 +40,17 @@ func TestParseDisk(t *testing.T) {
 	}
 }
 
+func FuzzParseDisk(f *testing.F) {
+	f.Add("data:/a%20b:ro")
+	f.Add("data:ro")
+	f.Fuzz(func(t *testing.T, value string) {
+		name, path, _, ok := ParseDisk(value)
+		if ok && (name == "" || path != "" && path[0] != '/') {
+			t.Errorf("%q: %q at %q", value, name, path)
+		}
+	})
+}
+
 func TestOwn(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "/", "/etc": "/etc", "/etc/app": "", "/dev": "/dev", "/dev/x": "/dev", "/devices": "", "/proc/self": "/proc", "/sys": "/sys",

@@ -34,9 +34,7 @@ func TestDisks(t *testing.T) {
 		"disk=vda:ro disk=data -- info": "vda 1048576 512 true\n",
 		"disk=vdb -- info":              "disk vdb: there is no block device of that name; there are: vda data\n",
 		"disk=vda disk=vda:ro -- info":  "disk vda: its device is in use as vda already: ask for it once, or with :ro each time\n",
-		"disk=vda:/a -- info":           "disk=vda:/a: only a plain process has the files of the host\n",
 		"volume=vda:/data:rw -- info":   "the program was built without what mounts volumes; rebuild it with: tailor build --volumes\n",
-		"disk=vda:rw -- info":           "boot parameter disk=vda:rw is malformed: want disk=NAME[:ro]\n",
 		"disk=vda:ro disk=vda:ro -- in": "disk vda: cannot be shown as /dev/disk/by-id/virtio-vda: file exists\n",
 	} {
 		args := append([]string{
@@ -45,6 +43,19 @@ func TestDisks(t *testing.T) {
 		r := vmtest.Setting{}.Exec(t, path, args...).Wait()
 		if out := strings.ReplaceAll(r.Stdout, "\r", ""); !strings.Contains(out, want) || strings.Contains(out, "goroutine ") {
 			t.Errorf("%s: no %q in:\n%s%s", line, want, out, r.Stderr)
+		}
+	}
+}
+
+// A program does not run without its data because it was built to have none.
+func TestNoBlocks(t *testing.T) {
+	for line, want := range map[string]string{
+		"disk=data":            "disk=data: the program was built without what shows disks; rebuild it with: tailor build --disks",
+		"volume=data:/data:rw": "volume=data:/data:rw: the program was built without what mounts volumes; rebuild it with: tailor build --volumes",
+	} {
+		r := qemu(t, hello, "microvm", line).Wait()
+		if !strings.Contains(r.Stdout, want) || strings.Contains(r.Stdout, "Hello") {
+			t.Errorf("%s: no %q in:\n%s%s", line, want, r.Stdout, r.Stderr)
 		}
 	}
 }
