@@ -18,7 +18,7 @@ func TestDisks(t *testing.T) {
 	path := xtest.NeedCommand(t, "qemu-system-x86_64", "qemu-system-x86")
 	dir := t.TempDir()
 	img := filepath.Join(dir, "disks.img")
-	if out, err := exec.Command(vmtest.Tool(t), "build", "-t", "virtio", "--disks", "-o", img, "../e2e/testdata/diskguest").CombinedOutput(); err != nil {
+	if out, err := exec.Command(vmtest.Tool(t), "build", "-t", "virtio", "--disks", "--luks", "-o", img, "../e2e/testdata/diskguest").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	var drives []string
