@@ -149,21 +149,36 @@ const (
 	fallocZeroRange = 0x10
 )
 
+// knownMode reports whether fallocate knows a mode, of a device or another file.
+func knownMode(mode uintptr, device bool) bool {
+	switch mode &^ fallocKeepSize {
+	case 0:
+		return true
+	case fallocZeroRange:
+		return device
+	case fallocPunchHole:
+		return device && mode&fallocKeepSize != 0
+	}
+	return false
+}
+
 // sysFallocate makes files longer. Memory is taken when it is written to; other
-// modes are refused, which programs take for a file system without them.
+// modes are refused, which programs take for a file system without them, but for
+// those that an [Allocator] knows.
 func sysFallocate(a args) (uintptr, Errno) {
 	off, n := int64(a.i[2]), int64(a.i[3])
 	if off < 0 || n <= 0 {
 		return 0, EINVAL
-	}
-	if a.i[1]&^fallocKeepSize != 0 {
-		return 0, EOPNOTSUPP
 	}
 	d, errno := fds.get(a.fd(0))
 	if errno != 0 {
 		return 0, errno
 	}
 	defer d.put()
+	device, ok := d.file.(Allocator)
+	if !knownMode(a.i[1], ok) {
+		return 0, EOPNOTSUPP
+	}
 	if !d.writable() {
 		return 0, EBADF
 	}
@@ -172,6 +187,9 @@ func sysFallocate(a args) (uintptr, Errno) {
 	}
 	if n > maxInt64-off {
 		return 0, EFBIG
+	}
+	if ok {
+		return 0, device.Allocate(uint32(a.i[1]), off, n)
 	}
 	t, errno := d.at.node.Attr()
 	if errno != 0 {

@@ -205,6 +205,9 @@ func ioctlMask(cmd uintptr) uint8 {
 	case ioTCGETS, ioTIOCGWINSZ, ioFIONREAD, ioTIOCOUTQ, ioFIONBIO:
 		return ptr2
 	}
+	if blockArgument(uint32(cmd)) > 0 {
+		return ptr2
+	}
 	return 0
 }
 
@@ -245,5 +248,5 @@ func sysIoctl(a args) (uintptr, Errno) {
 			return 0, put(a.p[2], int32(s.unsent()))
 		}
 	}
-	return 0, ENOTTY
+	return 0, blockControl(d, uint32(a.i[1]), a.p[2])
 }

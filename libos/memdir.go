@@ -218,12 +218,17 @@ func (fs *memFS) create(a *Attr, target string) node {
 	return n
 }
 
-// addDevice adds a device node.
+// addDevice adds a node of a character device.
 func (d *memDir) addDevice(name string, rdev uint64, open func(uint32) (File, Errno)) {
+	d.addSpecial(name, &Attr{Mode: ModeChar | 0o666, Rdev: rdev}, open)
+}
+
+// addSpecial adds a device node with these attributes.
+func (d *memDir) addSpecial(name string, a *Attr, open func(uint32) (File, Errno)) {
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	n := &memDev{open: open}
-	d.fs.adopt(n, &Attr{Mode: ModeChar | 0o666, Rdev: rdev})
+	d.fs.adopt(n, a)
 	d.insert(name, n)
 }
 

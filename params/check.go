@@ -39,6 +39,7 @@ var known = [...]Param{
 	{"control", "com2", func(v string) bool { return v == "com2" }},
 	{"mount", "TAG:PATH:KIND", some},
 	{"volume", "NAME:PATH:KIND", isVolume},
+	{"disk", "NAME[:ro]", isDisk},
 	{Defaults, "NAME[,NAME]...", some},
 	{"empty", "PATH", some},
 	{"cwd", "PATH", some},
@@ -99,6 +100,11 @@ func isIgnored(name string) bool {
 func isVolume(v string) bool {
 	_, _, kind, ok := ParseMount(v)
 	return ok && (kind == "ro" || kind == "rw")
+}
+
+func isDisk(v string) bool {
+	_, _, _, ok := ParseDisk(v)
+	return ok
 }
 
 func isAbsolute(v string) bool { return v != "" && v[0] == '/' }

@@ -9,6 +9,19 @@ func ParseMount(value string) (name, path, kind string, ok bool) {
 	return name, path, kind, ok && name != "" && kind != "" && path != "" && path[0] == '/'
 }
 
+// ParseDisk reads which disk a program is to have: NAME, or NAME:PATH in a plain
+// process, where PATH is an absolute one of the host's with what is special as %XX;
+// each with ":ro" at the end for one that is only read.
+func ParseDisk(value string) (name, path string, readOnly, ok bool) {
+	if n := len(value) - len(":ro"); n > 0 && value[n:] == ":ro" {
+		value, readOnly = value[:n], true
+	}
+	name, place := cutAt(value, ':')
+	path, ok = Unescape(place)
+	ok = ok && name != "" && (len(name) == len(value) || path != "" && path[0] == '/')
+	return name, path, readOnly, ok
+}
+
 // own lists folders of a virtual machine that nothing is put in place of. What is
 // below those of the first four is its own too.
 var own = [...]string{"/dev", "/proc", "/sys", "/run/secrets", "/", "/etc", "/run"}

@@ -20,6 +20,37 @@ func TestParseMount(t *testing.T) {
 	}
 }
 
+func TestParseDisk(t *testing.T) {
+	for _, tt := range []struct {
+		param, name, path string
+		readOnly          bool
+	}{
+		{"data", "data", "", false}, {"data:ro", "data", "", true}, {"vda2", "vda2", "", false},
+		{"a:/x/%3Aro:ro", "a", "/x/:ro", true}, {"a:/with%20space", "a", "/with space", false},
+	} {
+		name, path, readOnly, ok := ParseDisk(tt.param)
+		if !ok || name != tt.name || path != tt.path || readOnly != tt.readOnly {
+			t.Errorf("%s: %q %q %v %v", tt.param, name, path, readOnly, ok)
+		}
+	}
+	for _, bad := range []string{"", ":ro", ":/a", "a:", "a::ro", "a:rw", "a:b", "a:/%", "a:ro:ro"} {
+		if name, path, _, ok := ParseDisk(bad); ok {
+			t.Errorf("%q: %q %q", bad, name, path)
+		}
+	}
+}
+
+func FuzzParseDisk(f *testing.F) {
+	f.Add("data:/a%20b:ro")
+	f.Add("data:ro")
+	f.Fuzz(func(t *testing.T, value string) {
+		name, path, _, ok := ParseDisk(value)
+		if ok && (name == "" || path != "" && path[0] != '/') {
+			t.Errorf("%q: %q at %q", value, name, path)
+		}
+	})
+}
+
 func TestOwn(t *testing.T) {
 	for path, want := range map[string]string{
 		"/": "/", "/etc": "/etc", "/etc/app": "", "/dev": "/dev", "/dev/x": "/dev", "/devices": "", "/proc/self": "/proc", "/sys": "/sys",

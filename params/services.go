@@ -32,7 +32,14 @@ func ServiceOf(word string) string {
 // booted and whose clock is the host's.
 func OfProcess(word string) bool {
 	s := ServiceOf(word)
-	return s != "" && s != "ntp"
+	return s != "" && s != "ntp" || IsDisk(word)
+}
+
+// IsDisk reports whether a parameter, NAME=VALUE without quotes, is one for package
+// disk, which reads those of a plain process itself.
+func IsDisk(word string) bool {
+	name, _ := cut(word)
+	return name == "disk"
 }
 
 // BuildFlag returns the flag of tailor build that links a service.

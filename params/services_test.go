@@ -34,7 +34,7 @@ func TestServicesOfParameters(t *testing.T) {
 		if service := ServiceOf(word); (service != "") != (p.Name == "metrics" || p.Name == "ntp" || strings.HasPrefix(p.Name, "syslog")) {
 			t.Errorf("%s needs %q", p.Name, service)
 		}
-		if OfProcess(word) != (p.Name == "metrics" || strings.HasPrefix(p.Name, "syslog")) {
+		if OfProcess(word) != (p.Name == "disk" || p.Name == "metrics" || strings.HasPrefix(p.Name, "syslog")) {
 			t.Errorf("%s: in a plain process: %v", p.Name, OfProcess(word))
 		}
 	}

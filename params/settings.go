@@ -5,7 +5,7 @@ const MaxSettings = 64 << 10
 
 // early lists the parameters that must be known before a file can be read, and
 // so cannot be in one.
-var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "empty", "verbose", Defaults}
+var early = [...]string{"virtio_mmio.device", "control", "mount", "volume", "disk", "empty", "verbose", Defaults}
 
 // runtimes lists the variables that Go's runtime reads before there are files.
 var runtimes = [...]string{"GODEBUG", "GOGC", "GOMEMLIMIT", "GOMAXPROCS", "GOTRACEBACK"}

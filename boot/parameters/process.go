@@ -8,7 +8,8 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-// variable has the parameters of a plain process, whose children do not inherit it.
+// variable has the parameters of a plain process, whose children do not inherit them
+// but for those of disks.
 const variable = "TAILOR_PARAMS"
 
 var given = take()
@@ -24,8 +25,25 @@ func take() params.Words {
 	if err := check(text); err != nil {
 		Fail(err)
 	}
-	_ = os.Unsetenv(variable) // whose name is a good one
+	leave(text)
 	return params.Words(text)
+}
+
+// leave leaves in the variable what package disk reads.
+func leave(text string) {
+	line, _ := params.Split(text)
+	var rest params.Line
+	for _, word := range line.System {
+		if params.IsDisk(word) {
+			rest.System = append(rest.System, word)
+		}
+	}
+	// Neither can fail: the name is a good one, and there is no zero byte.
+	if rest.System == nil {
+		_ = os.Unsetenv(variable)
+	} else {
+		_ = os.Setenv(variable, rest.String())
+	}
 }
 
 func check(text string) error {

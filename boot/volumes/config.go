@@ -102,6 +102,8 @@ func failed(errno libos.Errno) error {
 		return errors.New("is a directory")
 	case libos.EROFS:
 		return errors.New("read-only file system")
+	case libos.EEXIST:
+		return errors.New("file exists")
 	case libos.ENOSPC:
 		return errors.New("no space left on device")
 	}

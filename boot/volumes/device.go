@@ -18,6 +18,16 @@ type devices struct {
 	list   []*blkdev.Device
 	names  []string
 	tables []*part.Table // nil for a device without partitions
+	uses   []use
+}
+
+// A use is a part of a device that is a volume or a disk.
+type use struct {
+	block.Device
+	number     int   // of the device
+	start, end int64 // on it, in bytes
+	name       string
+	readOnly   bool
 }
 
 // open opens all block devices. What is wrong with one is said, and it is left
@@ -36,24 +46,33 @@ func open() *devices {
 		}
 		name := dev.Name()
 		if name == "" {
-			name = "vd" + string([]byte{byte('a' + n%26)})
+			name = blkdev.DefaultName(n)
 		}
 		ds.list, ds.names = append(ds.list, dev), append(ds.names, name)
 	}
 }
 
-// find returns the device or partition with a name.
+// find returns the device or partition with a name, for one use, or for several that
+// all only read.
 func (ds *devices) find(name string, readOnly bool) (block.Device, error) {
-	d, err := ds.lookup(name)
+	u, err := ds.lookup(name)
 	switch {
 	case err != nil:
 		return nil, err
-	case d.ReadOnly() && !readOnly:
-		return nil, errors.New("its device is read-only: mount it with :ro")
-	case readOnly:
-		return block.ReadOnly(d), nil
+	case u.ReadOnly() && !readOnly:
+		return nil, errors.New("its device is read-only: ask for it with :ro")
 	}
-	return d, nil
+	u.name, u.readOnly = name, readOnly
+	for _, v := range ds.uses {
+		if v.number == u.number && v.start < u.end && u.start < v.end && !(v.readOnly && readOnly) {
+			return nil, errors.New("its device is in use as " + v.name + " already: ask for it once, or with :ro each time")
+		}
+	}
+	ds.uses = append(ds.uses, u)
+	if readOnly {
+		return block.ReadOnly(u.Device), nil
+	}
+	return u.Device, nil
 }
 
 // readTables reads the tables of partitions, the first time that one is asked for.
@@ -67,10 +86,10 @@ func (ds *devices) readTables() {
 	}
 }
 
-func (ds *devices) lookup(name string) (block.Device, error) {
+func (ds *devices) lookup(name string) (use, error) {
 	for i, n := range ds.names {
 		if n == name {
-			return ds.list[i], nil
+			return use{Device: ds.list[i], number: i, end: ds.list[i].Size()}, nil
 		}
 	}
 	ds.readTables()
@@ -81,7 +100,8 @@ func (ds *devices) lookup(name string) (block.Device, error) {
 		}
 		for _, p := range table.Partitions {
 			if p.Name == name || n+strconv.Itoa(p.Number) == name {
-				return table.Open(ds.list[i], p.Number)
+				d, err := table.Open(ds.list[i], p.Number)
+				return use{Device: d, number: i, start: p.Start, end: p.Start + p.Size}, err
 			}
 		}
 	}
@@ -90,7 +110,7 @@ func (ds *devices) lookup(name string) (block.Device, error) {
 		have += " " + n
 	}
 	if have == "" {
-		return nil, errors.New("there is no block device")
+		return use{}, errors.New("there is no block device")
 	}
-	return nil, errors.New("there is no block device of that name; there are:" + have)
+	return use{}, errors.New("there is no block device of that name; there are:" + have)
 }

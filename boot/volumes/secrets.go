@@ -56,6 +56,16 @@ func (v vault) show() error {
 	return nil
 }
 
+// hasKey reports whether there is a key for the device of that name.
+func (v vault) hasKey(name string) bool {
+	dir := v.folder(keysDir)
+	if dir == nil {
+		return false
+	}
+	_, errno := dir.Lookup(name)
+	return errno == 0
+}
+
 // unlock returns what is in the encrypted device d, which is the volume of that name.
 func (v vault) unlock(d block.Device, name string, opener Opener) (block.Device, error) {
 	if opener == nil {

@@ -16,6 +16,11 @@
 // and is not shown.
 //
 // What cannot be mounted ends the start: a program must not run without its data.
+//
+// disk=NAME, or disk=NAME:ro, shows a device itself to the program, as a block special
+// file; an encrypted one decrypted if there is a key for it.
+//
+// An image has the code for one or for both, see mounting and showing.
 package volumes
 
 import (
@@ -64,20 +69,48 @@ type Opener func(d block.Device, key []byte) (block.Device, error)
 // Start mounts the volumes of the boot parameters; opener is nil in an image that
 // cannot open encrypted ones. It does not return if something cannot be mounted.
 func Start(opener Opener) {
-	devs := open()
-	list, err := asked()
-	if err == nil {
-		err = start(devs, list, opener)
-	}
-	if err != nil {
+	if err := start(open(), opener); err != nil {
 		libos.Fail(err)
 	}
 }
 
-func start(devs *devices, list []volume, opener Opener) error {
+func start(devs *devices, opener Opener) error {
+	if err := checkBuilt(); err != nil {
+		return err
+	}
 	secrets, err := openSecrets(devs)
 	if err != nil {
 		return errors.New(secretsName + ": " + err.Error())
+	}
+	if mounting {
+		err = startVolumes(devs, secrets, opener)
+	} else if err = secrets.show(); err != nil {
+		err = errors.New(secretsName + ": " + err.Error())
+	}
+	if err == nil && showing {
+		err = startDisks(devs, secrets, opener)
+	}
+	return err
+}
+
+// checkBuilt refuses parameters that ask for what was not linked.
+func checkBuilt() error {
+	for _, p := range [...]struct {
+		name, what, flag string
+		linked           bool
+	}{{"volume", "mounts volumes", "--volumes", mounting}, {"disk", "shows disks", "--disks", showing}} {
+		if list := libos.BootParams().All(p.name); len(list) > 0 && !p.linked {
+			return errors.New(p.name + "=" + list[0] + ": the program was built without what " + p.what + "; rebuild it with: tailor build " + p.flag)
+		}
+	}
+	return nil
+}
+
+// startVolumes mounts the volumes of the boot parameters.
+func startVolumes(devs *devices, secrets vault, opener Opener) error {
+	list, err := asked()
+	if err != nil {
+		return err
 	}
 	for i := range list {
 		v := &list[i]
@@ -115,6 +148,11 @@ func asked() (list []volume, err error) {
 			return nil, errors.New("volume " + name + " cannot be mounted at " + v.path + ": " + dir + " is the system's own")
 		}
 		i := len(list)
+		for _, w := range list {
+			if w.path == v.path {
+				return nil, errors.New("volumes " + w.name + " and " + name + " are both to be at " + v.path)
+			}
+		}
 		for i > 0 && len(list[i-1].path) > len(v.path) {
 			i--
 		}

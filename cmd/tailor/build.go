@@ -23,6 +23,8 @@ type buildOptions struct {
 	files   []string // SRC:DST
 	needs   []string // names of volumes
 	anyVol  bool
+	diskSet []string // names of disks
+	anyDisk bool
 	dhcp    bool
 	luks    bool
 	verbose bool
@@ -42,7 +44,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
-		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes (LUKS); run does\nso by itself when it builds a package for one"),
+		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes and disks (LUKS);\nrun does so by itself when it builds for one"),
 		cli.ListFlag(&o.linked, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
@@ -60,6 +62,7 @@ func buildVerb() *verb {
 		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
 	flags = append(flags, diskFlags(&o)...)
 	flags = append(flags, serviceFlags(&o)...)
+	flags = append(flags, diskNameFlags(&o)...)
 	flags = append(flags, cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts and does not start\nwithout, or secrets, to need some; it takes no\nothers but conf and secrets; repeatable", cli.ParseVolumeName),
 		cli.BoolFlag(&o.anyVol, "volumes", 0, "link what mounts volumes and secrets, whichever the\nimage is started with; run does so by itself when it\nbuilds a package for some"))
 	return &verb{
@@ -89,6 +92,14 @@ On failure no file is left behind. Exit code 125 is a failure.`,
 			}
 			return exitOK, a.build(ctx, o, output, asJSON, args)
 		},
+	}
+}
+
+// diskNameFlags are the flags of build for disks, which are files and devices for run.
+func diskNameFlags(o *buildOptions) []cli.Flag {
+	return []cli.Flag{
+		cli.ListFlag(&o.diskSet, "disk", 0, "NAME", "block device that the image shows its program and\ndoes not start without; it takes no others;\nrepeatable", cli.ParseVolumeName),
+		cli.BoolFlag(&o.anyDisk, "disks", 0, "link what shows block devices, whichever the image\nis started with; run does so by itself when it\nbuilds a package for some"),
 	}
 }
 
@@ -132,7 +143,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 	}
 	cfg := build.Config{
 		Target: o.target, Args: args, Dir: a.dir,
-		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
+		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, Disks: o.diskSet, AnyDisk: o.anyDisk, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
 		Format: o.format, Params: o.params, Services: o.services(),
 		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
 	}

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
+
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/volfile"
@@ -33,14 +37,20 @@ func (d *disks) open(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	part, err := volume.Choose(f, o.partition(v.Name), v.ReadOnly)
+	choose := volume.Choose
+	if v.IsDisk() && o.partition(v.Name) == 0 { // whatever is on it
+		choose = func(f *volfile.File, _ int, readOnly bool) (*volfile.File, error) {
+			return f.Part(0, f.Size(), readOnly)
+		}
+	}
+	part, err := choose(f, o.partition(v.Name), v.ReadOnly)
 	if err != nil {
 		return nil, err
 	}
 	for _, u := range d.used {
 		apart := u.file != f || u.part.Base() >= part.Base()+part.Size() || part.Base() >= u.part.Base()+u.part.Size()
 		if !apart && !(u.volume.ReadOnly && v.ReadOnly) {
-			return nil, hint.Errorf("attach it once, or add :ro to both", "the volumes %s and %s are both %s", u.volume.Name, v.Name, v.Source)
+			return nil, hint.Errorf("attach it once, or add :ro to both", "%s %s and %s %s are both %s", u.volume.Noun(), u.volume.Name, v.Noun(), v.Name, v.Source)
 		}
 	}
 	d.used = append(d.used, use{f, part, v})
@@ -57,6 +67,9 @@ func (d *disks) file(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
 	readOnly := true
 	for _, w := range o.volumes {
 		readOnly = readOnly && (w.ReadOnly || !sameFile(w.Source, v.Source))
+	}
+	if _, err := os.Stat(v.Source); v.IsDisk() && errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.Errorf("make one with: truncate -s 1G "+v.Source, "disk %s: there is no file %s", v.Name, v.Source)
 	}
 	f, err := volfile.Open(v.Source, readOnly)
 	if err == nil {

@@ -229,7 +229,7 @@ func (a *app) rebuild(ctx context.Context, binary, dir string, o execOptions, fa
 	if err != nil {
 		return nil, err
 	}
-	cfg.TraceCalls, cfg.Volumes, cfg.LUKS = o.trace != "", o.blocks(), o.encrypted()
+	cfg.TraceCalls, cfg.Volumes, cfg.AnyDisk, cfg.LUKS = o.trace != "", o.blocks(), o.disks(), o.encrypted()
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	r, err := build.Rebuild(ctx, cfg, parent, binary, dir)

@@ -21,7 +21,7 @@ import (
 // volumeOptions are the flags of run for what a guest keeps or is told beside its
 // image.
 type volumeOptions struct {
-	volumes    []cli.Volume
+	volumes    []cli.Volume // and disks
 	partitions []cli.Partition
 	secrets    []cli.Secret
 	keys       []cli.Secret // of volumes
@@ -30,9 +30,10 @@ type volumeOptions struct {
 func mountFlags(o *volumeOptions) []cli.Flag {
 	return []cli.Flag{
 		cli.ListFlag(&o.volumes, "volume", 0, "NAME=FILE:/PATH[:ro]", "mount a volume (tailor help volume), or a folder of\nthe host, at PATH; repeatable", cli.ParseVolume),
-		cli.ListFlag(&o.partitions, "partition", 0, "NAME=N", "the volume NAME is partition N of a disk (tailor\nvolume info FILE lists them); repeatable", cli.ParsePartition),
+		cli.ListFlag(&o.volumes, "disk", 0, "NAME=FILE[:ro]", "show a file or device of the host as the block\ndevice /dev/disk/by-id/virtio-NAME (docs/disks.md);\nrepeatable", cli.ParseDisk),
+		cli.ListFlag(&o.partitions, "partition", 0, "NAME=N", "the volume or disk NAME is partition N of its file\n(tailor volume info FILE lists them); repeatable", cli.ParsePartition),
 		cli.ListFlag(&o.secrets, "secret", 0, "NAME=FILE", "show a file of the host as /run/secrets/NAME, and\nnowhere else; repeatable", cli.ParseSecret),
-		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume NAME: all bytes of\nFILE, which are no file in the guest; repeatable", cli.ParseKey),
+		cli.ListFlag(&o.keys, "key-file", 0, "NAME=FILE", "key of the encrypted volume or disk NAME: all bytes\nof FILE, which are no file in the guest; repeatable", cli.ParseKey),
 	}
 }
 
@@ -44,11 +45,14 @@ func (o *volumeOptions) any() bool {
 // hasSecrets reports whether there is to be a volume of secrets.
 func (o *volumeOptions) hasSecrets() bool { return len(o.secrets)+len(o.keys) > 0 }
 
-// blocks reports whether some of them are block devices.
+// blocks reports whether the guest is to mount block devices.
 func (o *volumeOptions) blocks() bool {
-	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !isDir(v.Source) })
-	return files || o.hasSecrets()
+	files := slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.IsDisk() && !isDir(v.Source) })
+	return files || o.hasSecrets() && !o.disks() // which bring what secrets need
 }
+
+// disks reports whether the program is to see block devices.
+func (o *volumeOptions) disks() bool { return slices.ContainsFunc(o.volumes, cli.Volume.IsDisk) }
 
 // encrypted reports whether some of them are. Those that need a key have one when
 // [volumeOptions.checkKeys] is content.
@@ -56,8 +60,9 @@ func (o *volumeOptions) encrypted() bool { return len(o.keys) > 0 }
 
 // configure asks for an image that can mount them.
 func (o *volumeOptions) configure(cfg *build.Config) {
-	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) })
+	cfg.Shares = cfg.Shares || slices.ContainsFunc(o.volumes, isFolder)
 	cfg.Volumes = cfg.Volumes || o.blocks()
+	cfg.AnyDisk = cfg.AnyDisk || o.disks()
 	cfg.LUKS = cfg.LUKS || o.encrypted()
 }
 
@@ -76,10 +81,10 @@ func (o *volumeOptions) partition(name string) int {
 func (o *volumeOptions) checkFor(flag string, names []string) error {
 	for i, name := range names {
 		if slices.Contains(names[:i], name) {
-			return fmt.Errorf("%s: two are for the volume %s", flag, name)
+			return fmt.Errorf("%s: two are for %s", flag, name)
 		}
 		if !slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return v.Name == name }) {
-			return hint.Errorf("give it: --volume "+name+"=FILE:/PATH", "%s %s=...: there is no volume of that name", flag, name)
+			return hint.Errorf("give it: --volume "+name+"=FILE:/PATH, or --disk "+name+"=FILE", "%s %s=...: there is no volume or disk of that name", flag, name)
 		}
 	}
 	return nil
@@ -100,7 +105,7 @@ func (o *volumeOptions) checkKeys() error {
 	}
 	for _, v := range o.volumes {
 		key, number := slices.Contains(keys, v.Name), o.partition(v.Name)
-		if isDir(v.Source) && (key || number != 0) {
+		if isFolder(v) && (key || number != 0) {
 			return hint.Errorf("remove --key-file and --partition", "volume %s: %s is a folder, which has no key and no partitions", v.Name, v.Source)
 		}
 		encrypted, err := volume.IsEncrypted(v.Source, number)
@@ -108,11 +113,12 @@ func (o *volumeOptions) checkKeys() error {
 			continue
 		}
 		switch {
+		case encrypted && !key && v.IsDisk(): // the program may have a use for it
 		case encrypted && !key:
 			return hint.Errorf("give its key: --key-file "+v.Name+"=FILE", "volume %s: %s is encrypted", v.Name, v.Source)
 		case key && !encrypted:
 			return hint.Errorf("make one that is: tailor volume create --encrypt --key-file KEY FILE, or remove --key-file",
-				"volume %s: %s is not encrypted, and no key would change that", v.Name, v.Source)
+				"%s %s: %s is not encrypted, and no key would change that", v.Noun(), v.Name, v.Source)
 		}
 	}
 	return nil
@@ -123,16 +129,7 @@ func (o *volumeOptions) checkLUKS(path string, n image.Note) error {
 	if !o.encrypted() || slices.Contains(n.Services, "luks") {
 		return nil
 	}
-	return errLacks(path, "what opens encrypted volumes", "--luks", n.Source())
-}
-
-// checkUnix refuses what a plain process cannot have.
-func (o *volumeOptions) checkUnix() error {
-	if !o.any() {
-		return nil
-	}
-	return hint.Errorf("use -t hvt or -t spt, or give the program the paths of the host's files",
-		"--volume and what belongs to it, and --secret: a plain process (target unix) has the host's own files")
+	return errLacks(path, "what opens encrypted volumes and disks", "--luks", n.Source())
 }
 
 // opened is what a guest has of the host's volumes, until it is closed.
@@ -160,7 +157,7 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 		}
 	}()
 	for _, v := range o.volumes {
-		if isDir(v.Source) {
+		if isFolder(v) {
 			share, err := folder(v)
 			if err != nil {
 				return nil, err
@@ -172,8 +169,8 @@ func (o *volumeOptions) open(log *cli.Printer) (_ *opened, err error) {
 		if err != nil {
 			return nil, err
 		}
-		f.Report(func(err error) { log.Warnf("volume %s: %v; the guest sees an input/output error", v.Name, err) })
-		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, ReadOnly: v.ReadOnly})
+		f.Report(func(err error) { log.Warnf("%s %s: %v; the guest sees an input/output error", v.Noun(), v.Name, err) })
+		got.volumes = append(got.volumes, guest.Volume{Name: v.Name, Disk: f, Path: v.Path, Raw: v.IsDisk(), ReadOnly: v.ReadOnly})
 	}
 	return got, o.openSecrets(got)
 }
@@ -199,6 +196,9 @@ func (o *volumeOptions) openSecrets(got *opened) error {
 	got.volumes = append(got.volumes, guest.Volume{Name: guest.SecretsVolume, Disk: got.secrets, ReadOnly: true})
 	return nil
 }
+
+// isFolder reports whether a volume is a folder of the host.
+func isFolder(v cli.Volume) bool { return !v.IsDisk() && isDir(v.Source) }
 
 // folder is a folder of the host as the guest sees it.
 func folder(v cli.Volume) (guest.Share, error) {
@@ -234,7 +234,7 @@ func (o *volumeOptions) sources() (map[string]qemu.Drive, error) {
 // named are the guest's volumes without what is behind them.
 func (o *volumeOptions) named() (list []guest.Volume) {
 	for _, v := range o.volumes {
-		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, ReadOnly: v.ReadOnly})
+		list = append(list, guest.Volume{Name: v.Name, Path: v.Path, Raw: v.IsDisk(), ReadOnly: v.ReadOnly})
 	}
 	if o.hasSecrets() {
 		list = append(list, guest.Volume{Name: guest.SecretsVolume, ReadOnly: true})
@@ -246,7 +246,7 @@ func (o *volumeOptions) named() (list []guest.Volume) {
 func (o *volumeOptions) describe() string {
 	var b strings.Builder
 	for _, v := range o.volumes {
-		b.WriteString(", volume " + v.String())
+		b.WriteString(", " + v.Noun() + " " + v.String())
 	}
 	for _, p := range o.partitions {
 		fmt.Fprintf(&b, ", partition %d for %s", p.Number, p.Name)

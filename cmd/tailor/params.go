@@ -9,6 +9,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/paramdoc"
 	"github.com/tailor-os/tailor/params"
 )
@@ -112,6 +113,8 @@ func (c *vmConfig) knows(name string) bool {
 		return wantsNet(c.Image)
 	case "trace":
 		return c.Image.Note.Trace != nil
+	case "disk":
+		return slices.ContainsFunc(c.Image.Note.Devices, func(d image.Device) bool { return d.Type == "disk" })
 	}
 	_, lacks := params.Lacking([]string{name + "="}, c.Image.Note.Services)
 	return lacks == ""
@@ -121,6 +124,9 @@ func (c *vmConfig) knows(name string) bool {
 func (o *runOptions) unixKnows(name string) bool {
 	built := o.buildOptions
 	built.link(o.words())
+	if name == "disk" {
+		return o.disks()
+	}
 	word := name + "="
 	_, lacks := params.Lacking([]string{word}, built.services())
 	return lacks == "" && params.OfProcess(word)

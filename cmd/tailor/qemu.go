@@ -29,7 +29,7 @@ const targetQEMU = "qemu"
 
 // checkQEMU refuses what QEMU cannot do, and a host without it.
 func (o *runOptions) checkQEMU() error {
-	if slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return isDir(v.Source) }) {
+	if slices.ContainsFunc(o.volumes, isFolder) {
 		return hint.Errorf("use -t hvt or -t spt, or pack the folder: tailor volume pack", "a folder of the host is no volume under QEMU")
 	}
 	if _, err := qemu.Find(); err != nil && !o.dryRun {
@@ -175,7 +175,7 @@ func (c *vmConfig) checkQEMU() error {
 		return hint.Errorf("give it more, for example -m "+cli.FormatSize(need), "%s of memory are too few for this image", cli.FormatSize(c.memory()))
 	}
 	n := c.Image.Note
-	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block"))
+	return cmp.Or(image.CheckABI(n), image.CheckDevices(n, "console", "net", "block", "disk"))
 }
 
 // qemuDrives are the block devices that are behind the guest's volumes.

@@ -375,8 +375,12 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 		fmt.Fprintln(a.stdout, o.describe(path, args))
 		return exitOK, nil
 	case o.target == build.Unix:
+		vars, err := o.unixParams()
+		if err != nil {
+			return 0, err
+		}
 		a.helpParameters(args, o.unixKnows) // now or never
-		return 0, execute(path, args, append(o.unixParams(), o.env...))
+		return 0, execute(path, args, append(vars, o.env...))
 	}
 	got, err := o.open(a.msg)
 	if err != nil {
@@ -400,7 +404,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 func (o *runOptions) describe(path string, args []string) string {
 	words := append([]string{path}, args...)
 	if o.target == build.Unix {
-		return fmt.Sprintf("# run %q as a plain process", words)
+		return fmt.Sprintf("# run %q as a plain process", words) + o.volumeOptions.describe()
 	}
 	memory := "the default memory"
 	if o.memory != 0 {

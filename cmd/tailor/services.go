@@ -112,13 +112,14 @@ func (o *runOptions) words() (words []string) {
 	return append(words, o.params...)
 }
 
-// unixParams is the environment by which a plain process has them.
-func (o *runOptions) unixParams() []string {
-	words := o.words()
-	if len(words) == 0 {
-		return nil
+// unixParams is the environment by which a plain process has them, and its disks.
+func (o *runOptions) unixParams() ([]string, error) {
+	disks, err := o.unixDisks()
+	words := append(o.words(), disks...)
+	if len(words) == 0 || err != nil {
+		return nil, err
 	}
-	return []string{"TAILOR_PARAMS=" + params.Line{System: words}.String()}
+	return []string{"TAILOR_PARAMS=" + params.Line{System: words}.String()}, nil
 }
 
 // checkServices refuses to ask for services which what is run has not. pkg is what

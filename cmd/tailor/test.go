@@ -27,10 +27,11 @@ func testVerb() *verb {
 results. Each package's test is one virtual machine with 1 GiB of memory, or
 what -m says; only what it uses is taken. See: go help test
 
---volume NAME=FILE:/PATH[:ro] mounts a volume, --partition NAME=N if it is one
-of a disk, --key-file NAME=FILE is the key of an encrypted one, -e NAME=VALUE
-sets a variable, as for run. With a volume, results are not cached; with one
-that is written to, one package is tested at a time.
+--volume NAME=FILE:/PATH[:ro] mounts a volume, --disk NAME=FILE[:ro] shows a
+block device, --partition NAME=N if it is one of a disk, --key-file NAME=FILE is
+the key of an encrypted one, -e NAME=VALUE sets a variable, as for run. With a
+volume or disk, results are not cached; with one that is written to, one
+package is tested at a time.
 
 "tailor test std" runs the standard library's tests on Linux (GOMAXPROCS=1) and
 in virtual machines, -short unless -short=false, and writes what differs to
@@ -69,7 +70,7 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 		return 0, err
 	}
 	if o.any() {
-		command, cfg.Volumes, cfg.LUKS = append(command, o.words()...), o.blocks(), o.encrypted()
+		command, cfg.Volumes, cfg.AnyDisk, cfg.LUKS = append(command, o.words()...), o.blocks(), o.disks(), o.encrypted()
 		if _, ok := line.Last("p"); !ok && o.locks() {
 			rest = append([]string{"-p=1"}, rest...)
 		}
@@ -91,7 +92,7 @@ func (a *app) test(ctx context.Context, args []string) (int, error) {
 }
 
 // ownFlags are those of test that go test has not.
-var ownFlags = []string{"m", "e", "volume", "partition", "key-file"}
+var ownFlags = []string{"m", "e", "volume", "disk", "partition", "key-file"}
 
 // testVolumes reads the flags of volumes. Tests run in the folders of their packages.
 func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
@@ -117,7 +118,7 @@ func testVolumes(dir string, line gotest.Line) (o volumeOptions, err error) {
 // words are the flags by which exec knows o's volumes.
 func (o *volumeOptions) words() (list []string) {
 	for _, v := range o.volumes {
-		list = append(list, "--volume", v.String())
+		list = append(list, "--"+v.Noun(), v.String())
 	}
 	for _, p := range o.partitions {
 		list = append(list, "--partition", fmt.Sprintf("%s=%d", p.Name, p.Number))
@@ -130,7 +131,7 @@ func (o *volumeOptions) words() (list []string) {
 
 // locks reports whether only one virtual machine can have the volumes at a time.
 func (o *volumeOptions) locks() bool {
-	return slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.ReadOnly && !isDir(v.Source) })
+	return slices.ContainsFunc(o.volumes, func(v cli.Volume) bool { return !v.ReadOnly && !isFolder(v) })
 }
 
 // execCommand is what go test runs each binary with.

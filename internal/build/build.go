@@ -65,7 +65,11 @@ type Config struct {
 	// set, the only ones that it takes.
 	Volumes bool
 	Needs   []string
-	// LUKS makes an image that also mounts volumes that are encrypted in that format.
+	// AnyDisk and Disks are the same for block devices that the program is shown.
+	AnyDisk bool
+	Disks   []string
+	// LUKS makes an image that also takes volumes, or else disks, that are encrypted in
+	// that format.
 	LUKS bool
 
 	// DHCP makes an image that finds the address of its network card, if it has a
@@ -88,10 +92,13 @@ type Config struct {
 }
 
 // volumes reports whether the image is to see any.
-func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS }
+func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS && !c.disks() }
 
 // anyVolume reports whether it takes volumes that it does not need.
 func (c *Config) anyVolume() bool { return c.Volumes || len(c.Needs) == 0 }
+
+// disks reports whether the image is to show any.
+func (c *Config) disks() bool { return c.AnyDisk || len(c.Disks) > 0 }
 
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }

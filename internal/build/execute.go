@@ -249,12 +249,15 @@ func (p *Plan) note() image.Note {
 		n.Services = append(n.Services, "luks")
 	}
 	for _, d := range p.Devices {
-		if d != "block" || p.cfg.anyVolume() {
+		if d != "block" && d != "disk" || d == "block" && p.cfg.anyVolume() || d == "disk" && p.cfg.AnyDisk {
 			n.Devices = append(n.Devices, image.Device{Type: d})
 		}
 	}
 	for _, name := range p.cfg.Needs {
 		n.Devices = append(n.Devices, image.Device{Type: "block", Name: name})
+	}
+	for _, name := range p.cfg.Disks {
+		n.Devices = append(n.Devices, image.Device{Type: "disk", Name: name})
 	}
 	return n
 }

@@ -28,9 +28,9 @@ type TestConfig struct {
 	Tool     [16]byte
 	Version  string
 	CacheDir string // absolute; made when needed
-	// TraceCalls, Volumes and LUKS are as in Config.
-	TraceCalls, Volumes, LUKS bool
-	Stderr                    io.Writer
+	// TraceCalls, Volumes, AnyDisk and LUKS are as in Config.
+	TraceCalls, Volumes, AnyDisk, LUKS bool
+	Stderr                             io.Writer
 }
 
 // A Test is a run of the go command whose test binaries are images.
@@ -95,7 +95,7 @@ func newTest(ctx context.Context, cfg TestConfig, build Config, g *goCmd, env Go
 		GOROOT: env.GOROOT, Links: tc.GOROOT, GOMODCACHE: env.GOMODCACHE}
 	overlay, err := port.Prepare(ctx, port.Config{
 		Toolchain: tc, CacheDir: cfg.CacheDir,
-		Network: true, Complete: true, Diagnostics: true, Shares: true, Volumes: cfg.Volumes, LUKS: cfg.LUKS, Trace: cfg.TraceCalls, Extra: flags.overlay,
+		Network: true, Complete: true, Diagnostics: true, Shares: true, Volumes: cfg.Volumes, Disks: cfg.AnyDisk, LUKS: cfg.LUKS, Trace: cfg.TraceCalls, Extra: flags.overlay,
 	})
 	if err != nil {
 		return nil, err

@@ -97,7 +97,7 @@ func rebuildTest(ctx context.Context, cfg TestConfig, line gotest.Line, path, ou
 }
 
 func rebuildMain(ctx context.Context, cfg TestConfig, line gotest.Line, path string) (Rebuilt, error) {
-	b := Config{Target: HVT, Dir: cfg.Dir, Args: []string{path}, Tool: cfg.Version, Shares: true, Volumes: cfg.Volumes, LUKS: cfg.LUKS, TraceCalls: cfg.TraceCalls, CacheDir: cfg.CacheDir, Stderr: cfg.Stderr}
+	b := Config{Target: HVT, Dir: cfg.Dir, Args: []string{path}, Tool: cfg.Version, Shares: true, Volumes: cfg.Volumes, AnyDisk: cfg.AnyDisk, LUKS: cfg.LUKS, TraceCalls: cfg.TraceCalls, CacheDir: cfg.CacheDir, Stderr: cfg.Stderr}
 	if path == nobody {
 		b.Args = slices.Collect(goFiles(line.Packages))
 	} else if len(line.Packages) > 0 && strings.Contains(line.Packages[0], "@") {

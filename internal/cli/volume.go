@@ -12,21 +12,62 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-// A Volume is what a guest is to find at a path: --volume NAME=SOURCE:/PATH.
+// A Volume is what a guest is to find at a path: --volume NAME=SOURCE:/PATH. Or it is
+// what the program is to find as a block device: --disk NAME=SOURCE.
 type Volume struct {
 	Name     string // of the device
-	Source   string // a file, block device or folder of the host
-	Path     string // in the guest, absolute
+	Source   string // a file or block device of the host, or of a volume a folder
+	Path     string // in the guest, absolute; "" for a disk
 	ReadOnly bool
 }
 
-// String writes v the way [ParseVolume] reads it.
+// IsDisk reports whether v is a disk.
+func (v Volume) IsDisk() bool { return v.Path == "" }
+
+// Noun is what v is called.
+func (v Volume) Noun() string {
+	if v.IsDisk() {
+		return "disk"
+	}
+	return "volume"
+}
+
+// String writes v the way [ParseVolume] or [ParseDisk] reads it.
 func (v Volume) String() string {
-	s := v.Name + "=" + v.Source + ":" + v.Path
+	s := v.Name + "=" + v.Source
+	switch {
+	case !v.IsDisk():
+		s += ":" + v.Path
+	case !v.ReadOnly:
+		return s + ":rw" // the file's name may end in a mode
+	}
 	if v.ReadOnly {
 		s += ":ro"
 	}
 	return s
+}
+
+const diskHint = "write NAME=FILE, such as data=disk.img, or data=disk.img:ro"
+
+// ParseDisk reads NAME=SOURCE[:ro|:rw].
+func ParseDisk(s string) (v Volume, err error) {
+	name, source, ok := strings.Cut(s, "=")
+	if !ok {
+		return v, hint.Errorf(diskHint, "not a disk")
+	}
+	if err := volumeName(name); err != nil {
+		return v, err
+	}
+	v = Volume{Name: name, Source: source}
+	if file, ok := strings.CutSuffix(source, ":ro"); ok {
+		v.Source, v.ReadOnly = file, true
+	} else if file, ok := strings.CutSuffix(source, ":rw"); ok {
+		v.Source = file
+	}
+	if v.Source == "" {
+		return v, hint.Errorf(diskHint, "the file of the disk is missing")
+	}
+	return v, nil
 }
 
 const volumeHint = "write NAME=FILE:/PATH, such as data=data.img:/data, or conf=conf.img:/etc/app:ro"

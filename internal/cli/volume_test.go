@@ -62,6 +62,26 @@ func FuzzParseVolume(f *testing.F) {
 	})
 }
 
+func TestParseDisk(t *testing.T) {
+	for s, want := range map[string]Volume{
+		"d=disk.img": {Name: "d", Source: "disk.img"}, "d=/dev/sdb:ro": {Name: "d", Source: "/dev/sdb", ReadOnly: true},
+		"d=a=b:rw": {Name: "d", Source: "a=b"}, "d=a:ro:rw": {Name: "d", Source: "a:ro"}, "d=a:/b": {Name: "d", Source: "a:/b"},
+	} {
+		got, err := ParseDisk(s)
+		if err != nil || got != want || !got.IsDisk() {
+			t.Errorf("ParseDisk(%q) = %+v, %v, want %+v", s, got, err, want)
+		}
+		if again, err := ParseDisk(got.String()); err != nil || again != got {
+			t.Errorf("%q: %+v, %v", got.String(), again, err)
+		}
+	}
+	for s, want := range map[string]string{"": "not a disk", "x": "not a disk", "=f": "no name", "d=": "missing", "d=:ro": "missing", "a/b=f": "cannot be the name"} {
+		if got, err := ParseDisk(s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseDisk(%q) = %+v, %v, want %s", s, got, err, want)
+		}
+	}
+}
+
 func TestParseSecret(t *testing.T) {
 	if got, err := ParseSecret("tls.key=/a=b"); err != nil || got != (Secret{"tls.key", "/a=b"}) {
 		t.Errorf("%+v, %v", got, err)

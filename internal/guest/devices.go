@@ -116,16 +116,22 @@ func shareParams(list []Share) string {
 	return b.String()
 }
 
-// VolumeParams tells the guest where to mount volumes: volume=NAME:PATH:KIND.
+// VolumeParams tells the guest where to mount volumes, volume=NAME:PATH:KIND, and which
+// disks to show, disk=NAME or disk=NAME:ro.
 func VolumeParams(list []Volume) string {
 	var b strings.Builder
 	for _, v := range list {
-		kind := "rw"
+		mode := "rw"
 		if v.ReadOnly {
-			kind = "ro"
+			mode = "ro"
 		}
-		if v.Path != "" {
-			fmt.Fprintf(&b, " volume=%s:%s:%s", v.Name, EscapeParam(v.Path), kind)
+		switch {
+		case v.Raw && v.ReadOnly:
+			b.WriteString(" disk=" + v.Name + ":ro")
+		case v.Raw:
+			b.WriteString(" disk=" + v.Name)
+		case v.Path != "":
+			fmt.Fprintf(&b, " volume=%s:%s:%s", v.Name, EscapeParam(v.Path), mode)
 		}
 	}
 	return b.String()

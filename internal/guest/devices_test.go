@@ -51,7 +51,11 @@ func TestCheckVolumes(t *testing.T) {
 	note := func(names ...string) image.Note {
 		n := image.Note{Target: "virtio", Main: "m"}
 		for _, name := range names {
-			n.Devices = append(n.Devices, image.Device{Type: "block", Name: name})
+			kind := "block"
+			if rest, ok := strings.CutPrefix(name, "disk:"); ok {
+				kind, name = "disk", rest
+			}
+			n.Devices = append(n.Devices, image.Device{Type: kind, Name: name})
 		}
 		return n
 	}
@@ -69,10 +73,21 @@ func TestCheckVolumes(t *testing.T) {
 		{note("secrets"), "conf", "needs secrets", "--secret NAME=FILE"},
 		{note("secrets"), "secrets", "", ""},
 		{note("data"), "data data", "two volumes have the name", ""},
+		{note("", "disk:"), "data disk:data", "a volume and a disk have the name", ""},
+		{note("data"), "data disk:d", "was not built to see disks", "tailor build --disks -t virtio m"},
+		{note("disk:d"), "disk:d secrets", "", ""},
+		{note("disk:d"), "disk:d conf", "not built to see volumes", ""},
+		{note("disk:d"), "disk:d disk:conf", `knows no disk "conf"; those that it was built for are: d`, "tailor build --disk d --disk conf -t virtio m, or with --disks"},
+		{note("disk:d"), "", `needs a disk "d"`, "--disk d=FILE"},
+		{note("disk:d", "d"), "disk:d", `needs a volume "d"`, ""},
+		{note("disk:", "disk:d"), "disk:d disk:other", "", ""},
+		{note("disk:"), "disk:d disk:d", "two disks have the name", ""},
+		{note("disk:"), "disk:secrets", "cannot have the name", ""},
 	} {
 		var list []Volume
 		for _, name := range strings.Fields(tt.list) {
-			list = append(list, Volume{Name: name})
+			name, raw := strings.CutPrefix(name, "disk:")
+			list = append(list, Volume{Name: name, Raw: raw})
 		}
 		err := CheckVolumes(tt.note, list)
 		if (err == nil) != (tt.want == "") || err != nil && (!strings.Contains(err.Error(), tt.want) || !strings.Contains(hint.Of(err), tt.hint)) {

@@ -8,18 +8,15 @@ package guest
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/devices"
-	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/hostfs"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/virtq"
@@ -81,6 +78,7 @@ type Volume struct {
 	Name     string // of the device, at most 20 bytes
 	Disk     devices.Disk
 	Path     string // in the guest, absolute; "" if it is not mounted
+	Raw      bool   // the program is shown the device itself
 	ReadOnly bool
 }
 
@@ -112,7 +110,7 @@ func (cfg *Config) Finish(ctl *abi.Control) {
 // would not look at.
 func Check(cfg *Config) error {
 	n := cfg.Image.Note
-	return cmp.Or(image.CheckTarget(n, "hvt", "spt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs", "block"), checkShares(cfg), CheckVolumes(n, cfg.Volumes))
+	return cmp.Or(image.CheckTarget(n, "hvt", "spt"), image.CheckABI(n), image.CheckDevices(n, "console", "net", "fs", "block", "disk"), checkShares(cfg), CheckVolumes(n, cfg.Volumes))
 }
 
 // checkShares refuses shares that the image would not look at.
@@ -120,53 +118,6 @@ func checkShares(cfg *Config) error {
 	sees := slices.ContainsFunc(cfg.Image.Note.Devices, func(d image.Device) bool { return d.Type == "fs" })
 	if len(cfg.Shares) > 0 && !sees {
 		return errors.New("the image was not built to see folders of the host")
-	}
-	return nil
-}
-
-// Volumes that mean something to every guest that sees any: the one whose file
-// tailor.params has settings, and the device that carries secrets.
-const (
-	ConfVolume    = "conf"
-	SecretsVolume = "secrets"
-)
-
-// CheckVolumes refuses volumes that the image would not look at or does not know,
-// and to start it without those that it needs.
-func CheckVolumes(n image.Note, list []Volume) error {
-	sees, open := false, false
-	var needs []string
-	for _, d := range n.Devices {
-		switch {
-		case d.Type != "block":
-			continue
-		case d.Name == "":
-			open = true
-		case slices.ContainsFunc(list, func(v Volume) bool { return v.Name == d.Name }):
-			needs = append(needs, d.Name)
-		case d.Name == SecretsVolume:
-			return hint.Errorf("give them: --secret NAME=FILE", "the image needs secrets")
-		default:
-			return hint.Errorf("give it: --volume "+d.Name+"=FILE:/PATH", "the image needs a volume %q", d.Name)
-		}
-		sees = true
-	}
-	if len(list) > 0 && !sees {
-		return hint.Errorf("rebuild it with: tailor build --volumes "+n.Source()+", or run the package", "the image was not built to see volumes or secrets")
-	}
-	for i, v := range list {
-		if !open && v.Name != ConfVolume && v.Name != SecretsVolume && !slices.Contains(needs, v.Name) {
-			return hint.Errorf("rebuild it with: tailor build --needs "+strings.Join(append(needs, v.Name), " --needs ")+" "+n.Source()+", or with --volumes for any beside those it needs",
-				"the image knows no volume %q; those that it was built for are: %s", v.Name, strings.Join(needs, ", "))
-		}
-		for _, w := range list[:i] {
-			if v.Name == w.Name {
-				return fmt.Errorf("two volumes have the name %q", v.Name)
-			}
-			if v.Path != "" && v.Path == w.Path {
-				return fmt.Errorf("two volumes are to be at %s", v.Path)
-			}
-		}
 	}
 	return nil
 }

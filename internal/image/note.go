@@ -44,7 +44,7 @@ const (
 
 // A Device is one that the image wants to be there at boot.
 type Device struct {
-	Type string `json:"type"`           // "net", "console", "block", "rng" or "fs"
+	Type string `json:"type"`           // "net", "console", "block" (a volume), "disk" (for the program), "rng" or "fs"
 	Name string `json:"name,omitempty"` // what it is called on the command line, less than 32 bytes
 }
 
@@ -107,6 +107,7 @@ func (n *Note) format() uint32 {
 var deviceTypes = map[string]uint32{
 	"net":     abi.DeviceNet,
 	"block":   abi.DeviceBlock,
+	"disk":    abi.DeviceBlock,
 	"console": abi.DeviceConsole,
 	"rng":     abi.DeviceRNG,
 	"fs":      abi.DeviceFS,

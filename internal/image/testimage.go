@@ -35,8 +35,11 @@ const (
 // if, it holds the network stack.
 const networkSymbol = "Tailor/boot/network."
 
-// volumesSymbol is the same for what mounts volumes.
-const volumesSymbol = "Tailor/boot/volumes."
+// volumesSymbol is the same for what mounts volumes, disksSymbol for what shows disks.
+const (
+	volumesSymbol = "Tailor/boot/volumes.mount"
+	disksSymbol   = "Tailor/libos/blockfile."
+)
 
 // TestBuildID returns the value of the linker's flag -B for a test binary that
 // is to be an image. tool tells builds of the tool apart: the result of a test
@@ -99,7 +102,7 @@ func openTest(f *os.File, path string) (*Image, error) {
 		return nil, err
 	}
 	m.Note.Devices = []Device{{Type: "fs"}}
-	for _, d := range []struct{ kind, symbol string }{{"net", networkSymbol}, {"block", volumesSymbol}} {
+	for _, d := range []struct{ kind, symbol string }{{"net", networkSymbol}, {"block", volumesSymbol}, {"disk", disksSymbol}} {
 		found, err := m.contains(d.symbol)
 		if err != nil {
 			return m, err

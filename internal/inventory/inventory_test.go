@@ -193,6 +193,12 @@ func TestEncryptedVolumesAreSeen(t *testing.T) {
 	}
 }
 
+// What shows disks brings no file system that is written to, encrypted or not.
+func TestDisksAreSeen(t *testing.T) {
+	r := report(t, "--disk", "data", "--luks", hello) // as test/e2e builds images, so that much is compiled once
+	r.want(t, []string{"disks", "encrypted volumes", "virtio block", "virtqueues"}, []string{"network", "ext4"})
+}
+
 // A note that says what is not so is not believed.
 func TestForgedNote(t *testing.T) {
 	data, err := os.ReadFile(vmtest.Image(t, "hvt", hello))

@@ -34,7 +34,7 @@ var layerPatterns = []struct {
 	list  []pattern
 }{
 	{layerMachine, []pattern{"runtime/tailor_*.go", "runtime/tailor_*.s"}},
-	{layerFiles, []pattern{"Tailor/volume/...", "Tailor/libos/extfs", "Tailor/libos/tarmount", "Tailor/libos/fusefs", "Tailor/boot/files", "Tailor/boot/shares", "Tailor/boot/volumes/..."}},
+	{layerFiles, []pattern{"Tailor/volume/...", "Tailor/libos/extfs", "Tailor/libos/tarmount", "Tailor/libos/blockfile", "Tailor/libos/fusefs", "Tailor/boot/files", "Tailor/boot/shares", "Tailor/boot/volumes/..."}},
 	{layerDrivers, []pattern{"Tailor/virtio/...", "Tailor/block/...", "Tailor/boot/platform", "Tailor/boot/acpi", "Tailor/boot/event"}},
 	{layerTCPIP, []pattern{"Tailor/netstack/...", "Tailor/boot/network", "Tailor/gvisor/...", "Tailor/btree", "Tailor/time/rate", "Tailor/exp/..."}},
 	{layerLibos, []pattern{"Tailor/..."}},

@@ -103,6 +103,9 @@ var known = []service{
 	{"volumes", "service", []pattern{"Tailor/boot/volumes/...", "Tailor/block/..."}, []implementation{
 		{"block devices and partitions", "", []pattern{"Tailor/boot/volumes"}, ""},
 	}},
+	{"disks", "service", []pattern{"Tailor/libos/blockfile"}, []implementation{
+		{"block devices as files of the program's", "", []pattern{"Tailor/libos/blockfile"}, ""},
+	}},
 	{"ext4", "service", []pattern{"Tailor/volume/ext4", "Tailor/libos/extfs"}, []implementation{
 		{"a file system on a volume, read and write", "", []pattern{"Tailor/volume/ext4"}, ""},
 	}},

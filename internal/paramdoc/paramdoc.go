@@ -47,6 +47,7 @@ var docs = []doc{
 	{name: "control", meaning: "serial port through which tailor run -t qemu gets the exit code and sends signals", example: "com2", own: true},
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
 	{name: "volume", meaning: "a volume to mount: name of its block device, path as %XX, ro or rw", example: "data:/data:rw", own: true},
+	{name: "disk", meaning: "a block device to show as /dev/disk/by-id/virtio-NAME; with :ro it is only read; in a plain process NAME:PATH[:ro], a file or device of the host's, path as %XX; may come again", example: "data:ro", flag: "--disk"},
 	{name: "defaults", meaning: "parameters that tailor run chose by itself: a volume's count more", example: "ip,gw,dns", own: true},
 	{name: "empty", meaning: "a folder of a share that is to look empty, path as %XX", example: "/usr/local/go/bin", own: true},
 	{name: "cwd", meaning: "the working directory, path as %XX", example: "/src/pkg", own: true},

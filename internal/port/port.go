@@ -76,8 +76,9 @@ type Config struct {
 	// Shares links what mounts the host's folders that the starter offers, into
 	// a program that imports os.
 	Shares bool
-	// Volumes links what mounts volumes, LUKS with it what opens encrypted ones.
-	Volumes, LUKS bool
+	// Volumes links what mounts volumes, Disks what shows block devices to the program,
+	// LUKS with one of them what opens encrypted ones.
+	Volumes, Disks, LUKS bool
 	// DHCP links what finds a network card's address, with Network.
 	DHCP bool
 	// Trace links the tracer of system calls.
@@ -97,6 +98,9 @@ type Config struct {
 	// Extra maps further paths to the files that stand in for them.
 	Extra map[string]string
 }
+
+// blocks reports whether the image has block devices.
+func (c *Config) blocks() bool { return c.Volumes || c.Disks }
 
 // An UnsupportedError says that the toolchain is not one the port fits.
 type UnsupportedError struct{ Version, Detail string }
@@ -159,7 +163,7 @@ func cacheKey(cfg Config) (string, error) {
 	if err == nil {
 		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
 	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.Disks, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
 }
 
@@ -296,8 +300,8 @@ func (d *deriver) links(cfg Config) (roots []string, err error) {
 	}{
 		{cfg.Shares, "boot/shares", "os"},
 		{cfg.Shares, "boot/shares", "time"}, // which reads zones without os, and its tests do so early
-		{cfg.Volumes && !cfg.LUKS, "boot/volumes/plain", "syscall"},
-		{cfg.Volumes && cfg.LUKS, "boot/volumes/luks", "syscall"},
+		{cfg.blocks() && !cfg.LUKS, "boot/volumes/plain", "syscall"},
+		{cfg.blocks() && cfg.LUKS, "boot/volumes/luks", "syscall"},
 		{cfg.Files, "boot/files", "syscall"},     // what makes system calls sees them, and so does what comes after it
 		{cfg.Virtio, "boot/platform", "syscall"}, // so devices are there before
 	} {
@@ -321,7 +325,9 @@ func (d *deriver) switches(cfg Config) error {
 	}{
 		{cfg.Complete, "libos/complete.go", Prefix + "libos/complete.go", "complete"},
 		{cfg.Network && cfg.DHCP, "boot/network/dhcp.go", Prefix + "boot/network/dhcp.go", "dhcp"},
-		{cfg.Volumes && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
+		{cfg.Volumes, "boot/volumes/mounting.go", Prefix + "boot/volumes/mounting.go", "mounting"},
+		{cfg.Disks, "boot/volumes/showing.go", Prefix + "boot/volumes/showing.go", "showing"},
+		{cfg.blocks() && cfg.Virtio, "boot/platform/volumes.go", Prefix + "boot/platform/volumes.go", "volumes"},
 		{cfg.Trace, "libos/tracing.go", Prefix + "libos/tracing.go", "tracing"},
 		{cfg.Diagnostics, "machine/diagnostics.go", "runtime/tailor_diagnostics.go", "tailorDiagnostics"},
 	} {

@@ -267,13 +267,16 @@ func (v *File) still() error {
 	return nil
 }
 
-// Discard implements block.Device: the file gives the space back to the host
-// where its file system can, and has zeros there.
+// Discard implements block.Device: a file gives the space back to the host
+// where its file system can, and has zeros there; a device is told.
 func (v *File) Discard(off, n int64) error {
 	if err := v.change(off, n); err != nil || n == 0 {
 		return err
 	}
 	err := retry(func(fd int) error {
+		if v.device {
+			return discard(fd, v.base+off, n)
+		}
 		return unix.Fallocate(fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, v.base+off, n)
 	}, v.f)
 	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.ENOSYS) {

@@ -163,11 +163,11 @@ func TestVolumeEncryptedFlags(t *testing.T) {
 	}{
 		"no key":        {join(volume, []string{with}), []string{data + " is encrypted", "hint: give its key: --key-file data=FILE"}},
 		"no key, built": {join(volume, []string{volcmdPkg}), []string{data + " is encrypted"}},
-		"no support":    {join(volume, withKey, []string{without}), []string{"was built without what opens encrypted volumes\n", "hint: rebuild it with: tailor build --luks "}},
-		"no volume":     {join(withKey, []string{with}), []string{"there is no volume of that name", "hint: give it: --volume data="}},
+		"no support":    {join(volume, withKey, []string{without}), []string{"was built without what opens encrypted volumes and disks\n", "hint: rebuild it with: tailor build --luks "}},
+		"no volume":     {join(withKey, []string{with}), []string{"there is no volume or disk of that name", "hint: give it: --volume data="}},
 		"a folder":      {join([]string{"--volume", "data=" + t.TempDir() + ":/data"}, withKey, []string{with}), []string{"is a folder, which has no key"}},
 		"not encrypted": {join([]string{"--volume", "data=" + plain + ":/data"}, withKey, []string{with}), []string{plain + " is not encrypted"}},
-		"two keys":      {join(volume, withKey, withKey, []string{with}), []string{"two are for the volume data"}},
+		"two keys":      {join(volume, withKey, withKey, []string{with}), []string{"two are for data"}},
 		"no file":       {join(volume, []string{"--key-file", "data=" + key + "2", with}), []string{key + "2: no such file"}},
 		"plain process": {join([]string{"-t", "unix"}, withKey, []string{volcmdPkg}), []string{"has the host's own files"}},
 	} {

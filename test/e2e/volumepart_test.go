@@ -73,7 +73,7 @@ func TestVolumePartition(t *testing.T) {
 			Want(t, 0, []string{"sum 2 "}, nil)
 		volcmd(t, on, disk+":/data:ro", first, nil, "write", "/data/g", "1").Wait().Want(t, 1, []string{"read-only file system"}, nil)
 		volcmd(t, on, disk+":/data", append(first, "--volume", "conf="+disk+":/conf", "--partition", "conf=1"), nil, "sum", "/data").Wait().
-			Want(t, 125, nil, []string{"the volumes data and conf are both " + disk})
+			Want(t, 125, nil, []string{"volume data and volume conf are both " + disk})
 		run(t, "volume", "cat", "--partition", "1", disk, "/f").want(t, 0, []string{"line\n"}, nil)
 		run(t, "volume", "check", "--partition", "1", disk).want(t, 0, nil, nil)
 		after, err := os.ReadFile(disk)

@@ -139,6 +139,16 @@ func (d *Device) id() string {
 	return request.Text(b)
 }
 
+// DefaultName returns what the nth device without a name is called: as by Linux (virtblk_name_format),
+// vda to vdz, vdaa and so on.
+func DefaultName(n int) string {
+	letters := ""
+	for ; n >= 0; n = n/26 - 1 {
+		letters = string(rune('a'+n%26)) + letters
+	}
+	return "vd" + letters
+}
+
 // Name returns what the device is called, "" if it has no name.
 func (d *Device) Name() string { return d.name }
 

@@ -234,3 +234,11 @@ func FuzzDevice(f *testing.F) {
 		}
 	})
 }
+
+func TestDefaultName(t *testing.T) {
+	for n, want := range map[int]string{0: "vda", 25: "vdz", 26: "vdaa", 27: "vdab", 26 + 26*26 - 1: "vdzz", 26 + 26*26: "vdaaa"} {
+		if got := DefaultName(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

@@ -233,7 +233,7 @@ func nameHash(name string) uint32 {
 	var chunk [32]byte
 	for len(name) > 0 {
 		n := copy(chunk[:], name)
-		h = crc32.Update(h, castagnoli, chunk[:n])
+		h = crc32.Update(h, castagnoli(), chunk[:n])
 		name = name[n:]
 	}
 	return h
