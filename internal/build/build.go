@@ -93,6 +93,9 @@ func (c *Config) volumes() bool { return c.Volumes || len(c.Needs) > 0 || c.LUKS
 // anyVolume reports whether it takes volumes that it does not need.
 func (c *Config) anyVolume() bool { return c.Volumes || len(c.Needs) == 0 }
 
+// DHCP is the name, in the notes of images, of what finds addresses.
+const DHCP = "dhcp"
+
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }
 
