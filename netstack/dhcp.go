@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tailor-os/tailor/libos"
@@ -15,6 +16,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -22,10 +24,14 @@ import (
 // nil in images without DHCP.
 var startDHCP func(*Stack) error
 
-// UseDHCP links the client of DHCP, and with it what IPv6 routers advertise:
-// network cards without a static address get theirs so. It is called before the
+// addressSecret is what UseDHCP was given.
+var addressSecret []byte
+
+// UseDHCP links the clients of DHCP, and with them what IPv6 routers advertise:
+// network cards without a static address get theirs so. Of secret, at least 16
+// random bytes, stable addresses are made (RFC 7217); if it is nil, of the MAC. It is called before the
 // first stack is made.
-func UseDHCP() { startDHCP, newSLAAC = runDHCP, makeSLAAC }
+func UseDHCP(secret []byte) { startDHCP, newSLAAC, addressSecret = runDHCP, makeSLAAC, secret }
 
 // maxHeard bounds the frames that wait for the client; more are dropped.
 const maxHeard = 16
@@ -41,6 +47,7 @@ type dhcp struct {
 	mtu   uint32                  // of the card
 	lease dhcp4.Lease             // that the address is of
 	count [dhcp4.Events]uint64    // by event
+	six   lease6
 }
 
 type heardFrame struct {
@@ -84,10 +91,11 @@ func (d *dhcp) run() {
 	for {
 		select {
 		case f := <-d.heard:
-			d.c.Frame(time.Since(d.start), f.b, f.validated)
+			d.frame(time.Since(d.start), f)
 		case <-timer.C:
 		case <-d.slaac.changed:
 			d.slaac.configure()
+			d.changed6(time.Since(d.start))
 			d.learn()
 		}
 		now := time.Since(d.start)
@@ -96,17 +104,29 @@ func (d *dhcp) run() {
 		if forgot {
 			d.learn()
 		}
-		timer.Reset(min(d.c.Next()-now, left))
+		timer.Reset(min(d.c.Next()-now, d.tick6(now), left))
 	}
 }
 
-// hear passes on what concerns the client and reports whether the stack needs
+// frame shows a frame to the clients.
+func (d *dhcp) frame(now time.Duration, f heardFrame) {
+	d.c.Frame(now, f.b, f.validated)
+	if d.six.c != nil {
+		d.six.c.Frame(now, f.b, f.validated)
+	}
+}
+
+// hear passes on what concerns the clients and reports whether the stack needs
 // not see it. It runs where packets are received, and does not block.
 func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
 	switch pkt.NetworkProtocolNumber {
 	case arp.ProtocolNumber:
 	case ipv4.ProtocolNumber:
 		if !toClient(pkt) {
+			return false
+		}
+	case ipv6.ProtocolNumber:
+		if !toClient6(pkt) || !d.slaac.enabled {
 			return false
 		}
 	default:
@@ -118,7 +138,7 @@ func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
 	case d.heard <- heardFrame{b.Flatten(), validated}:
 	default:
 	}
-	return pkt.NetworkProtocolNumber == ipv4.ProtocolNumber
+	return pkt.NetworkProtocolNumber != arp.ProtocolNumber
 }
 
 // toClient reports whether an IPv4 packet may be for a DHCP client.
@@ -157,9 +177,11 @@ func (d *dhcp) notify(e dhcp4.Event, l *dhcp4.Lease) {
 		what = "loses its address, which the server does not know any more"
 		d.remove()
 	case dhcp4.Conflict:
+		d.s.conflicts.Add(1)
 		what = "declines an address, which another machine has"
 		d.remove()
 	case dhcp4.Contested:
+		d.s.conflicts.Add(1)
 		what = "keeps its address, which another machine has, too"
 	case dhcp4.NoAnswer:
 		println("tailor: network: eth0 has no address: no DHCP server has answered; looking further")
@@ -199,12 +221,15 @@ func (d *dhcp) publish() {
 		f.Addr, f.Server, f.NTP, f.Forever = l.Addr, l.Server, l.NTP, l.Duration == dhcp4.Forever
 		f.Until = d.start.Add(d.c.End())
 	}
+	d.publish6(f)
 	d.s.found.Store(f)
 }
 
-// learn passes on what DHCP and routers say of names, DHCP first.
+// learn passes on what DHCP and routers say of names, DHCP first (RFC 8106 section
+// 5.3.1), and of that IPv4's.
 func (d *dhcp) learn() {
 	dns, search := d.slaac.names()
+	dns, search = append(text(d.six.lease.DNS), dns...), slices.Concat(d.six.lease.Search, search)
 	l := &d.lease
 	given := l.Search
 	if given == nil && l.Domain != "" {
@@ -214,11 +239,24 @@ func (d *dhcp) learn() {
 	if !params.IsHostname(name) {
 		name = ""
 	}
-	libos.Learn(append(text(l.DNS), dns...), append(given[:len(given):len(given)], search...), name)
+	libos.Learn(once(text(l.DNS), dns), once(given, search), name)
+}
+
+// once joins lists, without what comes again.
+func once(lists ...[]string) (all []string) {
+	for _, s := range slices.Concat(lists...) {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func text(addrs []netip.Addr) (list []string) {
 	for _, a := range addrs {
+		if a.IsLinkLocalUnicast() && a.Is6() {
+			a = a.WithZone(ethernetName)
+		}
 		list = append(list, a.String())
 	}
 	return list

@@ -9,6 +9,7 @@ import (
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 func TestParamsDHCP(t *testing.T) {
@@ -79,7 +80,7 @@ func TestAwait(t *testing.T) {
 
 // TestAdvertisedRoutes: routers have no say about this machine and its link.
 func TestAdvertisedRoutes(t *testing.T) {
-	a := makeSLAAC(nil).(*slaac)
+	a := makeSLAAC(nil, &ipv6.Options{}).(*slaac)
 	for _, c := range []struct {
 		to   string
 		bits int

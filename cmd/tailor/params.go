@@ -140,6 +140,8 @@ func (a *app) helpParameters(args []string, knows func(name string) bool) {
 // knows reports whether a boot parameter has an effect on the image.
 func (c *vmConfig) knows(name string) bool {
 	switch name {
+	case "ip6-privacy":
+		return wantsNet(c.Image) && c.hasDHCP()
 	case "ip", "gw", "ip6", "gw6", "dns", "search", "mtu":
 		return wantsNet(c.Image)
 	case "trace":
