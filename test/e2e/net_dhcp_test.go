@@ -8,11 +8,11 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -36,8 +36,9 @@ func (r *road) dnsmasq(t *testing.T, first, last string, options ...string) (sto
 		"--dhcp-authoritative", "--dhcp-range=" + first + "," + last + ",255.255.255.0,2m", "--address=/www.test/192.0.2.80",
 	}, options...)
 	cmd := exec.Command(xtest.NeedCommand(t, "dnsmasq", "dnsmasq-base"), args...)
-	var log strings.Builder
-	cmd.Stdout, cmd.Stderr = &log, &log
+	log := vmtest.NewOutput()
+	r.served = log
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := r.ns.do(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +50,7 @@ func (r *road) dnsmasq(t *testing.T, first, last string, options ...string) (sto
 		ended = true
 		cmd.Process.Signal(unix.SIGTERM)
 		cmd.Wait()
+		log.Close()
 		if t.Failed() {
 			t.Log(log.String())
 		}
