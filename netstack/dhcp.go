@@ -10,8 +10,6 @@ import (
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/netstack/dhcp4"
 	"github.com/tailor-os/tailor/params"
-	"github.com/tailor-os/tailor/virtio"
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
@@ -28,10 +26,14 @@ var startDHCP func(*Stack) error
 var addressSecret []byte
 
 // UseDHCP links the clients of DHCP, and with them what IPv6 routers advertise:
-// network cards without a static address get theirs so. Of secret, at least 16
+// network cards without a static address get theirs so, and for others it is looked
+// whether another machine has it. Of secret, at least 16
 // random bytes, stable addresses are made (RFC 7217); if it is nil, of the MAC. It is called before the
 // first stack is made.
-func UseDHCP(secret []byte) { startDHCP, newSLAAC, addressSecret = runDHCP, makeSLAAC, secret }
+func UseDHCP(secret []byte) {
+	startDHCP, newSLAAC, addressSecret = runDHCP, makeSLAAC, secret
+	watchStatic = (*Stack).watchStatic
+}
 
 // maxHeard bounds the frames that wait for the client; more are dropped.
 const maxHeard = 16
@@ -59,11 +61,16 @@ func runDHCP(s *Stack) error {
 	d := &dhcp{s: s, slaac: s.routers.(*slaac), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
 	d.c = dhcp4.New(dhcp4.Config{
 		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
-		Random: random32, Send: d.send, Notify: d.notify,
+		Random: random32, Send: s.sendFrame, Notify: d.notify,
 	})
 	s.waiting.Store(newWaiting())
 	libos.BeforeResolver(s.await)
 	hear := d.hear
+	if static := s.link.hear.Load(); static != nil {
+		hear = func(pkt *stack.PacketBuffer, validated bool) bool {
+			return (*static)(pkt, validated) || d.hear(pkt, validated)
+		}
+	}
 	s.link.hear.Store(&hear)
 	if !s.config.IP6.IsValid() {
 		if err := d.slaac.enable(); err != nil {
@@ -145,17 +152,6 @@ func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
 func toClient(pkt *stack.PacketBuffer) bool {
 	b, ok := pkt.Data().PullUp(header.IPv4MinimumSize + header.UDPMinimumSize)
 	return ok && dhcp4.IsReply(b)
-}
-
-// send transmits a frame.
-func (d *dhcp) send(frame []byte) {
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
-		ReserveHeaderBytes: virtio.NetHdrLen, Payload: buffer.MakeWithData(frame),
-	})
-	var list stack.PacketBufferList
-	list.PushBack(pkt)
-	_, _ = d.s.link.WritePackets(list) // what is lost is sent again
-	list.Reset()
 }
 
 // notify does what an event asks for and says so, in one line.

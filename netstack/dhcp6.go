@@ -33,7 +33,7 @@ func (d *dhcp) changed6(now time.Duration) {
 		if d.six.c == nil {
 			d.six.c = dhcp6.New(dhcp6.Config{
 				MAC: d.s.link.dev.MAC(), Local: d.slaac.local.As16(), Hostname: d.s.config.Hostname,
-				Random: random32, Send: d.send, Notify: d.notify6,
+				Random: random32, Send: d.s.sendFrame, Notify: d.notify6,
 			})
 		}
 		d.six.c.Start(now, mode)

@@ -47,6 +47,9 @@ func (s *Stack) Start(dev Device, words string) error {
 	if err := dev.Run(l.receive); err != nil {
 		return err
 	}
+	if watchStatic != nil {
+		watchStatic(s, c)
+	}
 	if find {
 		return startDHCP(s)
 	}

@@ -176,11 +176,9 @@ func (o *runOptions) checkNet() error {
 	return o.checkPorts()
 }
 
-// wantsDHCP reports whether the guest is to find its addresses, as it does on a tap
-// unless others are given.
-func (o *runOptions) wantsDHCP() bool {
-	return o.addrs.dhcp || o.net.Kind == "tap" && !o.addrs.given() && !o.addrs.host
-}
+// wantsDHCP reports whether what is built is to find its addresses, or whether others
+// have them, as on a tap it may.
+func (o *runOptions) wantsDHCP() bool { return o.addrs.dhcp || o.net.Kind == "tap" }
 
 // checkPorts refuses to publish two ports of the guest at one of the host.
 func (o *runOptions) checkPorts() error {

@@ -118,6 +118,32 @@ func TestTapDefault(t *testing.T) {
 	}
 }
 
+// TestStaticConflict: a guest says that Linux has its static addresses, too, and goes
+// on with them.
+func TestStaticConflict(t *testing.T) {
+	r, img := newRouter(t, targetHVT(t))
+	r.flags = []string{"--net", "tap:" + tapName, "--ip", tapGuest4 + "/24", "--ip", tapGuest6 + "/64"}
+	r.ns.ip(t, "addr add "+tapGuest4+"/32 dev "+tapName)
+	r.ns.ip(t, "addr add "+tapGuest6+"/128 dev "+tapName+" nodad")
+	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
+	for _, addr := range []string{tapGuest4, tapGuest6} {
+		p.said(t, "tailor: network: eth0 keeps its address, which another machine has, too: "+addr+"\n")
+	}
+	p.expect("ready\n")
+	p.Kill()
+	r.ns.ip(t, "addr del "+tapGuest4+"/32 dev "+tapName)
+	r.ns.ip(t, "addr del "+tapGuest6+"/128 dev "+tapName)
+	p = r.startImage(t, img, []string{"-m", "128M"}, "serve")
+	p.expect("ready\n")
+	r.guestAt(tapGuest4)
+	c := r.mustDial(t, "tcp 7")
+	time.Sleep(150 * time.Millisecond) // the search has ended
+	c.Close()
+	if said := p.errOut.String(); strings.Contains(said, "another machine") {
+		t.Errorf("alone on the network:\n%s", said)
+	}
+}
+
 // advertised is the address that a guest has of an advertisement, as it says.
 var advertised = regexp.MustCompile(`eth0 has its address: (\S+) from a router`)
 
