@@ -41,6 +41,9 @@ func TestParamsDHCP(t *testing.T) {
 	if err := newStack(t).Start(nil, "ip=dhcp"); err == nil {
 		t.Error("ip=dhcp was accepted without a client")
 	}
+	if err := newStack(t).Start(nil, "ip6-privacy=temporary"); err == nil {
+		t.Error("ip6-privacy was accepted where no address is found")
+	}
 }
 
 // TestAwait: a connection waits for the address, other uses of sockets do not.

@@ -20,7 +20,7 @@ type doc struct {
 }
 
 var docs = []doc{
-	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
+	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, and IPv6 addresses unless ip6 is given; none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
 	{name: "gw", meaning: "IPv4 router, in the network of ip", example: "10.0.2.2", flag: "--gateway"},
 	{name: "ip6", meaning: "IPv6 address of eth0 with the length of its network", example: "fd00::15/64", flag: "--ip"},
 	{name: "gw6", meaning: "IPv6 router, in the network of ip6 or link-local", example: "fe80::2", flag: "--gateway"},
