@@ -150,9 +150,7 @@ var advertised = regexp.MustCompile(`eth0 has its address: (\S+) from a router`)
 // TestStableAddress: who has the secret has the same address each time, and nobody
 // sees the MAC in it.
 func TestStableAddress(t *testing.T) {
-	on := targetHVT(t)
-	r, _ := newRouter(t, on)
-	img := on.buildWith(t, nil, netGuestPkg, "--dhcp", "--volumes")
+	r, img := newRouter(t, targetHVT(t))
 	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--enable-ra", "--dhcp-range=2001:db8::,ra-only,64,10m")
 	file := filepath.Join(t.TempDir(), "secret")
 	address := func(secret string, flags ...string) (addr, said string) {
