@@ -4,17 +4,17 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/netstack/dhcp4"
 	"github.com/tailor-os/tailor/params"
-	"github.com/tailor-os/tailor/virtio"
-	"gvisor.dev/gvisor/pkg/buffer"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
@@ -22,10 +22,18 @@ import (
 // nil in images without DHCP.
 var startDHCP func(*Stack) error
 
-// UseDHCP links the client of DHCP, and with it what IPv6 routers advertise:
-// network cards without a static address get theirs so. It is called before the
+// addressSecret is what UseDHCP was given.
+var addressSecret []byte
+
+// UseDHCP links the clients of DHCP, and with them what IPv6 routers advertise:
+// network cards without a static address get theirs so, and for others it is looked
+// whether another machine has it. Of secret, at least 16
+// random bytes, stable addresses are made (RFC 7217); if it is nil, of the MAC. It is called before the
 // first stack is made.
-func UseDHCP() { startDHCP, newSLAAC = runDHCP, makeSLAAC }
+func UseDHCP(secret []byte) {
+	startDHCP, newSLAAC, addressSecret = runDHCP, makeSLAAC, secret
+	watchStatic = (*Stack).watchStatic
+}
 
 // maxHeard bounds the frames that wait for the client; more are dropped.
 const maxHeard = 16
@@ -41,6 +49,7 @@ type dhcp struct {
 	mtu   uint32                  // of the card
 	lease dhcp4.Lease             // that the address is of
 	count [dhcp4.Events]uint64    // by event
+	six   lease6
 }
 
 type heardFrame struct {
@@ -52,11 +61,16 @@ func runDHCP(s *Stack) error {
 	d := &dhcp{s: s, slaac: s.routers.(*slaac), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
 	d.c = dhcp4.New(dhcp4.Config{
 		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
-		Random: random32, Send: d.send, Notify: d.notify,
+		Random: random32, Send: s.sendFrame, Notify: d.notify,
 	})
 	s.waiting.Store(newWaiting())
 	libos.BeforeResolver(s.await)
 	hear := d.hear
+	if static := s.link.hear.Load(); static != nil {
+		hear = func(pkt *stack.PacketBuffer, validated bool) bool {
+			return (*static)(pkt, validated) || d.hear(pkt, validated)
+		}
+	}
 	s.link.hear.Store(&hear)
 	if !s.config.IP6.IsValid() {
 		if err := d.slaac.enable(); err != nil {
@@ -84,10 +98,11 @@ func (d *dhcp) run() {
 	for {
 		select {
 		case f := <-d.heard:
-			d.c.Frame(time.Since(d.start), f.b, f.validated)
+			d.frame(time.Since(d.start), f)
 		case <-timer.C:
 		case <-d.slaac.changed:
 			d.slaac.configure()
+			d.changed6(time.Since(d.start))
 			d.learn()
 		}
 		now := time.Since(d.start)
@@ -96,17 +111,29 @@ func (d *dhcp) run() {
 		if forgot {
 			d.learn()
 		}
-		timer.Reset(min(d.c.Next()-now, left))
+		timer.Reset(min(d.c.Next()-now, d.tick6(now), left))
 	}
 }
 
-// hear passes on what concerns the client and reports whether the stack needs
+// frame shows a frame to the clients.
+func (d *dhcp) frame(now time.Duration, f heardFrame) {
+	d.c.Frame(now, f.b, f.validated)
+	if d.six.c != nil {
+		d.six.c.Frame(now, f.b, f.validated)
+	}
+}
+
+// hear passes on what concerns the clients and reports whether the stack needs
 // not see it. It runs where packets are received, and does not block.
 func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
 	switch pkt.NetworkProtocolNumber {
 	case arp.ProtocolNumber:
 	case ipv4.ProtocolNumber:
 		if !toClient(pkt) {
+			return false
+		}
+	case ipv6.ProtocolNumber:
+		if !toClient6(pkt) || !d.slaac.enabled {
 			return false
 		}
 	default:
@@ -118,24 +145,13 @@ func (d *dhcp) hear(pkt *stack.PacketBuffer, validated bool) bool {
 	case d.heard <- heardFrame{b.Flatten(), validated}:
 	default:
 	}
-	return pkt.NetworkProtocolNumber == ipv4.ProtocolNumber
+	return pkt.NetworkProtocolNumber != arp.ProtocolNumber
 }
 
 // toClient reports whether an IPv4 packet may be for a DHCP client.
 func toClient(pkt *stack.PacketBuffer) bool {
 	b, ok := pkt.Data().PullUp(header.IPv4MinimumSize + header.UDPMinimumSize)
 	return ok && dhcp4.IsReply(b)
-}
-
-// send transmits a frame.
-func (d *dhcp) send(frame []byte) {
-	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
-		ReserveHeaderBytes: virtio.NetHdrLen, Payload: buffer.MakeWithData(frame),
-	})
-	var list stack.PacketBufferList
-	list.PushBack(pkt)
-	_, _ = d.s.link.WritePackets(list) // what is lost is sent again
-	list.Reset()
 }
 
 // notify does what an event asks for and says so, in one line.
@@ -157,9 +173,11 @@ func (d *dhcp) notify(e dhcp4.Event, l *dhcp4.Lease) {
 		what = "loses its address, which the server does not know any more"
 		d.remove()
 	case dhcp4.Conflict:
+		d.s.conflicts.Add(1)
 		what = "declines an address, which another machine has"
 		d.remove()
 	case dhcp4.Contested:
+		d.s.conflicts.Add(1)
 		what = "keeps its address, which another machine has, too"
 	case dhcp4.NoAnswer:
 		println("tailor: network: eth0 has no address: no DHCP server has answered; looking further")
@@ -199,12 +217,15 @@ func (d *dhcp) publish() {
 		f.Addr, f.Server, f.NTP, f.Forever = l.Addr, l.Server, l.NTP, l.Duration == dhcp4.Forever
 		f.Until = d.start.Add(d.c.End())
 	}
+	d.publish6(f)
 	d.s.found.Store(f)
 }
 
-// learn passes on what DHCP and routers say of names, DHCP first.
+// learn passes on what DHCP and routers say of names, DHCP first (RFC 8106 section
+// 5.3.1), and of that IPv4's.
 func (d *dhcp) learn() {
 	dns, search := d.slaac.names()
+	dns, search = append(text(d.six.lease.DNS), dns...), slices.Concat(d.six.lease.Search, search)
 	l := &d.lease
 	given := l.Search
 	if given == nil && l.Domain != "" {
@@ -214,11 +235,24 @@ func (d *dhcp) learn() {
 	if !params.IsHostname(name) {
 		name = ""
 	}
-	libos.Learn(append(text(l.DNS), dns...), append(given[:len(given):len(given)], search...), name)
+	libos.Learn(once(text(l.DNS), dns), once(given, search), name)
+}
+
+// once joins lists, without what comes again.
+func once(lists ...[]string) (all []string) {
+	for _, s := range slices.Concat(lists...) {
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func text(addrs []netip.Addr) (list []string) {
 	for _, a := range addrs {
+		if a.IsLinkLocalUnicast() && a.Is6() {
+			a = a.WithZone(ethernetName)
+		}
 		list = append(list, a.String())
 	}
 	return list

@@ -9,6 +9,7 @@ import (
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 func TestParamsDHCP(t *testing.T) {
@@ -39,6 +40,9 @@ func TestParamsDHCP(t *testing.T) {
 	}
 	if err := newStack(t).Start(nil, "ip=dhcp"); err == nil {
 		t.Error("ip=dhcp was accepted without a client")
+	}
+	if err := newStack(t).Start(nil, "ip6-privacy=temporary"); err == nil {
+		t.Error("ip6-privacy was accepted where no address is found")
 	}
 }
 
@@ -79,7 +83,7 @@ func TestAwait(t *testing.T) {
 
 // TestAdvertisedRoutes: routers have no say about this machine and its link.
 func TestAdvertisedRoutes(t *testing.T) {
-	a := makeSLAAC(nil).(*slaac)
+	a := makeSLAAC(nil, &ipv6.Options{}).(*slaac)
 	for _, c := range []struct {
 		to   string
 		bits int

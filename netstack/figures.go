@@ -10,16 +10,28 @@ import (
 
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack/dhcp4"
+	"github.com/tailor-os/tailor/netstack/dhcp6"
 )
 
 // Found is what DHCP has found.
 type Found struct {
 	Addr    netip.Prefix // invalid: there is no lease
 	Server  netip.Addr
-	NTP     []netip.Addr // time servers that the lease names
+	NTP     []netip.Addr // time servers that the leases name
 	Until   time.Time    // when the lease ends, unless Forever
 	Forever bool
 	Events  [dhcp4.Events]uint64 // how often each event happened
+	V6      Found6
+}
+
+// Found6 is what DHCP for IPv6 has found.
+type Found6 struct {
+	Asked   bool         // a router has said that there is some
+	Addrs   []netip.Addr // none: there is no lease
+	Server  netip.Addr   // or its relay
+	Until   time.Time    // when the lease ends, unless Forever
+	Forever bool
+	Events  [dhcp6.Events]uint64
 }
 
 // Found returns what DHCP has found so far, nil if the image does not use it. What it
@@ -46,8 +58,12 @@ func (s *Stack) writeFigures(w *metrics.Writer) {
 		Add(value(all.IP.MalformedPacketsReceived)+value(all.IP.InvalidDestinationAddressesReceived)+value(all.IP.InvalidSourceAddressesReceived), "direction", "in").
 		Add(value(all.IP.OutgoingPacketErrors), "direction", "out")
 	s.writeLink(w)
+	w.Counter("tailor_address_conflicts_total", "Times that another machine was found to have an address of this one.").Add(float64(s.conflicts.Load()))
 	if f := s.Found(); f != nil {
 		f.write(w)
+		if f.V6.Asked {
+			f.V6.write(w)
+		}
 	}
 }
 
@@ -117,5 +133,23 @@ func (f *Found) write(w *metrics.Writer) {
 	w.Gauge("tailor_dhcp_lease_info", "The lease that there is.").Add(1, "address", f.Addr.String(), "server", f.Server.String())
 	if !f.Forever {
 		w.Gauge("tailor_dhcp_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.").Add(time.Until(f.Until).Seconds())
+	}
+}
+
+func (f *Found6) write(w *metrics.Writer) {
+	w.Gauge("tailor_dhcp6_bound", "Whether there is a lease of DHCP for IPv6.").Add(metrics.Bool(len(f.Addrs) > 0))
+	events := w.Counter("tailor_dhcp6_events_total", "What the client of DHCP for IPv6 has told.")
+	for e, n := range f.Events {
+		events.Add(float64(n), "event", dhcp6.Event(e).String())
+	}
+	if len(f.Addrs) == 0 {
+		return
+	}
+	info := w.Gauge("tailor_dhcp6_lease_info", "The addresses of the lease that there is.")
+	for _, a := range f.Addrs {
+		info.Add(1, "address", a.String(), "server", f.Server.String())
+	}
+	if !f.Forever {
+		w.Gauge("tailor_dhcp6_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.").Add(time.Until(f.Until).Seconds())
 	}
 }

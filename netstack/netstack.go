@@ -80,6 +80,8 @@ type Stack struct {
 	joined  joined
 	waiting atomic.Pointer[waiting] // for an address; nil with a static one
 	found   atomic.Pointer[Found]   // by DHCP; nil where it is not in use
+	// conflicts counts the times that another machine had an address of this one.
+	conflicts atomic.Uint64
 	// routers is told what IPv6 routers advertise; nil in images that do not find
 	// their address. It is a *slaac, which those others must not link.
 	routers ipv6.NDPDispatcher
@@ -94,7 +96,7 @@ func New() (*Stack, error) {
 	s := &Stack{}
 	v6 := ipv6Options()
 	if newSLAAC != nil {
-		s.routers = newSLAAC(s)
+		s.routers = newSLAAC(s, &v6)
 		v6.NDPDisp = s.routers
 	}
 	s.ip = stack.New(stack.Options{

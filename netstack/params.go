@@ -20,6 +20,9 @@ type Config struct {
 	// DHCP is whether ip=dhcp asks for an address, None whether ip=none wants
 	// that there is none.
 	DHCP, None bool
+	// Temporary is whether connections are to be made from addresses that change
+	// (RFC 8981), where IPv6 addresses are found.
+	Temporary bool
 }
 
 // ParseParams reads the words ip=, ip6=, gw=, gw6=, dns=, mtu= and hostname= of
@@ -54,6 +57,8 @@ func (c *Config) set(key, value string) (err error) {
 		err = c.addDNS(value)
 	case "mtu":
 		c.MTU, err = parseMTU(value)
+	case "ip6-privacy":
+		c.Temporary = value == "temporary"
 	case "hostname":
 		c.Hostname, err = parseHostname(value)
 	}

@@ -1,11 +1,14 @@
 package netstack
 
 import (
+	"crypto/rand"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/tailor-os/tailor/netstack/dhcp4"
+	"github.com/tailor-os/tailor/netstack/dhcp6"
 	"github.com/tailor-os/tailor/params"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
@@ -16,9 +19,9 @@ import (
 // What routers advertise (RFC 4861, RFC 4862, RFC 8106). The stack does it and
 // tells; routes and name servers are ours to keep.
 
-// newSLAAC returns what the stack tells of IPv6. It is nil in images that do not
-// find their address.
-var newSLAAC func(*Stack) ipv6.NDPDispatcher
+// newSLAAC returns what the stack tells of IPv6, and sets what it needs for that. It is
+// nil in images that do not find their address.
+var newSLAAC func(*Stack, *ipv6.Options) ipv6.NDPDispatcher
 
 // Times and bounds. An address counts as free after dadWait, a tenth of RFC
 // 4861's second, as on one link everybody has answered long before.
@@ -27,6 +30,16 @@ const (
 	solicitations   = 5
 	solicitInterval = 2 * time.Second
 	maxServers      = 8 // name servers, and names of the search list
+	maxRoutes       = 64
+	maxVerdicts     = 16
+	// conflictRetries is how many other addresses of the secret are tried (RFC 7217
+	// section 6).
+	conflictRetries = 3
+	// Temporary addresses (RFC 8981 section 3.8) are for new connections for a day, and
+	// for those that there are for another.
+	tempPreferred = 24 * time.Hour
+	tempValid     = 48 * time.Hour
+	tempAdvance   = 5 * time.Second
 	// otherFamily is how much longer IPv4 is waited for when IPv6 is there.
 	otherFamily = 500 * time.Millisecond
 )
@@ -37,12 +50,24 @@ const (
 type slaac struct {
 	s       *Stack
 	changed chan struct{}
-	enabled bool // does what routers advertise; else addresses are static
+	enabled bool          // does what routers advertise; else addresses are static
+	local   tcpip.Address // of the link
+	secret  []byte        // of which addresses are made; nil for the MAC
 
-	mu     sync.Mutex
-	routes []tcpip.Route
-	dns    []expiring
-	search []expiring
+	mu       sync.Mutex
+	routes   []tcpip.Route
+	dns      []expiring
+	search   []expiring
+	ready    bool            // the link-local address is in use
+	mode     dhcp6.Mode      // what routers say that DHCP has
+	leased   []tcpip.Address // addresses that DHCP has given
+	verdicts []verdict       // on those
+}
+
+// A verdict says that an address can be used, or that another machine has it.
+type verdict struct {
+	addr tcpip.Address
+	dup  bool
 }
 
 // An expiring is a name server or a domain.
@@ -51,8 +76,25 @@ type expiring struct {
 	until time.Time
 }
 
-func makeSLAAC(s *Stack) ipv6.NDPDispatcher {
-	return &slaac{s: s, changed: make(chan struct{}, 1)}
+func makeSLAAC(s *Stack, o *ipv6.Options) ipv6.NDPDispatcher {
+	a := &slaac{s: s, changed: make(chan struct{}, 1), secret: addressSecret}
+	if a.secret != nil {
+		o.OpaqueIIDOpts = ipv6.OpaqueInterfaceIdentifierOptions{
+			NICNameFromID: func(_ tcpip.NICID, name string) string { return name },
+			SecretKey:     a.secret,
+		}
+	}
+	o.TempIIDSeed = make([]byte, header.IIDSize)
+	_, _ = rand.Read(o.TempIIDSeed) // which does not fail
+	return a
+}
+
+// linkLocal returns the card's link-local address.
+func (a *slaac) linkLocal() tcpip.Address {
+	if a.secret != nil {
+		return header.LinkLocalAddrWithOpaqueIID(ethernetName, 0, a.secret)
+	}
+	return header.LinkLocalAddr(a.s.link.mac)
 }
 
 // enable makes the card, which is disabled yet, listen to routers.
@@ -67,8 +109,11 @@ func (a *slaac) enable() error {
 		MaxRtrSolicitations: solicitations, RtrSolicitationInterval: solicitInterval,
 		HandleRAs:              ipv6.HandlingRAsEnabledWhenForwardingDisabled,
 		DiscoverDefaultRouters: true, DiscoverMoreSpecificRoutes: true, DiscoverOnLinkPrefixes: true, AutoGenGlobalAddresses: true,
+		AutoGenAddressConflictRetries: conflictRetries, AutoGenTempGlobalAddresses: a.s.config.Temporary,
+		MaxTempAddrValidLifetime: tempValid, MaxTempAddrPreferredLifetime: tempPreferred, RegenAdvanceDuration: tempAdvance,
 	})
-	local := tcpip.AddressWithPrefix{Address: header.LinkLocalAddr(a.s.link.mac), PrefixLen: 64}
+	a.local = a.linkLocal()
+	local := tcpip.AddressWithPrefix{Address: a.local, PrefixLen: 64}
 	if err := a.s.addAddress(ethernetNIC, ipv6.ProtocolNumber, local); err != nil {
 		return err
 	}
@@ -158,7 +203,11 @@ func (a *slaac) addRoute(to tcpip.Subnet, via tcpip.Address) {
 		return
 	}
 	a.removeRoute(to, via)
-	a.update(func() { a.routes = append(a.routes, tcpip.Route{Destination: to, Gateway: via, NIC: ethernetNIC}) })
+	a.update(func() {
+		if len(a.routes) < maxRoutes {
+			a.routes = append(a.routes, tcpip.Route{Destination: to, Gateway: via, NIC: ethernetNIC})
+		}
+	})
 }
 
 func (a *slaac) removeRoute(to tcpip.Subnet, via tcpip.Address) {
@@ -200,15 +249,73 @@ func (a *slaac) OnDuplicateAddressDetectionResult(nic tcpip.NICID, addr tcpip.Ad
 	if nic != ethernetNIC {
 		return
 	}
-	switch result.(type) {
-	case *stack.DADSucceeded:
-		if a.enabled && !header.IsV6LinkLocalUnicastAddress(addr) {
-			println("tailor: network: eth0 has its address: " + addr.String() + " from a router's advertisement")
-			time.AfterFunc(otherFamily, a.s.arrived)
-		}
-	case *stack.DADDupAddrDetected:
-		println("tailor: network: eth0 does not use an address, which another machine has: " + addr.String())
+	_, dup := result.(*stack.DADDupAddrDetected)
+	if _, ok := result.(*stack.DADSucceeded); !ok && !dup || a.judge(addr, dup) {
+		return
 	}
+	switch {
+	case dup:
+		a.s.conflicts.Add(1)
+		println("tailor: network: eth0 does not use an address, which another machine has: " + addr.String())
+	case a.enabled && !header.IsV6LinkLocalUnicastAddress(addr):
+		what := "has its address: "
+		if a.temporary(addr) {
+			what = "has a temporary address: "
+		}
+		println("tailor: network: eth0 " + what + addr.String() + " from a router's advertisement")
+		time.AfterFunc(otherFamily, a.s.arrived)
+	}
+}
+
+// temporary reports whether an address is one that changes: it has neither the MAC
+// nor the secret in it.
+func (a *slaac) temporary(addr tcpip.Address) bool {
+	if !a.s.config.Temporary {
+		return false
+	}
+	b := addr.As16()
+	head, tail := b[:header.IIDOffsetInIPv6Address], string(b[header.IIDOffsetInIPv6Address:])
+	if a.secret == nil {
+		mac := header.EthernetAddressToModifiedEUI64(a.s.link.mac)
+		return tail != string(mac[:])
+	}
+	for n := range byte(conflictRetries + 1) {
+		if tail == string(header.AppendOpaqueInterfaceIdentifier(nil, subnet(addr, 8*len(head)), ethernetName, n, a.secret)) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge passes on a verdict on an address if DHCP has given it.
+func (a *slaac) judge(addr tcpip.Address, dup bool) (leased bool) {
+	a.update(func() {
+		a.ready = a.ready || addr == a.local && !dup
+		leased = slices.Contains(a.leased, addr)
+		if leased && len(a.verdicts) < maxVerdicts {
+			a.verdicts = append(a.verdicts, verdict{addr, dup})
+		}
+	})
+	return leased
+}
+
+// lease says which addresses are DHCP's.
+func (a *slaac) lease(list []tcpip.Address) {
+	a.mu.Lock()
+	a.leased = list
+	a.mu.Unlock()
+}
+
+// news returns what DHCP is to be asked for, nothing before the link-local address
+// can be used, and the verdicts that there are by now.
+func (a *slaac) news() (m dhcp6.Mode, v []verdict) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v, a.verdicts = a.verdicts, nil
+	if a.ready {
+		m = a.mode
+	}
+	return m, v
 }
 
 // OnAutoGenAddress implements [ipv6.NDPDispatcher].
@@ -221,6 +328,9 @@ func (a *slaac) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefix)
 
 // OnAutoGenAddressInvalidated implements [ipv6.NDPDispatcher].
 func (a *slaac) OnAutoGenAddressInvalidated(_ tcpip.NICID, addr tcpip.AddressWithPrefix) {
+	if a.temporary(addr.Address) {
+		return // there are others by now
+	}
 	println("tailor: network: eth0 loses its address, which no router advertises any more: " + addr.String())
 }
 
@@ -250,9 +360,15 @@ func (a *slaac) OnDNSSearchListOption(_ tcpip.NICID, names []string, lifetime ti
 	})
 }
 
-// OnDHCPv6Configuration implements [ipv6.NDPDispatcher].
+// OnDHCPv6Configuration implements [ipv6.NDPDispatcher]. What one router says is not
+// taken back by another, or by nobody in particular.
 func (a *slaac) OnDHCPv6Configuration(_ tcpip.NICID, c ipv6.DHCPv6ConfigurationFromNDPRA) {
-	if c == ipv6.DHCPv6ManagedAddress {
-		println("tailor: network: the router has addresses of DHCPv6 only, for which there is no client; give eth0 one by the boot parameter ip6=ADDRESS/BITS")
+	m := dhcp6.Nothing
+	switch c {
+	case ipv6.DHCPv6ManagedAddress:
+		m = dhcp6.Addresses
+	case ipv6.DHCPv6OtherConfigurations:
+		m = dhcp6.Information
 	}
+	a.update(func() { a.mode = max(a.mode, m) })
 }

@@ -31,6 +31,9 @@ func (s *Stack) Start(dev Device, words string) error {
 	if c.DHCP && startDHCP == nil {
 		return errors.New("boot parameter ip=dhcp: the program was built without a DHCP client; rebuild it with: tailor build --dhcp")
 	}
+	if c.Temporary && startDHCP == nil {
+		return errors.New("boot parameter ip6-privacy=temporary: the program was built to find no addresses; rebuild it with: tailor build --dhcp")
+	}
 	if dev == nil {
 		return nil
 	}
@@ -46,6 +49,9 @@ func (s *Stack) Start(dev Device, words string) error {
 	holdBehind(dev.Backlog)
 	if err := dev.Run(l.receive); err != nil {
 		return err
+	}
+	if watchStatic != nil {
+		watchStatic(s, c)
 	}
 	if find {
 		return startDHCP(s)

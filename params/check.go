@@ -16,6 +16,7 @@ var known = [...]Param{
 	{"gw", "ADDRESS", some},
 	{"ip6", "ADDRESS/BITS", some},
 	{"gw6", "ADDRESS", some},
+	{"ip6-privacy", "temporary", func(v string) bool { return v == "temporary" }},
 	{"dns", "ADDRESS[,ADDRESS]...", some},
 	{"search", "DOMAIN[,DOMAIN]...", some},
 	{"hostname", "NAME", IsHostname},

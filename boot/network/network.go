@@ -30,7 +30,7 @@ func init() {
 
 func start(params string) error {
 	if dhcp {
-		netstack.UseDHCP()
+		netstack.UseDHCP(secret())
 	}
 	d := event.Device(abi.DeviceNet, 0)
 	p := libos.Params(params)

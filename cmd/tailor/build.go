@@ -43,7 +43,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.StringFlag(&o.tags, "tags", 0, "LIST", "build tags, as for go build"),
 		cli.StringFlag(&o.ldflags, "ldflags", 0, "FLAGS", "linker flags, as for go build: '-X main.v=1';\nadded to Tailor's own, '-s=0 -w=0' keeps symbols"),
 		cli.ListFlag(&o.files, "file", 0, "SRC:DST", "put a file or folder of this machine into the image,\nread-only, at the absolute path DST; repeatable", asIs),
-		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link a DHCP client, which images for virtio have\nanyway: the network card's address is found"),
+		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link what finds the network card's addresses (DHCP,\nIPv6 routers); images for virtio have it anyway"),
 		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes and disks (LUKS);\nrun does so by itself when it builds for one"),
 		cli.ListFlag(&o.linked, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),

@@ -21,40 +21,72 @@ type addresses struct {
 	gw, gw6 netip.Addr
 	dns     []netip.Addr
 	dhcp    bool // the guest finds its IPv4 address
+	host    bool // they are to be next to the host's
 }
 
 // given reports whether the guest's addresses need no suggestion.
 func (a *addresses) given() bool { return a.ip.IsValid() || a.ip6.IsValid() || a.dhcp }
 
-// parseIP reads an address with its network, or the word dhcp as the prefix that
-// is not valid.
-func parseIP(s string) (netip.Prefix, error) {
-	if s == "dhcp" {
-		return netip.Prefix{}, nil
+// An ipFlag is a value of --ip: an address with its network or, if that is not
+// valid, one of the words.
+type ipFlag struct {
+	prefix netip.Prefix
+	word   string
+}
+
+// The words: the guest finds its addresses; or has ones next to the host's on the
+// tap, of which it is told.
+const (
+	ipDHCP = "dhcp"
+	ipHost = "host"
+)
+
+// parseIP reads a value of --ip.
+func parseIP(s string) (ipFlag, error) {
+	if s == ipDHCP || s == ipHost {
+		return ipFlag{word: s}, nil
 	}
-	return cli.ParsePrefix(s)
+	p, err := cli.ParsePrefix(s)
+	return ipFlag{prefix: p}, err
 }
 
 // staticAddresses sorts --ip, --gateway and --dns by family, of which the guest
 // has one address each.
-func staticAddresses(ips []netip.Prefix, gateways, dns []netip.Addr) (addresses, error) {
+func staticAddresses(ips []ipFlag, gateways, dns []netip.Addr) (addresses, error) {
 	a := addresses{dns: dns}
-	for _, p := range ips {
-		to := &a.ip
-		if a.dhcp = a.dhcp || !p.IsValid(); !p.IsValid() {
-			continue
+	for _, f := range ips {
+		if err := a.add(f); err != nil {
+			return a, err
 		}
-		if p.Addr().Is6() {
-			to = &a.ip6
-		}
-		if to.IsValid() {
-			return a, hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", *to, p)
-		}
-		*to = p
 	}
 	if a.dhcp && a.ip.IsValid() {
 		return a, hint.Errorf("remove one of them", "--ip dhcp and --ip %s both give the guest its IPv4 address", a.ip)
 	}
+	if a.host && a.given() {
+		return a, hint.Errorf("remove it, or the others", "--ip host chooses all addresses, and there is another --ip")
+	}
+	return a, a.addGateways(gateways)
+}
+
+// add takes one value of --ip.
+func (a *addresses) add(f ipFlag) error {
+	p, to := f.prefix, &a.ip
+	if !p.IsValid() {
+		a.dhcp, a.host = a.dhcp || f.word == ipDHCP, a.host || f.word == ipHost
+		return nil
+	}
+	if p.Addr().Is6() {
+		to = &a.ip6
+	}
+	if to.IsValid() {
+		return hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", *to, p)
+	}
+	*to = p
+	return nil
+}
+
+// addGateways takes the values of --gateway.
+func (a *addresses) addGateways(gateways []netip.Addr) error {
 	for _, g := range gateways {
 		to, ip := &a.gw, a.ip
 		if g.Is6() {
@@ -62,15 +94,15 @@ func staticAddresses(ips []netip.Prefix, gateways, dns []netip.Addr) (addresses,
 		}
 		switch {
 		case to.IsValid():
-			return a, hint.Errorf("give one IPv4 and one IPv6 gateway", "--gateway %s and --gateway %s are of the same family", *to, g)
+			return hint.Errorf("give one IPv4 and one IPv6 gateway", "--gateway %s and --gateway %s are of the same family", *to, g)
 		case !ip.IsValid():
-			return a, hint.Errorf("add --ip ADDRESS/BITS of the same family", "--gateway %s needs a static address", g)
+			return hint.Errorf("add --ip ADDRESS/BITS of the same family", "--gateway %s needs a static address", g)
 		case !ip.Contains(g) && !g.IsLinkLocalUnicast():
-			return a, hint.Errorf("check both; the number after / is the length of the network", "--gateway %s is not in the network of --ip %s", g, ip)
+			return hint.Errorf("check both; the number after / is the length of the network", "--gateway %s is not in the network of --ip %s", g, ip)
 		}
 		*to = g
 	}
-	return a, nil
+	return nil
 }
 
 // params writes a as boot parameters, which package netstack reads.
@@ -109,6 +141,8 @@ func (a *app) helpParameters(args []string, knows func(name string) bool) {
 // knows reports whether a boot parameter has an effect on the image.
 func (c *vmConfig) knows(name string) bool {
 	switch name {
+	case "ip6-privacy":
+		return wantsNet(c.Image) && c.hasDHCP()
 	case "ip", "gw", "ip6", "gw6", "dns", "search", "mtu":
 		return wantsNet(c.Image)
 	case "trace":

@@ -34,7 +34,7 @@ type runOptions struct {
 	memory   uint64 // bytes, 0 if not given
 	publish  []cli.Publish
 	net      cli.Net
-	ip       []netip.Prefix
+	ip       []ipFlag
 	gateways []netip.Addr
 	dns      []netip.Addr
 	env      []string
@@ -55,7 +55,7 @@ func runVerb() *verb {
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),
 		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
 		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
-		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "static address, IPv4 or IPv6, with --net tap:NAME,\nor dhcp; without it one next to the host's;\nrepeatable", parseIP),
+		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "address, IPv4 or IPv6, with --net tap:NAME;\ndhcp (default) to find it, host for one next to\nthe host's; repeatable", parseIP),
 		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
@@ -176,6 +176,10 @@ func (o *runOptions) checkNet() error {
 	return o.checkPorts()
 }
 
+// wantsDHCP reports whether what is built is to find its addresses, or whether others
+// have them, as on a tap it may.
+func (o *runOptions) wantsDHCP() bool { return o.addrs.dhcp || o.net.Kind == "tap" }
+
 // checkPorts refuses to publish two ports of the guest at one of the host.
 func (o *runOptions) checkPorts() error {
 	for i, p := range o.publish {
@@ -261,7 +265,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 	}
 	options := o.buildOptions
 	options.target = imageTarget(o.target)
-	options.dhcp = options.dhcp || o.addrs.dhcp
+	options.dhcp = options.dhcp || o.wantsDHCP()
 	options.link(o.words())
 	cfg, err := a.buildConfig(options, p.what)
 	if err != nil {

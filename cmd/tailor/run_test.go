@@ -23,6 +23,10 @@ func TestParams(t *testing.T) {
 		{"dhcp 2001:db8::5/64", "", "", "ip=dhcp ip6=2001:db8::5/64"},
 		{"dhcp 192.0.2.5/24", "", "", "error"},
 		{"dhcp", "192.0.2.1", "", "error"},
+		{"host", "", "192.0.2.53", "dns=192.0.2.53"},
+		{"host 192.0.2.5/24", "", "", "error"},
+		{"host dhcp", "", "", "error"},
+		{"host", "192.0.2.1", "", "error"},
 	} {
 		a, err := staticAddresses(parseAll(t, c.ip, parseIP), parseAll(t, c.gw, cli.ParseAddr), parseAll(t, c.dns, cli.ParseAddr))
 		if got := a.params(); err == nil && got != c.want || (err != nil) != (c.want == "error") {
@@ -31,7 +35,7 @@ func TestParams(t *testing.T) {
 	}
 }
 
-func parseAll[T netip.Addr | netip.Prefix](t *testing.T, s string, parse func(string) (T, error)) (out []T) {
+func parseAll[T netip.Addr | ipFlag](t *testing.T, s string, parse func(string) (T, error)) (out []T) {
 	t.Helper()
 	for _, f := range strings.Fields(s) {
 		v, err := parse(f)

@@ -266,19 +266,37 @@ func (c *vmConfig) openTap() (wire, error) {
 		c.Log.Warnf("%s is down and passes nothing: sudo ip link set %s up", info.Name, info.Name)
 	}
 	if !c.Addrs.given() {
-		c.Log.Infof("network %s: %s", info.Name, w.addrs.params())
+		c.Log.Infof("network %s: %s", info.Name, w.addrs.chosen())
 	}
 	return w, nil
 }
 
-// tapAddresses returns the guest's addresses on a tap: those that are given, or
-// ones next to the host's.
+// tapAddresses returns the guest's addresses on a tap: those that are given; else it
+// finds them, if it can, or has ones next to the host's.
 func (c *vmConfig) tapAddresses(info tap.Info) (addresses, error) {
 	addrs := c.Addrs
 	if addrs.given() {
 		return addrs, nil
 	}
+	if !addrs.host && c.hasDHCP() {
+		addrs.dhcp = true
+		return addrs, nil
+	}
 	return addrs, addrs.suggest(info)
+}
+
+// hasDHCP reports whether the guest can find its addresses. Without an image, it is
+// one that is built for it.
+func (c *vmConfig) hasDHCP() bool {
+	return c.Image == nil || c.Image.Note.Target == build.Virtio || slices.Contains(c.Image.Note.Services, build.DHCP)
+}
+
+// chosen says which addresses were chosen for a guest on a tap.
+func (a *addresses) chosen() string {
+	if a.dhcp {
+		return "the guest finds its addresses, by DHCP and from routers (--ip host: next to the host's)"
+	}
+	return a.params()
 }
 
 // suggest fills in addresses next to the host's own on a tap.
@@ -286,11 +304,15 @@ func (a *addresses) suggest(info tap.Info) error {
 	var ok4, ok6 bool
 	a.ip, a.gw, ok4 = info.Suggest(false)
 	a.ip6, a.gw6, ok6 = info.Suggest(true)
-	if !ok4 && !ok6 {
-		return hint.Errorf(fmt.Sprintf("add --ip ADDRESS/BITS, or give the host one: sudo ip addr add 192.0.2.1/24 dev %s", info.Name),
-			"no address for the guest: --ip is not given, and the host has none on %s to go by", info.Name)
+	if ok4 || ok6 {
+		return nil
 	}
-	return nil
+	remedy, why := "add --ip ADDRESS/BITS", ""
+	if !a.host {
+		remedy, why = "build the image with --dhcp, add --ip ADDRESS/BITS", "the image has no DHCP client, "
+	}
+	return hint.Errorf(fmt.Sprintf("%s, or give the host one: sudo ip addr add 192.0.2.1/24 dev %s", remedy, info.Name),
+		"no address for the guest: %s--ip does not give one, and the host has none on %s to go by", why, info.Name)
 }
 
 func (c *vmConfig) openUser() (wire, error) {

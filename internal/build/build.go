@@ -100,6 +100,9 @@ func (c *Config) anyVolume() bool { return c.Volumes || len(c.Needs) == 0 }
 // disks reports whether the image is to show any.
 func (c *Config) disks() bool { return c.AnyDisk || len(c.Disks) > 0 }
 
+// DHCP is the name, in the notes of images, of what finds addresses.
+const DHCP = "dhcp"
+
 // dhcp reports whether the image is to find its address.
 func (c *Config) dhcp() bool { return c.DHCP || c.Target == Virtio }
 

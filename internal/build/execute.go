@@ -248,6 +248,9 @@ func (p *Plan) note() image.Note {
 	if p.cfg.LUKS {
 		n.Services = append(n.Services, "luks")
 	}
+	if p.port.Network && p.port.DHCP {
+		n.Services = append(n.Services, DHCP)
+	}
 	for _, d := range p.Devices {
 		if d != "block" && d != "disk" || d == "block" && p.cfg.anyVolume() || d == "disk" && p.cfg.AnyDisk {
 			n.Devices = append(n.Devices, image.Device{Type: d})

@@ -112,8 +112,8 @@ var known = []service{
 	{"tar", "service", []pattern{"Tailor/volume/tarfs", "Tailor/libos/tarmount"}, []implementation{
 		{"a tar on a volume, read-only", "", []pattern{"Tailor/volume/tarfs"}, ""},
 	}},
-	{"addresses", "service", []pattern{"Tailor/netstack/dhcp4", "Tailor/netstack/dhcp.go", "Tailor/netstack/slaac.go"}, []implementation{
-		{"DHCP, and IPv6 router advertisements", "", []pattern{"Tailor/netstack/dhcp4"}, ""},
+	{"addresses", "service", []pattern{"Tailor/netstack/dhcp4", "Tailor/netstack/dhcp6", "Tailor/netstack/dhcpwire", "Tailor/netstack/dhcp.go", "Tailor/netstack/dhcp6.go", "Tailor/netstack/slaac.go", "Tailor/netstack/conflict.go"}, []implementation{
+		{"DHCP for IPv4 and IPv6, and router advertisements", "", []pattern{"Tailor/netstack/dhcp4"}, ""},
 	}},
 	{"metrics", "service", []pattern{"Tailor/boot/scrape", "Tailor/metrics", "Tailor/netstack/figures.go"}, []implementation{
 		{"HTTP, in Prometheus' text format (--metrics)", "", []pattern{"Tailor/boot/scrape"}, ""},

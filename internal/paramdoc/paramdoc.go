@@ -20,10 +20,11 @@ type doc struct {
 }
 
 var docs = []doc{
-	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
+	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, and IPv6 addresses unless ip6 is given; none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
 	{name: "gw", meaning: "IPv4 router, in the network of ip", example: "10.0.2.2", flag: "--gateway"},
 	{name: "ip6", meaning: "IPv6 address of eth0 with the length of its network", example: "fd00::15/64", flag: "--ip"},
 	{name: "gw6", meaning: "IPv6 router, in the network of ip6 or link-local", example: "fe80::2", flag: "--gateway"},
+	{name: "ip6-privacy", meaning: "connect from IPv6 addresses that change each day (RFC 8981), where addresses are found; what listens keeps a stable one, too", example: "temporary"},
 	{name: "dns", meaning: "name servers, in order of preference; may come again", example: "10.0.2.3,9.9.9.9", flag: "--dns"},
 	{name: "search", meaning: "domains that resolv.conf names for short names", example: "example.com"},
 	{name: "hostname", meaning: "what os.Hostname returns: letters, digits, hyphens, dots, at most 64 (default tailor)", example: "web-1"},

@@ -8,9 +8,10 @@
 package dhcp4
 
 import (
-	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"github.com/tailor-os/tailor/netstack/dhcpwire"
 )
 
 // A Config is what a client needs.
@@ -167,7 +168,7 @@ func (c *Client) bind(now time.Duration) {
 	c.state, c.since, c.known, c.quiet = bound, now, false, false
 	c.schedule()
 	a := c.lease.Addr.Addr().As4()
-	c.cfg.Send(arpRequest(c.cfg.MAC, a, a))
+	c.cfg.Send(dhcpwire.ARPRequest(c.cfg.MAC, a, a))
 	c.cfg.Notify(Bound, &c.lease)
 }
 
@@ -234,7 +235,7 @@ func (c *Client) message(kind byte, now time.Duration) message {
 // send sends m to everybody or, if there is a lease, to its server. While the
 // client has an address, it says so.
 func (c *Client) send(m message, to *Lease) {
-	d := datagram{srcMAC: c.cfg.MAC, dstMAC: broadcastMAC, dst: [4]byte{255, 255, 255, 255}}
+	d := datagram{srcMAC: c.cfg.MAC, dstMAC: dhcpwire.Broadcast, dst: [4]byte{255, 255, 255, 255}}
 	if c.state >= bound {
 		d.src = c.lease.Addr.Addr().As4()
 		copy(m[atClient:], d.src[:])
@@ -249,8 +250,8 @@ func (c *Client) send(m message, to *Lease) {
 // Frame looks at an Ethernet frame that was received. validated says that the
 // host has verified the checksum of UDP. b is not kept.
 func (c *Client) Frame(now time.Duration, b []byte, validated bool) {
-	if isARP(b) {
-		if c.state >= probing && claims(b, c.cfg.MAC, c.lease.Addr.Addr().As4()) {
+	if dhcpwire.IsARP(b) {
+		if c.state >= probing && dhcpwire.Claims(b, c.cfg.MAC, c.lease.Addr.Addr().As4()) {
 			c.conflict(now, b)
 		}
 		return
@@ -294,7 +295,7 @@ func (c *Client) granted(now time.Duration, m message, from [6]byte) {
 	}
 	c.lease, c.router = l, from
 	c.state, c.next = probing, now+probeWait
-	c.cfg.Send(arpRequest(c.cfg.MAC, [4]byte{}, l.Addr.Addr().As4()))
+	c.cfg.Send(dhcpwire.ARPRequest(c.cfg.MAC, [4]byte{}, l.Addr.Addr().As4()))
 }
 
 // renewed goes on with the address; another one was not asked for.
@@ -325,7 +326,7 @@ func (c *Client) refused(now time.Duration) {
 // that is wrong, and connections are worth more (RFC 5227 section 2.4 c): the
 // address is announced once and kept.
 func (c *Client) conflict(now time.Duration, b []byte) {
-	if c.state != probing && binary.BigEndian.Uint32(b[etherLen+14:]) == 0 {
+	if c.state != probing && dhcpwire.IsProbe(b) {
 		return // a probe, which the stack answers
 	}
 	if c.state == probing || now < c.since+conflictTime {
@@ -337,7 +338,7 @@ func (c *Client) conflict(now time.Duration, b []byte) {
 	}
 	c.known = true
 	a := c.lease.Addr.Addr().As4()
-	c.cfg.Send(arpRequest(c.cfg.MAC, a, a))
+	c.cfg.Send(dhcpwire.ARPRequest(c.cfg.MAC, a, a))
 	c.cfg.Notify(Contested, &c.lease)
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+
+	"github.com/tailor-os/tailor/netstack/dhcpwire"
 )
 
 // Forever is the duration of a lease that does not end.
@@ -54,8 +56,8 @@ func (m message) lease() (l Lease, ok bool) {
 		return l, false
 	}
 	l.DNS, l.NTP = addrs(m.option(optDNS)), addrs(m.option(optNTP))
-	l.Hostname, l.Domain = plainName(m.option(optHostname)), plainName(m.option(optDomain))
-	l.Search = nameList(m.option(optSearch))
+	l.Hostname, l.Domain = dhcpwire.Name(m.option(optHostname)), dhcpwire.Name(m.option(optDomain))
+	l.Search = dhcpwire.Names(m.option(optSearch))
 	if v := m.option(optMTU); len(v) == 2 {
 		l.MTU = int(binary.BigEndian.Uint16(v))
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tailor-os/tailor/netstack/dhcpwire"
 )
 
 // withOptions returns an ACK with these options, in bounds of its own.
@@ -137,29 +139,6 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestNames: what is written to a file is a name, or nothing.
-func TestNames(t *testing.T) {
-	long := strings.Repeat("a", 63)
-	for in, want := range map[string]string{
-		"a": "a", "a.b.": "a.b", "a\x00\x00": "a", "_dns.x-1": "_dns.x-1", "": "", ".": "", ".a": "", "a..b": "", "-a": "",
-		"a\nnameserver 1": "", "a b": "", "a#": "", "\xc3\xa4": "", long: long, long + "a": "",
-		long + "." + long + "." + long + "." + long: "", "a.-b": "",
-	} {
-		if got := plainName([]byte(in)); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-	for in, want := range map[string]string{
-		"\x01a\x00": "[a]", "\x01a": "[]", "\xc0\x00": "[]", "\x01a\xc0\x00": "[]", "\x01a\x00\xc0\x00": "[a a]",
-		"\x01a\x00\xc0\x03": "[a]", "\x01a\x00\x01b\xc0\x00\xc0\x03": "[a b.a b.a]", "\x40a": "[]", "\x03a\nb\x00": "[]",
-		strings.Repeat("\x01a\x00", 20): "[a a a a a a a a]", "\x00": "[]", "\xc0": "[]",
-	} {
-		if got := fmt.Sprint(nameList([]byte(in))); got != want {
-			t.Errorf("%q: %s, want %s", in, got, want)
-		}
-	}
-}
-
 // FuzzLease: of any answer nothing comes that the rest of the system would have
 // to doubt.
 func FuzzLease(f *testing.F) {
@@ -184,11 +163,11 @@ func FuzzLease(f *testing.F) {
 				t.Errorf("route %v", r)
 			}
 		}
-		if len(l.DNS) > maxAddrs || len(l.Routes) > maxRoutes || len(l.Search) > maxNames {
+		if len(l.DNS) > maxAddrs || len(l.Routes) > maxRoutes || len(l.Search) > dhcpwire.MaxNames {
 			t.Errorf("too much: %v", l)
 		}
 		for _, n := range append(l.Search, l.Hostname, l.Domain) {
-			if len(n) > maxName || strings.ContainsFunc(n, func(r rune) bool { return r > 0x7f || r != '.' && !isNameByte(byte(r)) }) {
+			if dhcpwire.Name([]byte(n)) != n {
 				t.Errorf("name %q", n)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/tailor-os/tailor/netstack/dhcpwire"
 )
 
 var (
@@ -58,13 +60,13 @@ var kinds = [...]string{discover: "DISCOVER", offer: "OFFER", request: "REQUEST"
 
 // receive takes a frame from the client, checks it and lets the server answer.
 func (w *world) receive(b []byte) {
-	if isARP(b) {
+	if dhcpwire.IsARP(b) {
 		w.sent = append(w.sent, sent{w.now, fmt.Sprintf("ARP %v %v", netip.AddrFrom4([4]byte(b[28:])), netip.AddrFrom4([4]byte(b[38:])))})
 		return
 	}
 	ip := b[etherLen:]
 	udp := ip[ipLen:]
-	if sum(0, ip[:ipLen]) != 0xffff || udpSum(ip, udp) != 0xffff || int(binary.BigEndian.Uint16(ip[2:])) != len(ip) {
+	if dhcpwire.Sum(0, ip[:ipLen]) != 0xffff || dhcpwire.SumUDP(ip[12:ipLen], udp) != 0xffff || int(binary.BigEndian.Uint16(ip[2:])) != len(ip) {
 		w.t.Fatalf("a malformed frame: %x", b)
 	}
 	m := message(udp[udpLen:])
@@ -156,4 +158,4 @@ func (w *world) expectSent(want ...string) {
 }
 
 // arp makes a frame in which somebody says that he has an address.
-func arp(mac [6]byte, sender, target [4]byte) []byte { return arpRequest(mac, sender, target) }
+func arp(mac [6]byte, sender, target [4]byte) []byte { return dhcpwire.ARPRequest(mac, sender, target) }

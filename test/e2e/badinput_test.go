@@ -94,9 +94,9 @@ func testBadFlags(t *testing.T, on target) {
 	}
 	if p.ns != nil {
 		t.Run("tap in use", func(t *testing.T) {
-			m := p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...)
+			m := p.start(t, on.line("--net", "tap:"+tapName, "--ip", "host", img, "serve")...)
 			m.expect("ready\n")
-			refused(t, p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...).wait(), "attached to it")
+			refused(t, p.start(t, on.line("--net", "tap:"+tapName, "--ip", "host", img, "serve")...).wait(), "attached to it")
 			m.signal(syscall.SIGTERM)
 			m.wait().want(t, 0, nil, nil)
 		})

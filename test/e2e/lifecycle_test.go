@@ -177,7 +177,7 @@ func testFiftyMachines(t *testing.T, on target) {
 		endings = append(endings, func(t *testing.T, i int) {
 			tap.Lock()
 			defer tap.Unlock()
-			m := p.start(t, on.line("--net", "tap:"+tapName, img, "serve")...)
+			m := p.start(t, on.line("--net", "tap:"+tapName, "--ip", "host", img, "serve")...)
 			m.expect("ready\n")
 			m.signal(syscall.SIGTERM)
 			m.wait().want(t, 0, nil, nil)

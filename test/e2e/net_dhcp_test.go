@@ -8,11 +8,12 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
 )
 
@@ -23,7 +24,11 @@ func newDHCP(t *testing.T, on target) (r *road, img string) {
 	r = tapRoad(t, on)
 	r.flags = []string{"--net", "tap:" + tapName, "--ip", "dhcp"}
 	r.guestAt("192.0.2.50")
-	return r, on.buildWith(t, nil, netGuestPkg, "--dhcp")
+	flags := []string{"--dhcp"}
+	if on.build == build.HVT { // where it is a build of its own anyway; it can have a secret so
+		flags = append(flags, "--volumes")
+	}
+	return r, on.buildWith(t, nil, netGuestPkg, flags...)
 }
 
 // dnsmasq serves addresses on the road's tap, from first to last, until the
@@ -36,8 +41,9 @@ func (r *road) dnsmasq(t *testing.T, first, last string, options ...string) (sto
 		"--dhcp-authoritative", "--dhcp-range=" + first + "," + last + ",255.255.255.0,2m", "--address=/www.test/192.0.2.80",
 	}, options...)
 	cmd := exec.Command(xtest.NeedCommand(t, "dnsmasq", "dnsmasq-base"), args...)
-	var log strings.Builder
-	cmd.Stdout, cmd.Stderr = &log, &log
+	log := vmtest.NewOutput()
+	r.served = log
+	cmd.Stdout, cmd.Stderr = log, log
 	if err := r.ns.do(cmd.Start); err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +55,7 @@ func (r *road) dnsmasq(t *testing.T, first, last string, options ...string) (sto
 		ended = true
 		cmd.Process.Signal(unix.SIGTERM)
 		cmd.Wait()
+		log.Close()
 		if t.Failed() {
 			t.Log(log.String())
 		}
@@ -181,7 +188,7 @@ func TestDHCPNotLinked(t *testing.T) {
 func TestSLAAC(t *testing.T) { each(t, testSLAAC, ownNetwork) }
 
 func testSLAAC(t *testing.T, on target) {
-	r, img := newDHCP(t, on)
+	r, img := newRouter(t, on)
 	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--enable-ra", "--dhcp-range=2001:db8::,ra-only,64,10m", "--dhcp-option=option6:dns-server,["+tapHost6+"]",
 		"--dhcp-option=option6:domain-search,six.test")
 	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")

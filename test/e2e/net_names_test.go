@@ -29,7 +29,7 @@ func testInterfaces(t *testing.T, on target) {
 	})
 	t.Run("tap with the host's addresses", func(t *testing.T) {
 		r := tapRoad(t, on)
-		r.flags = []string{"--net", "tap:" + tapName}
+		r.flags = []string{"--net", "tap:" + tapName, "--ip", "host"}
 		res := r.run(t, []string{"192.0.2.", "2001:db8::"}, "interfaces")
 		for _, taken := range []string{tapHost4 + "/24", tapHost6 + "/64"} {
 			if strings.Contains(res.stdout, taken) {

@@ -19,8 +19,9 @@ type road struct {
 	name   string
 	on     target
 	ns     *namespace
-	flags  []string // of run
-	resolv string   // a file to have in the place of /etc/resolv.conf, "" for none
+	flags  []string       // of run
+	served *vmtest.Output // what the latest dnsmasq on it says
+	resolv string         // a file to have in the place of /etc/resolv.conf, "" for none
 
 	guest6         string            // the guest's address on a user network
 	host4, host6   string            // the test's addresses, as the guest knows them

@@ -111,7 +111,7 @@ func TestQEMUNetwork(t *testing.T) {
 	})
 	t.Run("tap", func(t *testing.T) {
 		ns := newTap(t)
-		p := setting{ns: ns}.start(t, onQEMU(t, "pc", "--net", "tap:"+tapName, "--param", "hostname=web-1", img)...)
+		p := setting{ns: ns}.start(t, onQEMU(t, "pc", "--net", "tap:"+tapName, "--ip", "host", "--param", "hostname=web-1", img)...)
 		if !p.ErrOut.Await("listening on") {
 			t.Fatalf("it does not listen:\n%s", p.ErrOut)
 		}

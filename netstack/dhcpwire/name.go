@@ -1,15 +1,17 @@
-package dhcp4
+package dhcpwire
 
 // Bounds of names (RFC 1035 section 2.3.4), and of how many are taken.
 const (
 	maxLabel = 63
 	maxName  = 253
-	maxNames = 8
+
+	// MaxNames is how many names [Names] returns at the most.
+	MaxNames = 8
 )
 
-// plainName returns b if it is a name, "" if not. Servers end some with zero
+// Name returns b if it is a name, "" if not. Servers end some with zero
 // bytes or a dot.
-func plainName(b []byte) string {
+func Name(b []byte) string {
 	for len(b) > 0 && (b[len(b)-1] == 0 || b[len(b)-1] == '.') {
 		b = b[:len(b)-1]
 	}
@@ -34,12 +36,12 @@ func isNameByte(c byte) bool {
 	return l >= 'a' && l <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_'
 }
 
-// nameList reads names with the compression of RFC 1035 section 4.1.4, as the
+// Names reads names with the compression of RFC 1035 section 4.1.4, as the
 // search list has them (RFC 3397). It ends at the first that is malformed.
-func nameList(b []byte) (list []string) {
-	for at := 0; at < len(b) && len(list) < maxNames; {
+func Names(b []byte) (list []string) {
+	for at := 0; at < len(b) && len(list) < MaxNames; {
 		name, next := nameAt(b, at)
-		if name = []byte(plainName(name)); len(name) == 0 {
+		if name = []byte(Name(name)); len(name) == 0 {
 			break
 		}
 		list, at = append(list, string(name)), next
