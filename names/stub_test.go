@@ -34,7 +34,13 @@ type world struct {
 }
 
 func newWorld(t testing.TB, answer func(query []byte) []byte) *world {
-	w := &world{server: dnstest.Serve(t, answer)}
+	return newWorld2(t, answer, answer)
+}
+
+// newWorld2 is a world whose server has other answers over TCP.
+func newWorld2(t testing.TB, packet, stream func(query []byte) []byte) *world {
+	t.Helper()
+	w := &world{server: dnstest.Serve(t, packet, stream)}
 	w.stub = New(NewCache(1000), Plain{})
 	w.stub.now = func() time.Time { return time.Now().Add(time.Duration(w.ahead.Load())) }
 	w.Resolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -134,13 +140,11 @@ func TestTogether(t *testing.T) {
 // TestTruncated: what is too long for a datagram comes over TCP, whole and to the cache.
 func TestTruncated(t *testing.T) {
 	long := strings.Repeat("x", 200)
-	w := newWorld(t, nil)
-	w.server.Packet = always(func(_ dnsmessage.Question, m *dnsmessage.Message) { m.Truncated = true })
-	w.server.Stream = always(func(q dnsmessage.Question, m *dnsmessage.Message) {
+	w := newWorld2(t, always(func(_ dnsmessage.Question, m *dnsmessage.Message) { m.Truncated = true }), always(func(q dnsmessage.Question, m *dnsmessage.Message) {
 		for range 15 {
 			dnstest.Add(m, 60, &dnsmessage.TXTResource{TXT: []string{long}})
 		}
-	})
+	}))
 	for range 2 {
 		txt, err := w.LookupTXT(t.Context(), "long.test.")
 		if err != nil || len(strings.Join(txt, "")) != 15*len(long) {

@@ -83,10 +83,10 @@ func (s *Server) count() {
 	s.mu.Unlock()
 }
 
-// Serve starts a server on 127.0.0.1, which answers by answer on both ways.
-func Serve(t testing.TB, answer func(query []byte) []byte) *Server {
+// Serve starts a server on 127.0.0.1.
+func Serve(t testing.TB, packet, stream func(query []byte) []byte) *Server {
 	t.Helper()
-	s := &Server{Packet: answer, Stream: answer}
+	s := &Server{Packet: packet, Stream: stream}
 	u, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
