@@ -29,6 +29,9 @@ const (
 	lastWait  = 5 * time.Second
 )
 
+// opName is what fails, in errors.
+const opName = "dns over tls"
+
 // A Config says who is asked.
 type Config struct {
 	Servers []Server // in order of preference; there is one at least
@@ -83,26 +86,18 @@ func (c *Client) Exchange(ctx context.Context, _, _ string, q dnsmessage.Questio
 			c.next(l)
 		}
 		if err == nil || !again || !errors.Is(err, errGone) {
-			return a, c.report(err)
+			if err != nil {
+				err = about(l, err)
+			}
+			return a, err
 		}
 	}
 }
 
-// report says who is meant.
-func (c *Client) report(err error) error {
-	if err == nil {
-		return nil
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return &net.OpError{Op: "dns over tls", Net: "tcp", Addr: named(c.cfg.Servers[c.first].String()), Err: err}
+// about says which server an error is about.
+func about(l *link, err error) error {
+	return &net.OpError{Op: opName, Addr: l.server, Err: err}
 }
-
-// A named is a server in an error.
-type named string
-
-func (named) Network() string  { return "tcp" }
-func (n named) String() string { return string(n) }
 
 // next has another server tried first, if l, which does not answer, is the connection.
 func (c *Client) next(l *link) {
@@ -136,7 +131,7 @@ func (c *Client) link(ctx context.Context) (*link, error) {
 	case <-d.done:
 		return d.l, d.err
 	case <-ctx.Done():
-		return nil, &net.OpError{Op: "dns over tls", Err: os.ErrDeadlineExceeded}
+		return nil, &net.OpError{Op: opName, Err: os.ErrDeadlineExceeded}
 	}
 }
 
@@ -151,13 +146,13 @@ func (c *Client) dial(d *dialing, first int) {
 		left := time.Until(end) / time.Duration(n-i)
 		conn, err := c.connect(at, left)
 		if err == nil {
-			d.l = newLink(conn)
+			d.l = newLink(named(c.cfg.Servers[at].String()), conn)
 			break
 		}
 		errs = append(errs, c.cfg.Servers[at].String()+": "+err.Error())
 	}
 	if d.l == nil {
-		d.err = &net.OpError{Op: "dns over tls", Err: errors.New(strings.Join(errs, "; "))}
+		d.err = &net.OpError{Op: opName, Err: errors.New(strings.Join(errs, "; "))}
 	}
 	c.finish(d, at, len(errs))
 	close(d.done)

@@ -33,6 +33,7 @@ var (
 // A link is a connection with a server, on which questions do not wait for each other's
 // answers (RFC 7766 section 6.2.1.1).
 type link struct {
+	server  named
 	conn    net.Conn
 	writing sync.Mutex
 
@@ -42,6 +43,12 @@ type link struct {
 	dead  error
 }
 
+// A named is a server in an error.
+type named string
+
+func (named) Network() string  { return "tls" }
+func (n named) String() string { return string(n) }
+
 // A question is one that was sent.
 type question struct {
 	q    dnsmessage.Question
@@ -50,8 +57,8 @@ type question struct {
 	err  error
 }
 
-func newLink(conn net.Conn) *link {
-	l := &link{conn: conn, open: map[uint16]*question{}}
+func newLink(server named, conn net.Conn) *link {
+	l := &link{server: server, conn: conn, open: map[uint16]*question{}}
 	l.extend(idleTime)
 	go l.listen()
 	return l
