@@ -44,6 +44,29 @@ func init() {
 			lookup(name)
 		}
 	})
+	// Looks a name up again and again, and says when it is there and when not, a number
+	// of times.
+	register("lookup-on", func(args []string) {
+		n, there := 1, false
+		for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			_, err := net.DefaultResolver.LookupHost(ctx, args[0])
+			cancel()
+			if there == (err == nil) {
+				continue
+			}
+			there = err == nil
+			if there {
+				fmt.Printf("%d: %s is there\n", n, args[0])
+			} else {
+				fmt.Printf("%d: %s is gone: %v\n", n, args[0], err)
+			}
+			if fmt.Sprint(n) == args[1] {
+				return
+			}
+			n++
+		}
+	})
 	register("lookup-txt", func(names []string) {
 		txt, err := net.LookupTXT(names[0])
 		check(err)
