@@ -123,7 +123,7 @@ func (c *conn) wake() {
 // Read implements [net.Conn], for one goroutine at a time.
 func (c *conn) Read(p []byte) (int, error) {
 	for {
-		n, err, wait := c.ready(p)
+		n, wait, err := c.ready(p)
 		if n > 0 || err != nil || len(p) == 0 {
 			return n, err
 		}
@@ -137,20 +137,20 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // ready reads what is there, or says for how long to wait.
-func (c *conn) ready(p []byte) (n int, err error, wait time.Duration) {
+func (c *conn) ready(p []byte) (n int, wait time.Duration, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if n = copy(p, c.out); n > 0 {
 		c.out = c.out[n:]
-		return n, nil, 0
+		return n, 0, nil
 	}
 	wait = maxTime
 	if !c.deadline.IsZero() {
 		if wait = time.Until(c.deadline); wait <= 0 && c.err == nil {
-			return 0, &net.OpError{Op: "read", Net: c.network, Addr: c.RemoteAddr(), Err: os.ErrDeadlineExceeded}, 0
+			return 0, 0, &net.OpError{Op: "read", Net: c.network, Addr: c.RemoteAddr(), Err: os.ErrDeadlineExceeded}
 		}
 	}
-	return 0, c.err, wait
+	return 0, wait, c.err
 }
 
 // Close implements [net.Conn]. What is being asked goes on, for the cache.

@@ -147,19 +147,19 @@ func testResolver(t *testing.T, on target) {
 		named = []string{at + "#logs.test", "--param", "dns-roots=" + certs.Roots}
 	}
 	r.startImage(t, img, named, "lookup-txt", "long.test.").wait().want(t, 0, []string{fmt.Sprintf("txt %d\n", longText)}, nil)
-	const twice = "www.test."
 	for what, flags := range map[string][]string{
 		"none of those given by dns-pin": {at, "--param", "dns-pin=4/mggdVx8A3pvHAWW5sD+qJyMtUHgiRuPjVC48N0XrM="},
 		"unknown authority":              {at + "#logs.test"},
 		"not other.test":                 append([]string{at + "#other.test"}, named[1:]...),
 	} {
-		res := r.startImage(t, img, flags, "lookup", twice, twice).wait()
+		res := r.startImage(t, img, flags, "lookup", "www.test.", "www.test.").wait()
 		res.want(t, 0, []string{"www.test. not found: false lookup www.test. on ", what}, []string{"tailor: dns: cannot ask: dns over tls: " + r.host4, what})
 		if n := strings.Count(res.stderr, "tailor: dns: "); n != 1 || strings.Contains(res.stdout, "192.0.2.80") {
 			t.Errorf("said %d times:\n%s%s", n, res.stdout, res.stderr)
 		}
 	}
-	for what, want := range map[string]int{"www.test. A": 1, "WWW.test. A": 0, "nope.test. A": 1, "nope.test. AAAA": 1, "long.test. TXT": 1} {
+	r.startImage(t, img, pin, "early", "brief.test.").wait().want(t, 0, []string{"what asks over TLS is not initialized yet", "own: [192.0.2.81] <nil>\n"}, nil)
+	for what, want := range map[string]int{"brief.test. A": 1, "www.test. A": 1, "WWW.test. A": 0, "nope.test. A": 1, "nope.test. AAAA": 1, "long.test. TXT": 1} {
 		if n := u.asked(what); n != want {
 			t.Errorf("asked %d times for %s, want %d", n, what, want)
 		}
@@ -187,6 +187,7 @@ func TestResolverPlain(t *testing.T) {
 	r, img := resolving(t, targetHVT(t))
 	u := newUnbound(t, r.ns, rsyslogtest.NewCerts(t), tapHost4+"@53")
 	r.flags = append(r.flags, "--dns", tapHost4)
+	r.startImage(t, img, nil, "early", "brief.test.").wait().want(t, 0, []string{"early: <nil>\nown: [192.0.2.81] <nil>\n"}, nil)
 	r.startImage(t, img, []string{"--param", "search=test"}, "lookup", "www", "www.test.").wait().want(t, 0, []string{"www is 192.0.2.80\n", "www.test. is 192.0.2.80\n"}, nil)
 	r.startImage(t, img, nil, "lookup-txt", "long.test.").wait().want(t, 0, []string{fmt.Sprintf("txt %d\n", longText)}, nil)
 	r.run(t, []string{fmt.Sprintf("txt %d\n", longText)}, "lookup-txt", "long.test.") // Go's resolver alone
@@ -265,7 +266,7 @@ func TestResolverOrder(t *testing.T) {
 	img := on.buildWith(t, nil, netGuestPkg, "--file", dir+"/hosts:/etc/hosts", "--file", dir+"/resolv:/etc/resolv.conf")
 	r := tapRoad(t, on)
 	r.flags = append(r.flags, "--dns", "192.0.2.53")
-	r.startImage(t, img, nil, "hosts", "db").wait().want(t, 0, []string{"== /etc/resolv.conf\nnameserver 192.0.2.98\nsearch image.test\n"}, nil)
+	r.startImage(t, img, nil, "cat", "/etc/resolv.conf").wait().want(t, 0, []string{"nameserver 192.0.2.98\nsearch image.test\n"}, nil)
 	r.startImage(t, img, nil, "lookup", "db", "db.test").wait().want(t, 0, []string{"db is 192.0.2.99\n", "db.test is 192.0.2.99\n"}, nil)
 	d, found := newDHCP(t, on)
 	d.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--dhcp-option=option:domain-search,dhcp.test")
@@ -278,5 +279,6 @@ func TestResolverNotLinked(t *testing.T) {
 	on := targetHVT(t)
 	on.run(t, "--net", "none", "--dns-tls", "192.0.2.1", on.image(t, netGuestPkg), "hosts").want(t, 125, nil, []string{"dns+tls", "tailor build --resolver dns+tls"})
 	_, img := resolving(t, on)
+	on.run(t, "--net", "none", "--param", "dns-roots=/x", img, "hosts").want(t, 125, nil, []string{"dns-roots is given without dns-tls"})
 	on.run(t, "--net", "none", "--param", "dns-pin=x", "--dns-tls", "192.0.2.1", img, "hosts").want(t, 125, nil, []string{"dns-pin=x: want the SHA-256 of a public key"})
 }

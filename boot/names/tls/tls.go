@@ -25,6 +25,11 @@ func init() {
 	given := parameters.Given()
 	servers := given.All("dns-tls")
 	if len(servers) == 0 {
+		for _, name := range []string{"dns-pin", "dns-roots"} {
+			if given.Get(name) != "" {
+				parameters.Fail(errors.New(name + " is given without dns-tls, so that nothing would be asked over TLS"))
+			}
+		}
 		return
 	}
 	cfg, err := dot.ParseConfig(servers, given.All("dns-pin"))

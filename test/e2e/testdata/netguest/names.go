@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/tailor-os/tailor/test/e2e/testdata/netguest/early"
 )
 
 func init() {
@@ -71,6 +73,19 @@ func init() {
 		txt, err := net.LookupTXT(names[0])
 		check(err)
 		fmt.Println("txt", len(strings.Join(txt, "")))
+	})
+	// Looks a name up in an init function, and by a resolver of the program's own.
+	register("early", func(args []string) {
+		fmt.Println("early:", early.Err)
+		addrs, err := new(net.Resolver).LookupHost(context.Background(), args[0])
+		fmt.Println("own:", addrs, err)
+	})
+	register("cat", func(args []string) {
+		for _, name := range args {
+			b, err := os.ReadFile(name)
+			check(err)
+			fmt.Printf("%s", b)
+		}
 	})
 	register("hosts", func([]string) {
 		for _, name := range []string{"/etc/hosts", "/etc/resolv.conf"} {
