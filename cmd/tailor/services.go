@@ -34,7 +34,11 @@ func (o *buildOptions) services() []string {
 // link asks for what boot parameters need.
 func (o *buildOptions) link(words []string) {
 	for _, w := range words {
-		if s := params.ServiceOf(w); slices.Contains(build.Services(), s) {
+		s := params.ServiceOf(w)
+		if s == "dns+" { // any resolver: none, if there is one
+			_, s = params.Lacking([]string{w}, o.services())
+		}
+		if slices.Contains(build.Services(), s) {
 			o.linked = append(slices.Clone(o.linked), s)
 		}
 	}
