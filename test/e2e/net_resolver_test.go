@@ -172,7 +172,9 @@ func TestResolverBack(t *testing.T) {
 	xtest.NeedCommand(t, "unbound", "unbound")
 	r, img := resolving(t, targetHVT(t))
 	u := newUnbound(t, r.ns, rsyslogtest.NewCerts(t), tapHost4+"@853")
-	p := r.startImage(t, img, []string{"--dns-tls=" + tapHost4, "--param", "dns-pin=" + u.pin}, "lookup-on", "brief.test.", "3")
+	flags := []string{"--dns-tls=" + tapHost4, "--param", "dns-pin=" + u.pin}
+	t.Log("over TLS:\n" + r.startImage(t, img, flags, "lookup-time", "www.test.", "brief.test.").wait().stdout)
+	p := r.startImage(t, img, flags, "lookup-on", "brief.test.", "3")
 	p.expect("1: brief.test. is there\n")
 	u.stop()
 	p.expect("2: brief.test. is gone: ")
@@ -191,7 +193,10 @@ func TestResolverPlain(t *testing.T) {
 	r.startImage(t, img, []string{"--param", "search=test"}, "lookup", "www", "www.test.").wait().want(t, 0, []string{"www is 192.0.2.80\n", "www.test. is 192.0.2.80\n"}, nil)
 	r.startImage(t, img, nil, "lookup-txt", "long.test.").wait().want(t, 0, []string{fmt.Sprintf("txt %d\n", longText)}, nil)
 	r.run(t, []string{fmt.Sprintf("txt %d\n", longText)}, "lookup-txt", "long.test.") // Go's resolver alone
-	for what, want := range map[string]int{"www.test. A": 1, "long.test. TXT": 4} {
+	const both = "www.test."                                                          // looked up twice, and in the next line once
+	t.Log("kept, and asked for:\n" + r.startImage(t, img, nil, "lookup-time", both, "brief.test.").wait().stdout)
+	t.Log("Go's resolver alone, asking another time:\n" + r.start(t, "lookup-time", "brief.test.").wait().stdout)
+	for what, want := range map[string]int{both + " A": 2, "long.test. TXT": 4} {
 		if n := u.asked(what); n != want {
 			t.Errorf("asked %d times for %s, want %d", n, what, want)
 		}

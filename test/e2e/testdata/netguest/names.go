@@ -74,6 +74,23 @@ func init() {
 		check(err)
 		fmt.Println("txt", len(strings.Join(txt, "")))
 	})
+	// How long it takes to look names up, one after the other and again.
+	register("lookup-time", func(names []string) {
+		const times = 300
+		took := make([][]time.Duration, len(names))
+		for range times {
+			for i, name := range names {
+				begin := time.Now()
+				_, err := net.LookupHost(name)
+				check(err)
+				took[i] = append(took[i], time.Since(begin))
+			}
+		}
+		for i, name := range names {
+			slices.Sort(took[i])
+			fmt.Println(name, "takes", took[i][times/2], "in the median of", times)
+		}
+	})
 	// Looks a name up in an init function, and by a resolver of the program's own.
 	register("early", func(args []string) {
 		fmt.Println("early:", early.Err)
