@@ -126,12 +126,12 @@ func resolving(t *testing.T, on target) (r *road, img string) {
 	if !on.has(ownNetwork) {
 		return unixRoad(t, on), on.buildWith(t, nil, netGuestPkg, flags...)
 	}
-	return tapRoad(t, on), on.buildWith(t, nil, netGuestPkg, append(flags, "--volumes")...)
+	return tapRoad(t, on), on.buildWith(t, nil, netGuestPkg, append(flags, "--volumes", "--metrics")...)
 }
 
 // TestResolver: names are asked for over TLS, of the server that was meant and in no
 // other way; and once in their time.
-func TestResolver(t *testing.T) { each(t, testResolver) }
+func TestResolver(t *testing.T) { each(t, testResolver, computing) }
 
 func testResolver(t *testing.T, on target) {
 	xtest.NeedCommand(t, "unbound", "unbound")
@@ -201,6 +201,30 @@ func TestResolverPlain(t *testing.T) {
 			t.Errorf("asked %d times for %s, want %d", n, what, want)
 		}
 	}
+}
+
+// TestResolverFigures: what the stub does can be seen.
+func TestResolverFigures(t *testing.T) {
+	xtest.NeedCommand(t, "unbound", "unbound")
+	r, img := resolving(t, targetHVT(t))
+	u := newUnbound(t, r.ns, rsyslogtest.NewCerts(t), tapHost4+"@853")
+	p := r.startImage(t, img, []string{"--metrics", ":9090", "--dns-tls=" + tapHost4, "--param", "dns-pin=" + u.pin, "--param", "dns-cache=10"}, "lookup-on", "www.test.", "2")
+	p.expect("1: www.test. is there\n")
+	r.guest["metrics"] = tapGuest4 + ":9090"
+	m := r.metricsClient(t)
+	f := scrape(t, m)
+	for end := time.Now().Add(limit / 4); f.value(t, "tailor_dns_questions_total", "result", "hit") < 2 && time.Now().Before(end); f = scrape(t, m) {
+		time.Sleep(20 * time.Millisecond)
+	}
+	f.conventional(t, nil)
+	f.between(t, 2, 1e6, "tailor_dns_questions_total", "result", "hit")
+	f.between(t, 2, 2, "tailor_dns_questions_total", "result", "miss")
+	f.between(t, 0, 0, "tailor_dns_questions_total", "result", "failed")
+	f.between(t, 2, 2, "tailor_dns_cache_entries")
+	f.between(t, 300, 2000, "tailor_dns_cache_bytes")
+	f.between(t, 7680, 7680, "tailor_dns_cache_size_bytes")
+	f.between(t, 1, 1, "tailor_dns_tls_connected")
+	f.between(t, 1, 1, "tailor_dns_tls_connections_total", "result", "ok")
 }
 
 // TestResolverHostile: what is no answer to the question is passed over, what breaks the
