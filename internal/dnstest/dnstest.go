@@ -150,6 +150,17 @@ func (s *Server) Stop() {
 	s.ends = nil
 }
 
+// HangUp ends connections, and listens on.
+func (s *Server) HangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.ends {
+		if _, ok := c.(net.Conn); ok {
+			c.Close()
+		}
+	}
+}
+
 // stream answers as soon as there is an answer, in whatever order.
 func (s *Server) stream(c net.Conn) {
 	defer c.Close()

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/net/dns/dnsmessage"
 
@@ -149,7 +150,7 @@ func (c *Client) dial(d *dialing, first int) {
 			d.l = newLink(named(c.cfg.Servers[at].String()), conn)
 			break
 		}
-		errs = append(errs, c.cfg.Servers[at].String()+": "+err.Error())
+		errs = append(errs, c.cfg.Servers[at].String()+": "+printable(err.Error()))
 	}
 	if d.l == nil {
 		d.err = &net.OpError{Op: opName, Err: errors.New(strings.Join(errs, "; "))}
@@ -173,6 +174,20 @@ func (c *Client) connect(at int, limit time.Duration) (net.Conn, error) {
 		return nil, err
 	}
 	return secure, nil
+}
+
+// maxText bounds the reason why a server cannot be asked, in bytes.
+const maxText = 400
+
+// printable is text for a line on the console, into which a certificate may have brought
+// whatever a stranger wrote.
+func printable(text string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text[:min(len(text), maxText)])
 }
 
 // finish notes what became of an attempt, and says what has changed.

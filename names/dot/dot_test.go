@@ -106,6 +106,13 @@ func (c *Client) ask(t *testing.T, limit time.Duration) error {
 	return err
 }
 
+// count reads one of the client's counters.
+func (c *Client) count(n *uint64) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return *n
+}
+
 const patience = 10 * time.Second
 
 // TestVerify: who is asked is who was meant, by name, address or key.
@@ -186,9 +193,11 @@ func TestPipeline(t *testing.T) {
 	fast.Wait()
 	close(let)
 	slow.Wait()
-	if client.dialed != 1 || s.Queries() != many {
-		t.Errorf("%d connections, %d queries", client.dialed, s.Queries())
+	if client.count(&client.dialed) != 1 || s.Queries() != many {
+		t.Errorf("%d connections, %d queries", client.count(&client.dialed), s.Queries())
 	}
+	client.live.mu.Lock()
+	defer client.live.mu.Unlock()
 	if n := len(client.live.open); n != 0 {
 		t.Errorf("%d questions are open", n)
 	}
@@ -207,8 +216,7 @@ func TestGone(t *testing.T) {
 		defer mu.Unlock()
 		if hangUp {
 			hangUp = false
-			s.Stop()
-			s = w.serve(s.Address, good)
+			s.HangUp()
 			return nil
 		}
 		return good(query)
@@ -221,8 +229,8 @@ func TestGone(t *testing.T) {
 	mu.Lock()
 	hangUp = true
 	mu.Unlock()
-	if err := client.ask(t, patience); err != nil || client.dialed != 2 {
-		t.Fatalf("%v, %d connections", err, client.dialed)
+	if err := client.ask(t, patience); err != nil || client.count(&client.dialed) != 2 {
+		t.Fatalf("%v, %d connections", err, client.count(&client.dialed))
 	}
 	mu.Lock()
 	at := s.Address
@@ -234,8 +242,8 @@ func TestGone(t *testing.T) {
 			t.Fatalf("%v after %v", err, time.Since(begin))
 		}
 	}
-	if client.failed > 3 {
-		t.Errorf("%d attempts for 50 questions", client.failed)
+	if client.count(&client.failed) > 3 {
+		t.Errorf("%d attempts for 50 questions", client.count(&client.failed))
 	}
 	w.serve(at, good)
 	for end := time.Now().Add(patience); client.ask(t, patience) != nil; time.Sleep(20 * time.Millisecond) {
@@ -260,7 +268,7 @@ func TestOthers(t *testing.T) {
 	silent := w.serve("127.0.0.1:0", func([]byte) []byte { return nil })
 	fine := w.serve("127.0.0.1:0", good)
 	client := w.client(Config{}, silent, fine)
-	if err := client.ask(t, 200*time.Millisecond); !errors.Is(err, errSilent) || !strings.Contains(err.Error(), silent.Address) {
+	if err := client.ask(t, time.Second); !errors.Is(err, errSilent) || !strings.Contains(err.Error(), silent.Address) {
 		t.Errorf("%v", err)
 	}
 	if err := client.ask(t, patience); err != nil {
@@ -269,7 +277,7 @@ func TestOthers(t *testing.T) {
 	gone := w.serve("127.0.0.1:0", good)
 	gone.Stop()
 	client = w.client(Config{}, gone, fine)
-	if err := client.ask(t, patience); err != nil || client.failed != 1 || len(w.lines()) != 0 {
+	if err := client.ask(t, patience); err != nil || client.count(&client.failed) != 1 || len(w.lines()) != 0 {
 		t.Errorf("%v, %q", err, w.lines())
 	}
 	// A port that takes connections and says nothing.
@@ -304,8 +312,8 @@ func TestBad(t *testing.T) {
 	}
 	q := testQuestion
 	q.Type = dnsmessage.TypeAAAA
-	if _, err := client.Exchange(t.Context(), "", "", q); err != nil || client.dialed != 1 {
-		t.Errorf("%v, %d connections", err, client.dialed)
+	if _, err := client.Exchange(t.Context(), "", "", q); err != nil || client.count(&client.dialed) != 1 {
+		t.Errorf("%v, %d connections", err, client.count(&client.dialed))
 	}
 }
 
@@ -375,6 +383,14 @@ func TestParse(t *testing.T) {
 	}
 	if _, err := ParseConfig(make([]string, maxServers+1), nil); err == nil {
 		t.Error("any number of servers")
+	}
+}
+
+// TestPrintable: a stranger's certificate writes no line of its own.
+func TestPrintable(t *testing.T) {
+	got := printable("valid for a\ntailor: all is well\x1b[2J\x00" + strings.Repeat("x", 1000))
+	if strings.ContainsAny(got, "\n\x1b\x00") || len(got) > maxText || !strings.HasPrefix(got, "valid for a?tailor") {
+		t.Errorf("%q", got)
 	}
 }
 
