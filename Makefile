@@ -40,7 +40,7 @@ check:
 # detector needs them.
 race: export CGO_ENABLED = 1
 race:
-	$(GO) test -race -timeout 10m ./abi/... ./libos/... ./virtio/... ./block/... ./logs/... ./volume/tarfs/... ./internal/image/... ./internal/virtq/... ./metrics ./ntp ./boot/scrape ./boot/timesync
+	$(GO) test -race -timeout 10m ./abi/... ./libos/... ./virtio/... ./block/... ./logs/... ./volume/tarfs/... ./internal/image/... ./internal/virtq/... ./metrics ./names/... ./ntp ./boot/scrape ./boot/timesync
 
 # The systems, see docs/performance.md, and a short look at
 # each package's own benchmarks. test/bench has none of those.

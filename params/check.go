@@ -23,6 +23,10 @@ var known = [...]Param{
 	{"mtu", "BYTES", func(v string) bool { return MTU(v) != 0 }},
 	{"metrics", "[ADDRESS]:PORT", some},
 	{"ntp", "SERVER[,SERVER]...", some},
+	{"dns-cache", "ENTRIES", func(v string) bool { return Entries(v) >= 0 }},
+	{"dns-tls", "ADDRESS[:PORT][#NAME][,...]", some},
+	{"dns-pin", "BASE64[,BASE64]...", some},
+	{"dns-roots", "FILE", isAbsolute},
 	{"env", "NAME=VALUE", isVariable},
 	{"trace", "syscalls", func(v string) bool { return v == "syscalls" }},
 	{"verbose", "1", func(v string) bool { return v == "1" }},
@@ -135,6 +139,25 @@ func MTU(v string) int {
 	}
 	if n < MinMTU || n > MaxMTU {
 		return 0
+	}
+	return n
+}
+
+// maxEntries bounds a cache of names: some 75 MB.
+const maxEntries = 100_000
+
+// Entries returns the number of answers that v, the value of dns-cache, says; -1 if it is
+// none that is possible.
+func Entries(v string) int {
+	n := 0
+	for i := range len(v) {
+		if v[i] < '0' || v[i] > '9' || n > maxEntries {
+			return -1
+		}
+		n = n*10 + int(v[i]-'0')
+	}
+	if v == "" || n > maxEntries {
+		return -1
 	}
 	return n
 }

@@ -8,12 +8,15 @@ var linked string
 // Services returns the names of the services that the program was built with.
 func Services() []string { return appendList(nil, linked) }
 
-// anyLog stands for whichever transport of syslog.
-const anyLog = "syslog+"
+// These stand for whichever transport of syslog, and for whichever resolver.
+const (
+	anyLog      = "syslog+"
+	anyResolver = "dns+"
+)
 
 // ServiceOf returns what a program must be built with for a parameter, NAME=VALUE
-// without quotes, to have an effect: "metrics", "ntp" or "syslog+tls", or "syslog+"
-// for any that begins so; "" if it needs nothing.
+// without quotes, to have an effect: "metrics", "ntp", "syslog+tls" or "dns+tls",
+// or "syslog+" or "dns+" for any that begins so; "" if it needs nothing.
 func ServiceOf(word string) string {
 	name, value := cut(word)
 	switch {
@@ -24,6 +27,10 @@ func ServiceOf(word string) string {
 		return anyLog + scheme
 	case hasPrefix(name, "syslog-"):
 		return anyLog
+	case name == "dns-cache":
+		return anyResolver
+	case hasPrefix(name, "dns-"):
+		return anyResolver + "tls"
 	}
 	return ""
 }
@@ -47,6 +54,9 @@ func BuildFlag(service string) string {
 	if hasPrefix(service, anyLog) {
 		return "--log " + service
 	}
+	if hasPrefix(service, anyResolver) {
+		return "--resolver " + service
+	}
 	return "--" + service
 }
 
@@ -57,7 +67,7 @@ next:
 	for _, word := range words {
 		service := ServiceOf(word)
 		for _, s := range has {
-			if s == service || service == anyLog && hasPrefix(s, anyLog) {
+			if s == service || (service == anyLog || service == anyResolver) && hasPrefix(s, service) {
 				continue next
 			}
 		}
@@ -66,6 +76,8 @@ next:
 			continue
 		case anyLog:
 			service += "tls"
+		case anyResolver:
+			service += "cache"
 		}
 		return word, service
 	}

@@ -15,6 +15,11 @@ func TestLacking(t *testing.T) {
 		{"syslog=tls://x syslog-app=y", "metrics,syslog+tls", ""},
 		{"syslog-app=y", "syslog+udp", ""},
 		{"syslog-app=y", "metrics", "syslog+tls"},
+		{"dns=9.9.9.9", "", ""},
+		{"dns-cache=10", "syslog+udp", "dns+cache"},
+		{"dns-cache=10", "dns+tls", ""},
+		{"dns-tls=9.9.9.9", "dns+cache", "dns+tls"},
+		{"dns-pin=x dns-roots=/y", "dns+tls", ""},
 	} {
 		_, got := Lacking(strings.Fields(c.words), appendList(nil, c.has))
 		if got != c.want {
@@ -31,10 +36,11 @@ func TestLacking(t *testing.T) {
 func TestServicesOfParameters(t *testing.T) {
 	for _, p := range Known() {
 		word := p.Name + "=tls://x"
-		if service := ServiceOf(word); (service != "") != (p.Name == "metrics" || p.Name == "ntp" || strings.HasPrefix(p.Name, "syslog")) {
+		both := p.Name == "metrics" || strings.HasPrefix(p.Name, "syslog") || strings.HasPrefix(p.Name, "dns-")
+		if service := ServiceOf(word); (service != "") != (both || p.Name == "ntp") {
 			t.Errorf("%s needs %q", p.Name, service)
 		}
-		if OfProcess(word) != (p.Name == "disk" || p.Name == "metrics" || strings.HasPrefix(p.Name, "syslog")) {
+		if OfProcess(word) != (both || p.Name == "disk") {
 			t.Errorf("%s: in a plain process: %v", p.Name, OfProcess(word))
 		}
 	}

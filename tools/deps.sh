@@ -6,7 +6,7 @@ set -u
 # command:package
 wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools
 nasm:nasm qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sgdisk:gdisk mcopy:mtools fsck.fat:dosfstools xorriso:xorriso
-sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base kea-dhcp6:kea-dhcp6-server faketime:faketime chronyd:chrony rsyslogd:rsyslog'
+sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base kea-dhcp6:kea-dhcp6-server faketime:faketime chronyd:chrony rsyslogd:rsyslog unbound:unbound'
 
 missing=
 for pair in $wanted; do
@@ -14,12 +14,12 @@ for pair in $wanted; do
 done
 [ -e /usr/share/ovmf/OVMF.fd ] || missing="$missing ovmf"
 [ -e /usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so ] || missing="$missing rsyslog-gnutls"
-# On a machine of somebody's, these would take over its clock and its log, or serve its network.
+# On a machine of somebody's, these would take over its clock, its log and its names, or serve its network.
 if [ -d /run/systemd/system ]; then
 	rest=
 	for package in $missing; do
 		case $package in
-		chrony | rsyslog | rsyslog-gnutls | kea-dhcp6-server) echo "deps: $package would become a service of this machine, so it is left out; tests that need it skip" >&2 ;;
+		chrony | rsyslog | rsyslog-gnutls | unbound | kea-dhcp6-server) echo "deps: $package would become a service of this machine, so it is left out; tests that need it skip" >&2 ;;
 		*) rest="$rest $package" ;;
 		esac
 	done

@@ -46,6 +46,7 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 		cli.BoolFlag(&o.dhcp, "dhcp", 0, "link what finds the network card's addresses (DHCP,\nIPv6 routers); images for virtio have it anyway"),
 		cli.BoolFlag(&o.luks, "luks", 0, "link what opens encrypted volumes and disks (LUKS);\nrun does so by itself when it builds for one"),
 		cli.ListFlag(&o.linked, "log", 0, "TRANSPORT", "link what sends the program's log: syslog+udp,\nsyslog+tcp or syslog+tls (docs/logs.md); repeatable", parseLog),
+		cli.ListFlag(&o.linked, "resolver", 0, "KIND", "link what the program's resolver asks: dns+cache\n(keeps answers) or dns+tls (and asks over TLS the\nservers of run --dns-tls; docs/services.md)", parseResolver),
 		cli.ValueFlag(&o.trace, "trace", 0, "syscalls", "link the tracer of system calls; run prints a line\nfor each that the program makes (docs/syscalls.md)", parseTrace),
 		cli.BoolFlag(&o.verbose, "verbose", 'v', "say what is done"),
 		cli.BoolFlag(&o.dryRun, "dry-run", 'n', "print what would be done, do nothing"),

@@ -12,6 +12,7 @@ import (
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/names/dot"
 	"github.com/tailor-os/tailor/params"
 )
 
@@ -33,17 +34,27 @@ func (o *buildOptions) services() []string {
 // link asks for what boot parameters need.
 func (o *buildOptions) link(words []string) {
 	for _, w := range words {
-		if s := params.ServiceOf(w); slices.Contains(build.Services(), s) {
+		s := params.ServiceOf(w)
+		if s == "dns+" { // any resolver: none, if there is one
+			_, s = params.Lacking([]string{w}, o.services())
+		}
+		if slices.Contains(build.Services(), s) {
 			o.linked = append(slices.Clone(o.linked), s)
 		}
 	}
 }
 
 // parseLog refuses unknown transports.
-func parseLog(s string) (string, error) {
-	transports := slices.DeleteFunc(build.Services(), func(name string) bool { return !strings.HasPrefix(name, "syslog+") })
-	if !slices.Contains(transports, s) {
-		return "", hint.Errorf("transports are: "+strings.Join(transports, ", "), "unknown transport")
+func parseLog(s string) (string, error) { return parseKind(s, "syslog+", "transport") }
+
+// parseResolver refuses unknown resolvers.
+func parseResolver(s string) (string, error) { return parseKind(s, "dns+", "resolver") }
+
+// parseKind refuses what is not the name of a service that begins with prefix.
+func parseKind(s, prefix, what string) (string, error) {
+	kinds := slices.DeleteFunc(build.Services(), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+	if !slices.Contains(kinds, s) {
+		return "", hint.Errorf(what+"s are: "+strings.Join(kinds, ", "), "unknown %s", what)
 	}
 	return s, nil
 }
@@ -61,11 +72,13 @@ type serviceOptions struct {
 	metrics string   // [ADDRESS]:PORT, "" for none
 	ntp     []string // servers
 	syslog  string   // collector, "" for none
+	dnsTLS  []string // servers
 }
 
 func (s *serviceOptions) flags() []cli.Flag {
 	return []cli.Flag{
 		cli.ValueFlag(&s.metrics, "metrics", 0, "[ADDR]:PORT", "serve figures to Prometheus, at /metrics; with\n--net user the port is published on the host, too", parseMetrics),
+		cli.ListFlag(&s.dnsTLS, "dns-tls", 0, "ADDR[:PORT][#NAME]", "name server that is asked over TLS, verified by NAME\nor its address; a package gets what it takes as by\n--resolver dns+tls; repeatable", parseDNSTLS),
 		cli.ListFlag(&s.ntp, "ntp", 0, "SERVER", "time server, an address or a name; repeatable", parseNTP),
 		cli.ValueFlag(&s.syslog, "syslog", 0, "URL", "send the program's log to udp|tcp|tls://HOST[:PORT];\na package gets the transport as by --log", parseSyslog),
 	}
@@ -90,6 +103,14 @@ func parseNTP(s string) (string, error) {
 	return s, nil
 }
 
+// parseDNSTLS refuses what is no server.
+func parseDNSTLS(s string) (string, error) {
+	if _, err := dot.ParseServer(s); err != nil {
+		return "", hint.Errorf("such as 9.9.9.9#dns.quad9.net; --dns-tls may come again", "%w", err)
+	}
+	return s, nil
+}
+
 // parseSyslog checks the address of a collector.
 func parseSyslog(s string) (string, error) {
 	if _, _, ok := params.ParseSyslog(s); !ok {
@@ -108,6 +129,9 @@ func (o *runOptions) words() (words []string) {
 	}
 	if o.serve.syslog != "" {
 		words = append(words, "syslog="+o.serve.syslog)
+	}
+	if len(o.serve.dnsTLS) > 0 {
+		words = append(words, "dns-tls="+strings.Join(o.serve.dnsTLS, ","))
 	}
 	return append(words, o.params...)
 }

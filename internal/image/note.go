@@ -61,7 +61,7 @@ type Note struct {
 	MinMemory uint64   `json:"min_memory"` // bytes of guest memory below which it does not start, 0 if not known
 	Devices   []Device `json:"devices,omitempty"`
 	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
-	Services  []string `json:"services,omitempty"` // what was linked on demand: "dhcp", "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls"
+	Services  []string `json:"services,omitempty"` // what was linked on demand: "dhcp", "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls", "dns+cache", "dns+tls"
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 }
 

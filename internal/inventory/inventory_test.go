@@ -258,7 +258,7 @@ func TestLayers(t *testing.T) {
 
 // Each package that images may link is of a service, so that none goes missing.
 func TestGuestPackagesAreOfServices(t *testing.T) {
-	for _, top := range []string{"block", "boot", "entropy", "libos", "logs", "metrics", "netstack", "ntp", "params", "virtio", "volume"} {
+	for _, top := range []string{"block", "boot", "entropy", "libos", "logs", "metrics", "names", "netstack", "ntp", "params", "virtio", "volume"} {
 		err := filepath.WalkDir("../../"+top, func(path string, d fs.DirEntry, err error) error {
 			name := d.Name()
 			if err != nil || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {

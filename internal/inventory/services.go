@@ -130,6 +130,12 @@ var known = []service{
 		{"of the library OS", "", []pattern{"Tailor/libos/unixconn.go"}, ""},
 		{"the host's", kindUnix, []pattern{"net"}, ""},
 	}},
+	{"DNS over TLS", "service", []pattern{"Tailor/names/dot", "Tailor/boot/names/tls"}, []implementation{
+		{"RFC 7858, the servers verified (--resolver dns+tls)", "", []pattern{"Tailor/boot/names/tls"}, ""},
+	}},
+	{"DNS cache", "service", []pattern{"Tailor/names", "Tailor/boot/names", "net/tailor_resolver.go"}, []implementation{
+		{"between Go's resolver and its servers (--resolver)", "", []pattern{"Tailor/boot/names"}, ""},
+	}},
 	{"DNS resolver", "service", []pattern{"net/dns*.go", "net/lookup*.go", "net/conf.go", "net/hosts.go", "net/nss.go", "vendor/golang.org/x/net/dns/dnsmessage"}, []implementation{
 		{"Go's own, asking the servers of the boot parameters", kindVM, []pattern{"net/dnsclient_unix.go"}, ""},
 		{"Go's own, asking the servers of the boot parameters", kindVirtio, []pattern{"net/dnsclient_unix.go"}, ""},

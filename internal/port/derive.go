@@ -93,6 +93,9 @@ func (d *deriver) edits(cfg Config) error {
 	if cfg.logs() {
 		list = slices.Concat(list, LogEdits)
 	}
+	if cfg.resolves() {
+		list = slices.Concat(list, NameEdits)
+	}
 	byFile := map[string][]Edit{}
 	var order []string
 	for _, e := range list {

@@ -17,10 +17,12 @@ func Doc() string {
 		"The package `Tailor/zones` is the toolchain's own `time/tzdata`, which itself only refers to it then; " +
 		"the certificates of `" + rootsModule + "` become part of `crypto/x509`.\n")
 	writeEdits(&b, DataEdits)
-	b.WriteString("\n## Services beside the program\n\nWhat `--metrics`, `--ntp` and `--log` ask for uses package net, and so cannot be brought in from beneath it. " +
+	b.WriteString("\n## Services beside the program\n\nWhat `--metrics`, `--ntp`, `--resolver` and `--log` ask for uses package net, and so cannot be brought in from beneath it. " +
 		"The package `Tailor/linked`, which the program's package main imports by a file of the overlay, brings it, on target unix too, where nothing else is changed. " +
 		"What sends the log (`--log`) needs one edit:\n")
 	writeEdits(&b, LogEdits)
+	b.WriteString("\nWhat answers the program's resolvers (`--resolver`) needs one:\n")
+	writeEdits(&b, NameEdits)
 	b.WriteString("\n## Files that take the place of the runtime's\n\n| runtime | ours |\n| --- | --- |\n")
 	for _, name := range slices.Sorted(maps.Keys(machineFiles)) {
 		fmt.Fprintf(&b, "| `%s` | `machine/%s` |\n", machineFiles[name], name)

@@ -24,7 +24,7 @@ func TestDoc(t *testing.T) {
 	if string(have) != Doc() {
 		t.Error("docs/port.md is not what the tables say; run: go test ./internal/port -run TestDoc -update")
 	}
-	for _, e := range slices.Concat(Edits, DataEdits, LogEdits, ModuleEdits) {
+	for _, e := range slices.Concat(Edits, DataEdits, LogEdits, NameEdits, ModuleEdits) {
 		if e.Why == "" || e.Old == "" || e.Old == e.New {
 			t.Errorf("%s: an edit without a reason or an effect", e.File)
 		}

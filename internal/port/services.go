@@ -22,6 +22,8 @@ var Services = []Service{
 	{"syslog+udp", "logs/udp"},
 	{"syslog+tcp", "logs/tcp"},
 	{"syslog+tls", "logs/tls"},
+	{"dns+cache", "boot/names"},
+	{"dns+tls", "boot/names/tls"},
 }
 
 // Linked is the import path of the package that brings what Config.Services asks
@@ -32,6 +34,46 @@ const Linked = Prefix + "linked"
 func (cfg *Config) logs() bool {
 	return slices.ContainsFunc(cfg.Services, func(name string) bool { return strings.HasPrefix(name, "syslog+") })
 }
+
+// resolves reports whether what the program's resolvers ask passes by a service.
+func (cfg *Config) resolves() bool {
+	return slices.ContainsFunc(cfg.Services, func(name string) bool { return strings.HasPrefix(name, "dns+") })
+}
+
+// NameEdits are the edits, of files of GOROOT/src, for a program whose resolvers ask a
+// service.
+var NameEdits = []Edit{{
+	File: "net/lookup.go",
+	Old:  "\t\tvar d Dialer\n\t\tc, err = d.DialContext(ctx, network, server)\n\t}\n\tif err != nil {\n\t\treturn nil, mapErr(err)\n",
+	New:  "\t\tc, err = TailorResolver(ctx, network, server)\n\t}\n\tif err != nil {\n\t\treturn nil, mapErr(err)\n",
+	Why:  "Every resolver that has no Dial of its own asks the service, not only net.DefaultResolver: what is to be asked over TLS is not asked in the clear.",
+}}
+
+// resolverText has the resolvers ask the network until the service is there: other
+// packages may be initialized before it, since it needs more than package net.
+const resolverText = `package net
+
+import (
+	"context"
+	"errors"
+
+	"Tailor/boot/parameters"
+)
+
+// TailorResolver is what resolvers reach their servers by, if they have no Dial. It is
+// set before the program runs.
+var TailorResolver func(ctx context.Context, network, server string) (Conn, error)
+
+func init() { TailorResolver = tailorEarly }
+
+func tailorEarly(ctx context.Context, network, server string) (Conn, error) {
+	if parameters.Given().Get("dns-tls") != "" {
+		return nil, errors.New("what asks over TLS is not initialized yet, and nothing is asked in the clear: look names up later than in an init function")
+	}
+	var d Dialer
+	return d.DialContext(ctx, network, server)
+}
+`
 
 // LogEdits are the edits, of files of GOROOT/src, for a program that sends its log.
 var LogEdits = []Edit{{
@@ -113,6 +155,22 @@ func (d *deriver) services(cfg Config) (roots []string, err error) {
 			add("_", s.Package)
 		}
 	}
+	if slices.Contains(cfg.Services, "metrics") && (cfg.logs() || cfg.resolves()) {
+		add("metrics", "metrics")
+	}
+	if cfg.resolves() {
+		if err := d.put("net/tailor_resolver.go", []byte(resolverText)); err != nil {
+			return nil, err
+		}
+		if slices.Contains(cfg.Services, "metrics") {
+			pkg := "boot/names"
+			if slices.Contains(cfg.Services, "dns+tls") {
+				pkg = "boot/names/tls"
+			}
+			add("resolver", pkg)
+			start.WriteString("\tmetrics.Register(resolver.WriteFigures)\n")
+		}
+	}
 	if cfg.logs() {
 		if err := d.put("syscall/tailor_console.go", []byte(consoleText)); err != nil {
 			return nil, err
@@ -125,7 +183,6 @@ func (d *deriver) services(cfg Config) (roots []string, err error) {
 		}
 		start.WriteString("\tlog := boot.Start(" + install + ")\n\t_ = log\n")
 		if slices.Contains(cfg.Services, "metrics") {
-			add("metrics", "metrics")
 			start.WriteString("\tif log != nil {\n\t\tmetrics.Register(log.WriteFigures)\n\t}\n")
 		}
 	}
