@@ -12,9 +12,9 @@ import (
 )
 
 const (
-	// peerBudget bounds what one connection may send, in bytes. A handshake needs
-	// a few KB: a ClientHello, and certificates.
-	peerBudget = 32 << 10
+	// peerBudget bounds what one connection may send, in bytes, and so the
+	// certificates that are looked at. A handshake needs a few KB.
+	peerBudget = 16 << 10
 	// talkTime bounds what comes after the handshake, and dialTime the wait for a
 	// peer that is connected to.
 	talkTime, dialTime = 3 * time.Second, 3 * time.Second

@@ -79,6 +79,7 @@ func parseRequest(line string) (request, error) {
 	if method == "" || len(version) != len("HTTP/1.1") || !strings.HasPrefix(version, "HTTP/1.") {
 		return request{}, errRequest
 	}
+	target, _, _ = strings.Cut(target, "?")
 	if scheme, rest, ok := strings.Cut(target, "://"); ok && (scheme == "http" || scheme == "https") {
 		_, path, _ := strings.Cut(rest, "/")
 		target = "/" + path
@@ -86,8 +87,7 @@ func parseRequest(line string) (request, error) {
 	if !strings.HasPrefix(target, "/") {
 		return request{}, errRequest
 	}
-	path, _, _ := strings.Cut(target, "?")
-	return request{method, path}, nil
+	return request{method, target}, nil
 }
 
 // writePage answers with a page, or with its head.

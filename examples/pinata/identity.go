@@ -8,16 +8,12 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"math/big"
 	"time"
 )
 
 // lifetime of the certificates made at a start, in years.
 const lifetime = 10
-
-// maxChain bounds the certificates of a peer, in number.
-const maxChain = 4
 
 // An identity is who this program is, and whom it trusts: an authority of which
 // it has the certificate alone, and a certificate of that with its key.
@@ -90,9 +86,6 @@ func sign(cert, parent *x509.Certificate, pub *ecdsa.PublicKey, key *ecdsa.Priva
 func (id *identity) verify(chain []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) error {
 	if len(chain) == 0 {
 		return errNoCertificate
-	}
-	if len(chain) > maxChain {
-		return errors.New("too many certificates")
 	}
 	others := x509.NewCertPool()
 	for _, c := range chain[1:] {
