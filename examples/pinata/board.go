@@ -110,7 +110,7 @@ func (m *memory) look(now time.Time) {
 
 // json returns the figures and the events from a number on, of which there are
 // maxEvents at most, and the number of the next.
-func (b *board) json(from int64, web *crowd) ([]byte, int64) {
+func (b *board) json(from int64, doors, web *crowd) ([]byte, int64) {
 	text := fmt.Appendf(nil, `{"uptime_seconds":%.1f,"doors":{`, time.Since(b.started).Seconds())
 	for d := range b.tallies {
 		t := &b.tallies[d]
@@ -121,8 +121,7 @@ func (b *board) json(from int64, web *crowd) ([]byte, int64) {
 	for i := range b.why {
 		text = fmt.Appendf(text, `%s%q:%d`, comma(i), reasonNames[i], b.why[i].Load())
 	}
-	open, gone := web.figures()
-	text = fmt.Appendf(text, `},"web":{"requests":%d,"open":%d,"gave way":%d}`, b.web.Load(), open, gone)
+	text = fmt.Appendf(text, `},"crowd":{"doors":%s,"web":%s},"requests":%d`, doors.json(), web.json(), b.web.Load())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.mem.look(time.Now())

@@ -26,49 +26,74 @@ func (f *from) Close() error         { f.closed = true; return nil }
 
 func tcp(addr string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
 
-func come(c *crowd, addr string) (*visitor, *from) {
+// come enters a crowd, and says nothing since a time, or is being worked on.
+func come(c *crowd, addr string, silent time.Time) (*visitor, *from) {
 	c.slots <- struct{}{}
 	f := &from{addr: tcp(addr)}
-	return c.enter(f, 1), f
+	v := c.enter(f, 1)
+	if v != nil {
+		c.wait(v, silent)
+	} else {
+		<-c.slots
+	}
+	return v, f
 }
 
-// The oldest of a peer that has too many gives way; if all have too many, that of who has
-// most. A flood of one peer's costs no other its place.
+// Who has been silent longest gives way, of a peer that has too many; if all have too
+// many, of the peer that has most. A flood of one peer's costs no other its place.
 func TestCrowd(t *testing.T) {
-	c := newCrowd(6, 4)
-	_, quiet := come(c, "192.0.2.1:1")
+	c, now := newCrowd(6, 4), time.Now().Add(-time.Hour)
+	_, quiet := come(c, "192.0.2.1:1", now)
 	var flood []*from
 	for i := range 10 {
-		v, f := come(c, fmt.Sprintf("192.0.2.2:%d", 1000+i))
+		// In an order that is not that of their coming: 1, 0, 3, 2, ...
+		_, f := come(c, fmt.Sprintf("192.0.2.2:%d", 1000+i), now.Add(time.Duration(i^1)*time.Second))
 		flood = append(flood, f)
-		if i < 6 {
-			defer v.Close()
-		}
 	}
 	for i, f := range flood {
 		if f.closed != (i < 6) {
 			t.Errorf("connection %d of the flood is closed: %v", i, f.closed)
 		}
 	}
-	come(c, "[2001:db8::1]:1")
-	if quiet.closed || flood[6].closed {
+	come(c, "[2001:db8::1]:1", now)
+	if quiet.closed || flood[7].closed {
 		t.Error("somebody gave way while there was room")
 	}
-	late, lateConn := come(c, "198.51.100.1:1") // the seventh
-	if quiet.closed || lateConn.closed || !flood[6].closed || flood[7].closed {
+	late, lateConn := come(c, "198.51.100.1:1", now) // the seventh
+	if quiet.closed || lateConn.closed || !flood[7].closed || flood[6].closed {
 		t.Error("the wrong one gave way to the seventh")
 	}
-	if open, gone := c.figures(); open != 6 || gone != 7 {
-		t.Errorf("%d are open, %d gave way", open, gone)
+	if got := c.json(); got != `{"open":6,"gave way":7,"turned away":0}` {
+		t.Error(got)
 	}
 	late.Close()
 	late.Close()
-	if open, _ := c.figures(); open != 5 || !lateConn.closed || len(c.slots) != 12 {
-		t.Errorf("after one has left, %d are open, %d slots taken", open, len(c.slots))
+	if c.all != 5 || !lateConn.closed || len(c.slots) != 12 {
+		t.Errorf("after one has left, %d are open, %d slots taken", c.all, len(c.slots))
 	}
 	c.close()
-	if _, f := come(c, "192.0.2.9:1"); !quiet.closed || !f.closed {
+	if _, f := come(c, "192.0.2.9:1", now); !quiet.closed || !f.closed {
 		t.Error("open after the end")
+	}
+}
+
+// Nobody gives way who is being worked on, or was silent for a moment only: the
+// newcomer is turned away.
+func TestTurnedAway(t *testing.T) {
+	c := newCrowd(2, 2)
+	_, busy := come(c, "192.0.2.1:1", time.Time{})
+	b, silent := come(c, "192.0.2.1:2", time.Now())
+	v, f := come(c, "192.0.2.1:3", time.Now())
+	w, g := come(c, "192.0.2.2:1", time.Now())
+	if v != nil || !f.closed || w != nil || !g.closed || busy.closed || silent.closed || len(c.slots) != 2 {
+		t.Errorf("somebody came in where there was no room, or had to go: %s", c.json())
+	}
+	c.wait(b, time.Now().Add(-grace))
+	if v, _ := come(c, "192.0.2.1:4", time.Now()); v == nil || !silent.closed || busy.closed {
+		t.Error("nobody gave way, or the wrong one")
+	}
+	if got := c.json(); got != `{"open":2,"gave way":1,"turned away":2}` {
+		t.Error(got)
 	}
 }
 

@@ -2,33 +2,43 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"log"
 	"net"
 	"net/netip"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
 )
 
-// spare is how many connections that had to go may still be closing, before the
-// next one is accepted.
-const spare = 32
+const (
+	// spare is how many connections that had to go may still be closing, before
+	// the next one is accepted.
+	spare = 32
+	// grace is how long somebody may be silent in a crowd that is full: a packet's
+	// way there and back, and a bit.
+	grace = 300 * time.Millisecond
+	// yields is how often a newcomer lets others work before it is turned away.
+	yields = 8
+)
 
 var errTooMuch = errors.New("more bytes than it may send")
 
 // A crowd bounds the connections that are open, of all peers and of each one.
-// When it is full, who has been there longest gives way, of the peer that has most: to
-// hold a place one has to come again and again, and who is quick is served.
-// Several goroutines may use it.
+// When it is full, somebody whom it waits for gives way: of the peer that has
+// most connections, the one that has been silent longest. So to hold a place one has
+// to go on talking, and who is quick is served. If nobody has been silent for a
+// while, the newcomer is turned away. Several goroutines may use it.
 type crowd struct {
 	max, perPeer int
 	slots        chan struct{} // one for each visitor whose goroutine has not ended
 
-	mu    sync.Mutex
-	all   int
-	peers map[netip.Prefix][]*visitor // oldest first
-	gone  int64                       // visitors that gave way
-	over  bool
+	mu           sync.Mutex
+	all          int
+	peers        map[netip.Prefix][]*visitor
+	gone, turned int64 // visitors that gave way, newcomers that were turned away
+	over         bool
 }
 
 func newCrowd(most, perPeer int) *crowd {
@@ -38,16 +48,21 @@ func newCrowd(most, perPeer int) *crowd {
 // A visitor is a connection in a crowd.
 type visitor struct {
 	net.Conn
-	crowd *crowd // nil for a connection that was not accepted
-	peer  netip.Prefix
-	left  int64 // bytes that it may still send; for one reader at a time
-	once  sync.Once
+	crowd  *crowd // nil for a connection that was not accepted
+	peer   netip.Prefix
+	left   int64     // bytes that it may still send; for one reader at a time
+	silent time.Time // since when it is waited for, zero if it is not; the crowd's
+	once   sync.Once
 }
 
 // Read reads what the peer may send.
 func (v *visitor) Read(p []byte) (int, error) {
 	if v.left <= 0 {
 		return 0, errTooMuch
+	}
+	if v.crowd != nil {
+		v.crowd.wait(v, time.Now())
+		defer v.crowd.wait(v, time.Time{})
 	}
 	n, err := v.Conn.Read(p[:min(int64(len(p)), v.left)])
 	v.left -= int64(n)
@@ -76,23 +91,46 @@ func (v *visitor) abort() {
 }
 
 // enter makes a connection a visitor, for which the caller has a slot. It may send
-// so many bytes.
+// so many bytes. It returns nil if there is no room, and has closed the connection.
+//
+// Before that it lets others run: in a flood most visitors have hung up already, and
+// what there is too little of is time to find that out.
 func (c *crowd) enter(conn net.Conn, budget int64) *visitor {
 	v := &visitor{Conn: conn, crowd: c, peer: peerOf(conn.RemoteAddr()), left: budget}
+	for range yields {
+		if c.admit(v, time.Now()) {
+			return v
+		}
+		runtime.Gosched()
+	}
+	v.abort()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case len(c.peers[v.peer]) >= c.perPeer:
-		c.dismiss(v.peer)
-	case c.all >= c.max:
-		c.dismiss(c.largest())
-	}
-	if c.over {
-		v.abort()
+	c.turned++
+	return nil
+}
+
+func (c *crowd) admit(v *visitor, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over || !c.room(v.peer, now) {
+		return false
 	}
 	c.peers[v.peer] = append(c.peers[v.peer], v)
 	c.all++
-	return v
+	return true
+}
+
+// room reports whether there is room for one more of a peer's, and makes some if
+// it can.
+func (c *crowd) room(peer netip.Prefix, now time.Time) bool {
+	switch {
+	case len(c.peers[peer]) >= c.perPeer:
+		return c.dismiss(peer, now)
+	case c.all >= c.max:
+		return c.dismiss(c.largest(), now)
+	}
+	return true
 }
 
 // largest returns the peer with the most visitors; among equals, any.
@@ -105,12 +143,31 @@ func (c *crowd) largest() (peer netip.Prefix) {
 	return peer
 }
 
-// dismiss closes the oldest connection of a peer.
-func (c *crowd) dismiss(peer netip.Prefix) {
-	v := c.peers[peer][0]
-	c.remove(v, 0)
+// dismiss closes the connection of a peer that has been silent longest, if any was
+// for long enough.
+func (c *crowd) dismiss(peer netip.Prefix, now time.Time) bool {
+	found := -1
+	list := c.peers[peer]
+	for i, v := range list {
+		if !v.silent.IsZero() && now.Sub(v.silent) >= grace && (found < 0 || v.silent.Before(list[found].silent)) {
+			found = i
+		}
+	}
+	if found < 0 {
+		return false
+	}
+	v := list[found]
+	c.remove(v, found)
 	c.gone++
 	v.abort()
+	return true
+}
+
+// wait notes that a visitor is waited for since a time, or is not.
+func (c *crowd) wait(v *visitor, since time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	v.silent = since
 }
 
 func (c *crowd) leave(v *visitor) {
@@ -140,11 +197,12 @@ func (c *crowd) close() {
 	}
 }
 
-// figures returns how many are open, and how many had to give way so far.
-func (c *crowd) figures() (open, gone int64) {
+// json returns how many are open, how many gave way, and how many were turned
+// away so far.
+func (c *crowd) json() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return int64(c.all), c.gone
+	return fmt.Sprintf(`{"open":%d,"gave way":%d,"turned away":%d}`, c.all, c.gone, c.turned)
 }
 
 // peerOf returns whom an address counts for: an IPv4 address, or the network of
@@ -183,8 +241,11 @@ func (l *crowdListener) each(serve func(*visitor)) error {
 			<-l.crowd.slots
 			return err
 		}
-		v := l.crowd.enter(conn, l.budget)
-		all.Go(func() { serve(v) })
+		if v := l.crowd.enter(conn, l.budget); v != nil {
+			all.Go(func() { serve(v) })
+		} else {
+			<-l.crowd.slots
+		}
 	}
 }
 

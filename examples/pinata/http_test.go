@@ -193,7 +193,7 @@ func TestEventsBounded(t *testing.T) {
 		b.begin(clientDoor)
 		b.end(clientDoor, peerOf(tcp(fmt.Sprintf("10.0.0.%d:1", i%250))), false, io.EOF)
 	}
-	text, next := b.json(3, newCrowd(1, 1))
+	text, next := b.json(3, newCrowd(1, 1), newCrowd(1, 1))
 	var st status
 	if err := json.Unmarshal(text, &st); err != nil || len(st.Events) != maxEvents || next != 10*maxEvents {
 		t.Errorf("%d events, the next is %d, %v", len(st.Events), next, err)

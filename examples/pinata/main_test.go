@@ -138,8 +138,8 @@ func checkSums(t testing.TB, s *server) {
 	if failed != why {
 		t.Errorf("%d failed, for %d reasons", failed, why)
 	}
-	if open, _ := s.crowd.figures(); open != 0 || len(s.crowd.slots) != 0 || len(s.crowd.peers) != 0 {
-		t.Errorf("%d visitors and %d slots are left", open, len(s.crowd.slots))
+	if s.crowd.all != 0 || len(s.crowd.slots) != 0 || len(s.crowd.peers) != 0 {
+		t.Errorf("%d visitors and %d slots are left", s.crowd.all, len(s.crowd.slots))
 	}
 }
 
@@ -153,7 +153,7 @@ type status struct {
 
 func (s *server) status(t testing.TB) (st status) {
 	t.Helper()
-	text, _ := s.board.json(0, s.webCrowd)
+	text, _ := s.board.json(0, s.crowd, s.webCrowd)
 	if err := json.Unmarshal(text, &st); err != nil {
 		t.Fatalf("%s: %v", text, err)
 	}

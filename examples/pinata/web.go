@@ -57,7 +57,7 @@ func (s *server) answer(conn io.Writer, v *visitor, req request, err error) erro
 	case req.method != "GET" && req.method != "HEAD":
 		p = wrongMethod
 	case req.path == "/status":
-		text, _ := s.board.json(0, s.webCrowd)
+		text, _ := s.board.json(0, s.crowd, s.webCrowd)
 		p = page{kind: "application/json", text: text}
 	case req.path == "/events":
 		return s.watch(conn, v, req.method)
@@ -78,10 +78,10 @@ func (s *server) watch(conn io.Writer, v *visitor, method string) error {
 	if _, err := conn.Write(append(head(page{kind: "text/event-stream"}, time.Now()), "\r\n"...)); err != nil {
 		return err
 	}
-	_, from := s.board.json(0, s.webCrowd)
+	_, from := s.board.json(0, s.crowd, s.webCrowd)
 	var text []byte
 	for end := time.Now().Add(watchLimit); time.Now().Before(end); time.Sleep(tick) {
-		text, from = s.board.json(from, s.webCrowd)
+		text, from = s.board.json(from, s.crowd, s.webCrowd)
 		v.SetWriteDeadline(time.Now().Add(10 * tick))
 		if _, err := fmt.Fprintf(conn, "data: %s\n\n", text); err != nil {
 			return err
