@@ -29,7 +29,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
+	"fmt"
 	"log"
 	"os"
 	"os/signal"
@@ -80,8 +82,24 @@ func main() {
 	}
 }
 
+// check reports what is wrong with the options.
+func (o options) check() error {
+	switch {
+	case o.max < 1 || o.perPeer < 1:
+		return errors.New("-max and -per-peer must be 1 at least")
+	case o.handshake <= 0:
+		return errors.New("-handshake must be more than nothing")
+	case o.backPort < 1 || o.backPort > 65535:
+		return fmt.Errorf("-back-port %d is no port", o.backPort)
+	}
+	return nil
+}
+
 // run guards the secret until ctx is done.
 func run(ctx context.Context, o options, given settings, folders ...string) error {
+	if err := o.check(); err != nil {
+		return err
+	}
 	set, err := given.complete(folders...)
 	if err != nil {
 		return err

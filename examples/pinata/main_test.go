@@ -206,6 +206,25 @@ func TestProcess(t *testing.T) {
 	}
 }
 
+func TestOptions(t *testing.T) {
+	good := options{backPort: 1, limits: limits{1, 1, 1, 0}}
+	if err := good.check(); err != nil {
+		t.Error(err)
+	}
+	for want, change := range map[string]func(*options){
+		"-max":       func(o *options) { o.max = 0 },
+		"-per-peer":  func(o *options) { o.perPeer = -1 },
+		"-handshake": func(o *options) { o.handshake = 0 },
+		"70000":      func(o *options) { o.backPort = 70000 },
+	} {
+		o := good
+		change(&o)
+		if err := run(t.Context(), o, settings{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want something of %s", err, want)
+		}
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	lineRate  = 5   // lines a second of a log that strangers cause
+	lineRate  = 1   // lines a second of a log that strangers cause
 	lineBurst = 50  // lines at once
 	lineMax   = 300 // bytes of a line
 )
