@@ -4,11 +4,13 @@
 GO       ?= go
 BENCH    ?= .
 FUZZTIME ?= 20s
+SOAK     ?= 10m
+TARGET   ?= hvt
 
 # Without cgo everywhere, as the tool itself is built.
 export CGO_ENABLED = 0
 
-.PHONY: all build test check race bench fuzz survey conformance deps help
+.PHONY: all build test check race bench fuzz soak survey conformance deps help
 
 all: build
 
@@ -21,6 +23,7 @@ help:
 	@echo '             then every benchmark of a package, or those that match BENCH='
 	@echo 'make conformance   the tests of the standard library, docs/conformance.md'
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
+	@echo 'make soak    attacks examples/pinata for SOAK=10m on TARGET=hvt'
 	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
 
 build:
@@ -54,6 +57,10 @@ conformance: build
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh
+
+# A machine under attack for a while, with figures every half minute.
+soak: deps
+	$(GO) test ./test/e2e -run 'TestPinataAttack/$(TARGET)' -soak $(SOAK) -v -count=1 -timeout 24h
 
 # A quarter of an hour where nothing is compiled yet.
 survey: deps

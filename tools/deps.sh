@@ -6,7 +6,7 @@ set -u
 # command:package
 wanted='ip:iproute2 ping:iputils-ping curl:curl wrk:wrk ssh:openssh-client dig:bind9-dnsutils redis-benchmark:redis-tools
 nasm:nasm qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils sgdisk:gdisk mcopy:mtools fsck.fat:dosfstools xorriso:xorriso
-sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base kea-dhcp6:kea-dhcp6-server faketime:faketime chronyd:chrony rsyslogd:rsyslog unbound:unbound'
+sfdisk:fdisk cryptsetup:cryptsetup-bin e2fsck:e2fsprogs dnsmasq:dnsmasq-base kea-dhcp6:kea-dhcp6-server faketime:faketime chronyd:chrony rsyslogd:rsyslog unbound:unbound openssl:openssl socat:socat'
 
 missing=
 for pair in $wanted; do

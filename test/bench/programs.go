@@ -15,6 +15,7 @@ type programs struct {
 	target string // of images
 	hello  program
 	site   program
+	pinata program // for its size
 	peer   program
 
 	tlspeer program // built when it is needed
@@ -44,6 +45,7 @@ func (p *programs) build(ctx context.Context) (err error) {
 	}{
 		{&p.hello, "examples/hello"},
 		{&p.site, "examples/website"},
+		{&p.pinata, "examples/pinata"},
 		{&p.peer, "test/bench/testdata/peer"},
 	} {
 		if *b.to, err = p.both(ctx, "github.com/tailor-os/tailor/"+b.pkg); err != nil {

@@ -14,7 +14,7 @@ func (b *bench) measureSize(context.Context) error {
 		name string
 		program
 		limit float64
-	}{{"hello", b.hello, 1.4}, {"website", b.site, 8.5}} {
+	}{{"hello", b.hello, 1.4}, {"website", b.site, 8.5}, {"pinata", b.pinata, 8.5}} {
 		m := b.add(measure{name: "Size/" + p.name, what: "image size, stripped: " + p.name, unit: "MB", goal: atMost(p.limit)})
 		for _, side := range []struct {
 			path string
