@@ -3,6 +3,7 @@ module github.com/tailor-os/tailor
 go 1.26.3
 
 require (
+	github.com/google/licensecheck v0.3.1
 	github.com/prometheus/common v0.72.0
 	github.com/rogpeppe/go-internal v1.16.0
 	golang.org/x/arch v0.32.0
