@@ -27,6 +27,9 @@ var known = []string{
 	"MIT", "MPL-2.0", "Unlicense", "Zlib",
 }
 
+// Known reports whether id is one of the identifiers that [Of] returns.
+func Known(id string) bool { return slices.Contains(known, id) }
+
 const (
 	maxText  = 1 << 20 // bytes of a file that are read
 	maxFiles = 16      // of a folder
