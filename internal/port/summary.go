@@ -107,13 +107,13 @@ const RootsFile = "crypto/x509/tailor_roots.go"
 // IsModule reports whether a module is one of those that the guest's packages use.
 func IsModule(path string) bool { return slices.Contains(guestModules, path) }
 
-// GoName returns the name that a function of the standard library has without the
-// edits of this package: some were moved, and another one calls them.
-func GoName(name string) string {
-	for _, prefix := range []string{"Tailor", "tailor"} {
-		if last := strings.LastIndexByte(name, '.') + 1; strings.HasPrefix(name[last:], prefix) {
-			return name[:last] + name[last+len(prefix):]
-		}
-	}
-	return name
+// moved are functions of the standard library whose code edits have given to another
+// one, which both they and others call, by the name of that.
+var moved = map[string]string{
+	"crypto/x509.TailorVerify": "Certificate.Verify",
+	"crypto/tls.TailorClient":  "Client",
 }
+
+// MovedFrom returns the function of a package of the standard library whose code is
+// in the function symbol in images, "" if that has none of another's.
+func MovedFrom(pkg, symbol string) string { return moved[pkg+"."+symbol] }

@@ -1,7 +1,11 @@
 package port
 
 import (
+	"maps"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -63,9 +67,21 @@ func TestNames(t *testing.T) {
 			t.Errorf("ImportPath(%q) = %q, %v; want %q", pkg, got, ok, want)
 		}
 	}
-	for name, want := range map[string]string{"Certificate.TailorVerify": "Certificate.Verify", "TailorClient": "Client", "tailorDumpWrite": "DumpWrite", "Tailored.F": "Tailored.F"} {
-		if got := GoName(name); got != want {
-			t.Errorf("GoName(%q) = %q, want %q", name, got, want)
+}
+
+// Each function that an edit makes of another one is listed as that.
+func TestMoved(t *testing.T) {
+	made := regexp.MustCompile(`(?m)^func (?:\(\w+ \*?(\w+)\) )?(\w+)\([^{]*\{\n(?:.*\n)?\treturn (Tailor\w+)\(`)
+	found := map[string]string{}
+	for _, e := range slices.Concat(Edits, DataEdits, LogEdits) {
+		for _, m := range made.FindAllStringSubmatch(e.New, -1) {
+			found[path.Dir(e.File)+"."+m[3]] = strings.TrimPrefix(m[1]+"."+m[2], ".")
 		}
+	}
+	if !maps.Equal(found, moved) {
+		t.Errorf("edits moved %v, listed are %v", found, moved)
+	}
+	if got := MovedFrom("crypto/x509", "TailorVerify"); got != "Certificate.Verify" || MovedFrom("crypto/x509", "ParseCertificate") != "" {
+		t.Errorf("TailorVerify has the code of %q", got)
 	}
 }

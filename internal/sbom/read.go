@@ -106,7 +106,6 @@ func (r *reader) add(pkg, symbol string, inlined bool) {
 	if pkg == "" || pkg[0] == '/' {
 		return
 	}
-	std := !strings.Contains(pkg, ".") && !strings.HasPrefix(pkg, port.Prefix)
 	if to, ok := port.ImportPath(pkg); ok {
 		r.tailor = true
 		r.laid[to] = moduleOf(to)
@@ -115,7 +114,7 @@ func (r *reader) add(pkg, symbol string, inlined bool) {
 		pkg = r.Main
 	}
 	r.note(pkg, symbol, inlined)
-	if name := port.GoName(symbol); std && name != symbol {
+	if name := port.MovedFrom(pkg, symbol); name != "" {
 		r.note(pkg, name, inlined)
 	}
 }
