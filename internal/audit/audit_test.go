@@ -350,3 +350,33 @@ func govulncheck(t *testing.T, dir, path string) map[string]Level {
 	}
 	return levels
 }
+
+// Several images are told apart, and one that stands in for a flawed module counts
+// although its version says nothing.
+func TestSeveral(t *testing.T) {
+	plain, stripped := read(t, build(t, "")), read(t, build(t, "unix"))
+	for i := range stripped.Modules {
+		if m := &stripped.Modules[i]; m.Path == text {
+			m.Path, m.Version, m.Replaced = "example.com/fork", "v9.0.0", text
+		}
+	}
+	flaws := []vulndbtest.Flaw{
+		{ID: "GO-1", Module: text, Events: []string{"0", "0.3.7"}, Package: lang, Symbols: []string{"Parse"}},
+		{ID: "GO-2", Module: "example.com/fork", Events: []string{"9.0.0"}, Package: "example.com/fork/language", Symbols: []string{"Parse"}},
+		{ID: "GO-3", Module: "example.com/fork", Events: []string{"0", "9.0.0"}},
+	}
+	r := run(t, Options{Level: Symbol}, []*sbom.Bill{plain, stripped}, flaws...)
+	if len(r.Vulnerabilities) != 2 || len(r.Vulnerabilities[0].Findings) != 2 || len(r.Vulnerabilities[1].Findings) != 1 {
+		t.Fatalf("found %+v", r.Vulnerabilities)
+	}
+	one, fork, own := r.Vulnerabilities[0].Findings[0], r.Vulnerabilities[0].Findings[1], r.Vulnerabilities[1].Findings[0]
+	if one.File != plain.File || one.Version != "v0.3.5" || len(one.Unknown) > 0 {
+		t.Errorf("the module itself: %+v", one)
+	}
+	if fork.File != stripped.File || fork.Version != "" || fork.Fixed != "v0.3.7" || fork.Level != Symbol || !slices.Equal(fork.Unknown, []string{"version"}) {
+		t.Errorf("what stands in for it: %+v", fork)
+	}
+	if own.Module != "example.com/fork" || own.Version != "v9.0.0" || own.Fixed != "" || own.Level != Symbol || own.Functions[0].Name != lang+".Parse" {
+		t.Errorf("its own flaw: %+v", own)
+	}
+}

@@ -41,9 +41,12 @@ func (img *Image) remedy(findings []Finding) (commands []string) {
 			bump[key] = f
 		}
 	}
-	toolchain := ""
+	toolchain, at := "", "latest"
 	for _, key := range slices.Sorted(maps.Keys(bump)) {
 		command, release := img.bumpOf(bump[key])
+		if f := bump[key]; f.kind == sbom.Main {
+			at = f.Fixed
+		}
 		if command != "" {
 			commands = append(commands, command)
 		}
@@ -55,7 +58,7 @@ func (img *Image) remedy(findings []Finding) (commands []string) {
 		commands = append(commands, "# no version of "+module+" fixes all of it: leave out what uses it")
 	}
 	if len(bump) > 0 {
-		commands = append(commands, img.rebuild(toolchain))
+		commands = append(commands, img.rebuild(toolchain, at))
 	}
 	return commands
 }
@@ -71,6 +74,8 @@ func (img *Image) bumpOf(f *Finding) (command, release string) {
 		return "# " + f.Module + " " + f.Fixed + " comes with a newer tailor: go install github.com/tailor-os/tailor/cmd/tailor@latest", ""
 	case f.kind == sbom.Tailor:
 		return "go install " + f.Module + "/cmd/tailor@" + f.Fixed, ""
+	case f.kind == sbom.Main && img.fetched():
+		return "", "" // the command that builds it says which
 	case f.kind == sbom.Main:
 		return "# get " + f.Module + " " + f.Fixed, ""
 	case m != nil && m.Replaced != "":
@@ -99,11 +104,11 @@ func (img *Image) fetched() bool {
 }
 
 // rebuild is the command that builds the program again, with a release of Go if one
-// is to be used.
-func (img *Image) rebuild(release string) string {
+// is to be used; a program that was fetched at a version, at another one.
+func (img *Image) rebuild(release, at string) string {
 	words, pkg := []string{"go", "build"}, cmp.Or(img.Package, "PACKAGE")
 	if img.fetched() {
-		pkg += "@latest"
+		pkg += "@" + at
 	}
 	if n := img.bill.Note; n != nil {
 		words = []string{"tailor", "build"}

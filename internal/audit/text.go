@@ -112,9 +112,11 @@ func (r *Report) summary(b *strings.Builder) {
 		}
 	}
 	of := fmt.Sprintf("%d %s", len(r.Images), plural(len(r.Images), "image", "images"))
-	if len(images) == 0 {
+	switch {
+	case len(r.Images) == 0:
+	case len(images) == 0:
 		fmt.Fprintf(b, "Not affected: %s (%s).", of, levelText[r.Level])
-	} else {
+	default:
 		fmt.Fprintf(b, "Affected: %d of %s, by %d known %s (%s): %s.", len(images), of,
 			vulnerabilities, plural(vulnerabilities, "vulnerability", "vulnerabilities"), levelText[r.Level], strings.Join(images, ", "))
 	}
@@ -122,7 +124,10 @@ func (r *Report) summary(b *strings.Builder) {
 		fmt.Fprintf(b, " %d more %s not reach that far, or %s ignored.", lesser, plural(lesser, "does", "do"), plural(lesser, "is", "are"))
 	}
 	if n := len(r.Failed); n > 0 {
-		fmt.Fprintf(b, "\nNot audited: %d %s that cannot be read.", n, plural(n, "image", "images"))
+		if len(r.Images) > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(b, "Not audited: %d %s that cannot be read.", n, plural(n, "image", "images"))
 	}
 	fmt.Fprintf(b, "\nDatabase: %s of %s.\n", cli.Printable(r.Database.Source), r.Database.Modified.UTC().Format("2006-01-02"))
 }
