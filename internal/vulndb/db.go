@@ -19,7 +19,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,8 +117,11 @@ func (db *DB) open(where string) error {
 	return nil
 }
 
-// entryID matches what names a vulnerability, and so a file.
-var entryID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
+// isID reports whether id may name a vulnerability, and so a file.
+func isID(id string) bool {
+	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	return id != "" && len(id) <= 128 && strings.Contains(letters, id[:1]) && strings.Trim(id, letters+"._-") == ""
+}
 
 // index reads what the database has.
 func (db *DB) index(ctx context.Context) error {
@@ -143,7 +145,7 @@ func (db *DB) index(ctx context.Context) error {
 			return hint.Errorf(giveCopy, "%s: index/modules.json has %d vulnerabilities of %q, more than %d", db.Source, len(m.Vulns), m.Path, maxIDs)
 		}
 		for _, v := range m.Vulns {
-			if !entryID.MatchString(v.ID) {
+			if !isID(v.ID) {
 				return hint.Errorf(giveCopy, "%s: index/modules.json has a vulnerability %q of %q, which is no identifier", db.Source, v.ID, m.Path)
 			}
 			db.ids[m.Path] = append(db.ids[m.Path], v.ID)
