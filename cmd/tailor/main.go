@@ -22,6 +22,7 @@ import (
 const (
 	exitOK          = 0
 	exitNothing     = 1 // doctor: no target works here
+	exitAffected    = 1 // audit: an image is affected
 	exitFailure     = 125
 	exitInterrupted = 130
 )
@@ -62,7 +63,7 @@ type verb struct {
 
 // verbs are made anew for each use: flags point into their options.
 func verbs() []*verb {
-	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), targetsVerb(), doctorVerb(), versionVerb(), helpVerb()}
+	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), sbomVerb(), auditVerb(), targetsVerb(), doctorVerb(), versionVerb(), helpVerb()}
 }
 
 func findVerb(name string) *verb {

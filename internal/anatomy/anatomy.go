@@ -92,7 +92,7 @@ func Open(path string) (*Program, error) {
 	return p, nil
 }
 
-const remedy = "describe an image that tailor build made, or a package: ./cmd/server"
+const remedy = "give an image that tailor build made (an ELF image, no disk), or another program of Go's"
 
 // readNote reads the note, and returns an error for files that are no
 // executables, or not whole ones.

@@ -287,6 +287,7 @@ func checkDissected(t *testing.T, data []byte) {
 	}
 	for i := range p.Functions {
 		p.Lines(&p.Functions[i], func(string, int) {})
+		p.Inlined(&p.Functions[i], func(name string) { Split(name) })
 	}
 }
 

@@ -24,8 +24,10 @@ type table struct {
 	names, cus, files, pcs, funcs uint64
 	funcdata, find                uint64 // len(data) if they are elsewhere
 
+	gofunc    []byte // what the data of functions is counted from (go:func.*)
 	types     typeTables
 	fileNames map[uint32]string // by offset in files
+	spent     int               // see spend
 	goroot    string            // what to take off the names of Go's own files
 }
 
@@ -101,7 +103,8 @@ const (
 	mdText     = 176
 	mdFind     = 152
 	mdAfterGC  = 296
-	mdSearched = 10 // words from there on among which gofunc is
+	mdGofunc   = 320 // until Go 1.25, in which it is elsewhere
+	mdSearched = 10  // words from there on among which gofunc is
 )
 
 // newTable returns the table whose header is head if what md says fits, else nil.
@@ -118,8 +121,14 @@ func newTable(m memory, addr uint64, head, md []byte) *table {
 		start, end := u64(md, at)-addr, u64(md, at+8)-addr
 		if start > t.funcs && start <= find && find <= end && end <= uint64(len(t.data)) {
 			t.data, t.funcdata, t.find = t.data[:end], start, find
-			t.types = newTypeTables(m, md, i)
+			t.types, t.gofunc = newTypeTables(m, md, i), t.data[start:]
 			break
+		}
+	}
+	if t.gofunc == nil {
+		gofunc := u64(md, mdGofunc)
+		if s := m.at(gofunc, gofunc); s != nil && s.flags&elf.PF_W == 0 {
+			t.gofunc = s.data[gofunc-s.addr:]
 		}
 	}
 	return t.checked()
@@ -147,6 +156,9 @@ type record struct {
 	cu                 uint32
 	pctabs, funcdatas  []uint32 // offsets into pcs, and from funcdata on
 	startLine          uint32
+	// Where inlined calls are: the table of their numbers by program counter, in
+	// pcs, 0 for none; their tree, from gofunc on, noFuncdata for none.
+	inlined, inlineTree uint32
 }
 
 // functions reads all functions.
@@ -205,13 +217,21 @@ func (t *table) record(off uint64) (r record, ok bool) {
 		return r, false
 	}
 	r.end = r.off + size
-	r.pctabs = []uint32{u32(b, 16), r.pcfile, r.pcln}
+	r.pctabs, r.inlineTree = []uint32{u32(b, 16), r.pcfile, r.pcln}, noFuncdata
 	for i := range npc {
-		r.pctabs = append(r.pctabs, u32(b, recordSize+4*i))
+		v := u32(b, recordSize+4*i)
+		r.pctabs = append(r.pctabs, v)
+		if i == pcdataInlined {
+			r.inlined = v
+		}
 	}
 	for i := range nfd {
-		if v := u32(b, recordSize+4*npc+4*i); v != noFuncdata {
+		v := u32(b, recordSize+4*npc+4*i)
+		if v != noFuncdata {
 			r.funcdatas = append(r.funcdatas, v)
+		}
+		if i == funcdataInlined {
+			r.inlineTree = v
 		}
 	}
 	return r, true

@@ -29,6 +29,9 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 	defer clean(p.cfg.CacheDir, cacheLimit, cacheAge, time.Now())
 	defer e.close()
 	defer os.RemoveAll(e.tmp())
+	if p.Target != Unix {
+		p.findLicences() // beside the compiler
+	}
 	var overlay string
 	for _, a := range p.Actions {
 		if err := ctx.Err(); err != nil {
@@ -134,17 +137,21 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
+	note, err := p.note()
+	if err != nil {
+		return err
+	}
 	if p.Target == Virtio {
-		return p.addBootStub(ctx, elf, a.Outputs[0])
+		return p.addBootStub(ctx, elf, note, a.Outputs[0])
 	}
 	if p.files != nil {
 		return replaceFile(a.Outputs[0], 0o666, func(w io.Writer) error {
-			return image.Write(w, elf, p.note(), p.files.Bytes(), func(w io.Writer) error {
+			return image.Write(w, elf, note, p.files.Bytes(), func(w io.Writer) error {
 				return p.files.Write(ctx, w)
 			})
 		})
 	}
-	img, err := image.AddNote(elf, p.note())
+	img, err := image.AddNote(elf, note)
 	if err != nil {
 		return err
 	}
@@ -159,7 +166,7 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 const virtioReserve = 1 << 20
 
 // addBootStub makes the image of the virtio target of the linker's output.
-func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error {
+func (p *Plan) addBootStub(ctx context.Context, elf []byte, note image.Note, output string) error {
 	raw, err := image.ParseRaw(elf)
 	if err != nil {
 		return err
@@ -183,7 +190,7 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 	if err != nil {
 		return err
 	}
-	img, err := image.AddBootStub(elf, p.note(), image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
+	img, err := image.AddBootStub(elf, note, image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
 	if err != nil {
 		return err
 	}
@@ -232,7 +239,7 @@ func (p *Plan) result() (*Result, error) {
 }
 
 // note is the note of the image that p builds.
-func (p *Plan) note() image.Note {
+func (p *Plan) note() (image.Note, error) {
 	n := image.Note{
 		Tailor: p.Tool,
 		ABI:    p.ABI,
@@ -262,5 +269,7 @@ func (p *Plan) note() image.Note {
 	for _, name := range p.cfg.Disks {
 		n.Devices = append(n.Devices, image.Device{Type: "disk", Name: name})
 	}
-	return n
+	var err error
+	n.Parts, err = p.parts()
+	return n, err
 }

@@ -23,8 +23,15 @@ type listed struct {
 	GoFiles, IgnoredGoFiles  []string
 	CgoFiles, SFiles, HFiles []string
 	Imports                  []string
-	Module                   *struct{ Path, Version, Dir string }
+	Module                   *listedModule
 	Error                    *struct{ Err string }
+}
+
+// A listedModule is the module of a package.
+type listedModule struct {
+	Path, Version string
+	Dir           string // "" in a vendor folder
+	Replace       *struct{ Path, Version string }
 }
 
 const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Module,Error"
@@ -39,6 +46,7 @@ type program struct {
 	// services are what is linked beside it; attributes says that it has log/slog.
 	services   []string
 	attributes bool
+	modules    []module
 }
 
 // list reads the import graph of src and checks that it is one that can be
@@ -60,7 +68,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 		p.network = p.network || pkg.Standard && pkg.ImportPath == "net"
 		p.diagnostics = p.diagnostics || pkg.ImportPath == "runtime/trace" || pkg.ImportPath == "runtime/metrics"
 	}
-	p.calls = makesCalls(pkgs)
+	p.calls, p.modules = makesCalls(pkgs), modulesOf(pkgs)
 	p.linkServices(cfg, pkgs)
 	if p.Name != "main" && p.Name != "" {
 		return p, hint.Errorf(g.commandsHint(ctx, src), "%s is a library (package %s), not a command: only package main can be run",

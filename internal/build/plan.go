@@ -71,7 +71,9 @@ type Plan struct {
 	key  string // of the cache entry
 	port port.Config
 
-	files *archive.Archive // nil for none
+	files   *archive.Archive // nil for none
+	modules []module
+	goroot  string
 }
 
 // Name returns what the program is called: the output's name without suffix.
@@ -80,7 +82,7 @@ func (p *Plan) Name() string { return ProgramName(p.Output) }
 func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program, files *archive.Archive) (*Plan, error) {
 	p := &Plan{
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
-		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
+		Devices: []string{}, cfg: cfg, g: g, src: src, files: files, modules: prog.modules, goroot: env.GOROOT,
 		port: port.Config{Services: prog.services},
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.disks()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.services, "+")}, src.args...), "\x00")),

@@ -4,7 +4,7 @@ import "testing"
 
 // A package's files are recorded as -trimpath makes their names.
 func TestRecorded(t *testing.T) {
-	type module = struct{ Path, Version, Dir string }
+	type module = listedModule
 	for _, c := range []struct {
 		pkg    string
 		module *module

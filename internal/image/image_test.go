@@ -35,6 +35,10 @@ func testNote() Note {
 		Devices:   []Device{{Type: "console"}, {Type: "net", Name: "uplink"}},
 		Trace:     []string{"syscalls"},
 		Services:  []string{"metrics", "syslog+tls", "luks"},
+		Parts: &Parts{
+			Modules: []Module{{Path: "gvisor.dev/gvisor", Version: "v1.2.3", Sum: "h1:x=", Licences: []string{"Apache-2.0", "MIT"}, Laid: true}, {Path: "example.com/m"}},
+			Port:    &Port{Edits: 3, Edited: 2, Added: 4, SHA256: "00ff"}, Overlay: 1,
+		},
 	}
 }
 

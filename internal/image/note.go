@@ -63,6 +63,7 @@ type Note struct {
 	Trace     []string `json:"trace,omitempty"`    // what run --trace can show: "syscalls"
 	Services  []string `json:"services,omitempty"` // what was linked on demand: "dhcp", "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls", "dns+cache", "dns+tls"
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
+	Parts     *Parts   `json:"parts,omitempty"`    // nil if not recorded
 }
 
 // Source is what tailor build takes, beside other flags, to build the image again.
@@ -181,6 +182,9 @@ func (n *Note) checkFields() error {
 		if err := checkText(t.field, t.value, t.max); err != nil {
 			return err
 		}
+	}
+	if err := n.Parts.checkFields(); err != nil {
+		return err
 	}
 	if len(n.Services) > maxDevices {
 		return fmt.Errorf("%d services, more than %d", len(n.Services), maxDevices)

@@ -140,7 +140,8 @@ type root struct {
 
 // roots adds the root certificates to package x509.
 func (d *deriver) roots() error {
-	dir := filepath.Join(d.modules[rootsModule], "bundle")
+	d.laid[rootsModule] = true
+	dir := filepath.Join(d.modules[rootsModule].Dir, "bundle")
 	der, err := os.ReadFile(filepath.Join(dir, "bundle.der"))
 	if err != nil {
 		return err

@@ -73,8 +73,10 @@ type deriver struct {
 	release string            // "1.26"
 	virtio  bool              // the target
 	unix    bool              // the target
-	modules map[string]string // module path to folder
+	modules map[string]Module // by path
 	replace map[string]string
+	count   int             // edits made to files of GOROOT
+	laid    map[string]bool // paths of modules of which something is laid
 }
 
 // put writes data as the file that stands in for name below GOROOT/src.
@@ -116,6 +118,7 @@ func (d *deriver) edits(cfg Config) error {
 		if err != nil {
 			return &UnsupportedError{version, fmt.Sprintf("%s: %v", name, err)}
 		}
+		d.count += len(byFile[name])
 		if err := d.put(name, []byte(text)); err != nil {
 			return err
 		}
@@ -243,9 +246,10 @@ func (d *deriver) locate(pkg string) (fs.FS, string, error) {
 	if rel, ok := strings.CutPrefix(pkg, tailor.Module+"/"); ok {
 		return tailor.Source, rel, nil
 	}
-	for module, dir := range d.modules {
+	for module, m := range d.modules {
 		if rel, ok := strings.CutPrefix(pkg, module); ok && (rel == "" || rel[0] == '/') {
-			return os.DirFS(dir), path.Join(".", strings.TrimPrefix(rel, "/")), nil
+			d.laid[module] = true
+			return os.DirFS(m.Dir), path.Join(".", strings.TrimPrefix(rel, "/")), nil
 		}
 	}
 	return nil, "", fmt.Errorf("the guest's packages import %s, which no pinned module has", pkg)

@@ -228,6 +228,7 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 		goroot:  filepath.Join(cfg.Toolchain.GOROOT, "src"),
 		dir:     dir,
 		replace: map[string]string{},
+		laid:    map[string]bool{},
 		release: cfg.Toolchain.Release(),
 		virtio:  cfg.Virtio,
 		unix:    cfg.Unix,
@@ -244,6 +245,9 @@ func derive(ctx context.Context, cfg Config, dir string) (map[string]string, err
 			return nil, err
 		}
 	} else if err := d.packages(roots); err != nil {
+		return nil, err
+	}
+	if err := d.summarize(); err != nil {
 		return nil, err
 	}
 	data, err := json.Marshal(overlay{d.replace})
@@ -266,7 +270,7 @@ func (d *deriver) image(ctx context.Context, cfg Config, more []string) error {
 		const network = tailor.Module + "/boot/network"
 		roots = append(roots, network)
 		var err error
-		if d.modules, err = moduleDirs(ctx, cfg.Toolchain, d.dir); err != nil {
+		if d.modules, err = fetchModules(ctx, cfg.Toolchain, d.dir); err != nil {
 			return err
 		}
 		// Package x509 imports net, too.
@@ -349,9 +353,9 @@ func (d *deriver) link(pkg, into string) (root string, err error) {
 	return root, d.put(into+"/tailor_"+path.Base(pkg)+".go", []byte(text))
 }
 
-// moduleDirs returns the folders of the modules that the guest packages use,
+// fetchModules returns the modules that the guest packages use, by path,
 // downloading and verifying what is missing.
-func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string, error) {
+func fetchModules(ctx context.Context, t Toolchain, dir string) (map[string]Module, error) {
 	tmp := filepath.Join(dir, "module")
 	for _, name := range []string{"go.mod", "go.sum"} {
 		data, err := fs.ReadFile(tailor.Source, name)
@@ -372,17 +376,20 @@ func moduleDirs(ctx context.Context, t Toolchain, dir string) (map[string]string
 	if err != nil {
 		return nil, fmt.Errorf("download the modules that go into images: go %s: %w\n%s", strings.Join(args, " "), err, stderr.String())
 	}
-	dirs := map[string]string{}
+	modules := map[string]Module{}
 	dec := json.NewDecoder(strings.NewReader(string(out)))
 	for dec.More() {
-		var m struct{ Path, Dir, Error string }
+		var m struct {
+			Module
+			Error string
+		}
 		if err := dec.Decode(&m); err != nil {
 			return nil, fmt.Errorf("go mod download: %w", err)
 		}
 		if m.Error != "" {
 			return nil, fmt.Errorf("download %s: %s", m.Path, m.Error)
 		}
-		dirs[m.Path] = m.Dir
+		modules[m.Path] = m.Module
 	}
-	return dirs, nil
+	return modules, nil
 }
