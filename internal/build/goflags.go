@@ -64,6 +64,8 @@ type goFlags struct {
 	overlay map[string]string // from -overlay in GOFLAGS
 	mod     string            // -mod, "" to leave it to go
 	fromEnv string            // -ldflags in GOFLAGS
+	vcs     bool              // GOFLAGS has -buildvcs, so it decides
+	moved   string            // the flag of GOFLAGS that names a file, "" for none
 }
 
 // refusedModes are flags of go build that need what an image has not.
@@ -102,7 +104,12 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 			}
 		case "ldflags":
 			f.fromEnv = val
+		case "buildvcs":
+			f.vcs = true
+		case "modfile":
+			f.moved = field
 		case "overlay":
+			f.moved = field
 			f.overlay, err = readOverlay(val)
 		}
 		if err != nil {

@@ -171,6 +171,10 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		compile.Inputs = []string{overlayVar}
 	}
 	argv = append(argv, "-trimpath")
+	if !flags.vcs {
+		// Else a checkout would give other bytes than the same source without its history.
+		argv = append(argv, "-buildvcs=false")
+	}
 	argv = append(argv, flags.buildArgs()...)
 	argv = append(argv, "-ldflags="+flags.ldflags+p.linkedFlag(), "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)
