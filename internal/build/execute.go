@@ -134,17 +134,21 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
+	note := p.note()
+	if note.Build, err = p.record(ctx); err != nil {
+		return err
+	}
 	if p.Target == Virtio {
-		return p.addBootStub(ctx, elf, a.Outputs[0])
+		return p.addBootStub(ctx, elf, note, a.Outputs[0])
 	}
 	if p.files != nil {
 		return replaceFile(a.Outputs[0], 0o666, func(w io.Writer) error {
-			return image.Write(w, elf, p.note(), p.files.Bytes(), func(w io.Writer) error {
+			return image.Write(w, elf, note, p.files.Bytes(), func(w io.Writer) error {
 				return p.files.Write(ctx, w)
 			})
 		})
 	}
-	img, err := image.AddNote(elf, p.note())
+	img, err := image.AddNote(elf, note)
 	if err != nil {
 		return err
 	}
@@ -159,7 +163,7 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 const virtioReserve = 1 << 20
 
 // addBootStub makes the image of the virtio target of the linker's output.
-func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error {
+func (p *Plan) addBootStub(ctx context.Context, elf []byte, note image.Note, output string) error {
 	raw, err := image.ParseRaw(elf)
 	if err != nil {
 		return err
@@ -183,7 +187,7 @@ func (p *Plan) addBootStub(ctx context.Context, elf []byte, output string) error
 	if err != nil {
 		return err
 	}
-	img, err := image.AddBootStub(elf, p.note(), image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
+	img, err := image.AddBootStub(elf, note, image.BootStub{Code: stub, Linux: ring0.EntryLinux, PVH: ring0.EntryPVH, Files: files})
 	if err != nil {
 		return err
 	}

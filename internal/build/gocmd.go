@@ -72,10 +72,10 @@ func findGo(cfg Config) (*goCmd, error) {
 
 // GoEnv is the part of go env's output that matters here.
 type GoEnv struct {
-	GOROOT, GOVERSION, GOFLAGS, GOMOD, GOWORK, GOMODCACHE, GOTOOLCHAIN string
+	GOROOT, GOVERSION, GOFLAGS, GOMOD, GOWORK, GOMODCACHE, GOTOOLCHAIN, GOENV string
 }
 
-var goEnvNames = []string{"GOROOT", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "GOMODCACHE", "GOTOOLCHAIN"}
+var goEnvNames = []string{"GOROOT", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "GOMODCACHE", "GOTOOLCHAIN", "GOENV"}
 
 // env runs go env in dir, so that go.mod's toolchain, go.work and GOTOOLCHAIN
 // have their say.

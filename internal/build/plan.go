@@ -72,6 +72,12 @@ type Plan struct {
 	port port.Config
 
 	files *archive.Archive // nil for none
+
+	env    GoEnv
+	flags  *goFlags
+	prog   program
+	source string // hash of the program's own source
+	pinned string // path@version that was found, "" for another kind of package
 }
 
 // Name returns what the program is called: the output's name without suffix.
@@ -81,9 +87,12 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	p := &Plan{
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
 		Devices: []string{}, cfg: cfg, g: g, src: src, files: files,
-		port: port.Config{Services: prog.services},
+		port: port.Config{Services: prog.services}, env: env, flags: flags, prog: prog,
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.disks()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.services, "+")}, src.args...), "\x00")),
+	}
+	if src.fetched && prog.Module != nil {
+		p.pinned = prog.ImportPath + "@" + prog.Module.Version
 	}
 	if err := checkLinked(cfg.Params, prog.services); err != nil {
 		return nil, err
