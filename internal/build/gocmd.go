@@ -165,6 +165,12 @@ func (c command) run(ctx context.Context, trace func(string)) error {
 	return err
 }
 
+// RunTool runs a program, this tool for one, in folder dir with settings on top of the
+// environment. It ends, with all that it has started, when ctx does.
+func RunTool(ctx context.Context, path string, args []string, dir string, env []string, stdout, stderr io.Writer) error {
+	return command{path: path, args: args, dir: dir, env: env, stdout: stdout, stderr: stderr}.run(ctx, nil)
+}
+
 // String returns the command as a shell would take it.
 func (c command) String() string {
 	var b strings.Builder

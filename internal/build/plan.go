@@ -80,6 +80,9 @@ type Plan struct {
 	pinned string // path@version that was found, "" for another kind of package
 }
 
+// Env is what the go command says of its environment.
+func (p *Plan) Env() GoEnv { return p.env }
+
 // Name returns what the program is called: the output's name without suffix.
 func (p *Plan) Name() string { return ProgramName(p.Output) }
 

@@ -75,6 +75,8 @@ func (p *Plan) Flags(source func(path string) string) (list []string) {
 	on("--luks", c.LUKS)
 	on("--volumes", c.Volumes)
 	pair("--needs", slices.Sorted(slices.Values(c.Needs))...)
+	on("--disks", c.AnyDisk)
+	pair("--disk", slices.Sorted(slices.Values(c.Disks))...)
 	if c.TraceCalls {
 		pair("--trace", "syscalls")
 	}
