@@ -26,12 +26,22 @@ type Copied struct {
 // Moved returns where the copy of a file is.
 func (c *Copied) Moved(path string) string { return c.moved(path) }
 
+// CanMove returns an error if what is built depends on the place of the source, so that
+// a copy of it cannot be built.
+func (p *Plan) CanMove() error {
+	if p.flags.moved != "" {
+		return hint.Errorf("remove it from GOFLAGS", "a copy of the source cannot be built with %s in GOFLAGS, which names a file by its place", p.flags.moved)
+	}
+	_, err := p.packedFiles()
+	return err
+}
+
 // CopySource copies what the program is made of to folder to: the files that go list
 // names of packages that are not in the module cache, the go.mod and go.sum of their
 // modules, the workspace, and what --file names. They keep their places to each other.
 func (p *Plan) CopySource(ctx context.Context, to string) (*Copied, error) {
-	if p.flags.moved != "" {
-		return nil, hint.Errorf("remove it from GOFLAGS", "a copy of the source cannot be built with %s in GOFLAGS, which names a file by its place", p.flags.moved)
+	if err := p.CanMove(); err != nil {
+		return nil, err
 	}
 	files, err := p.copiedFiles(ctx)
 	if err != nil {

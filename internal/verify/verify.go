@@ -93,6 +93,9 @@ func (r *run) usual(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := plan.CanMove(); err != nil {
+		return err
+	}
 	r.name = filepath.Base(plan.Output) // which an image may have in itself
 	cfg.Output = r.image("usual")
 	if err := os.MkdirAll(filepath.Dir(cfg.Output), 0o700); err != nil {
