@@ -8,7 +8,7 @@ FUZZTIME ?= 20s
 # Without cgo everywhere, as the tool itself is built.
 export CGO_ENABLED = 0
 
-.PHONY: all build test check race bench fuzz survey conformance deps help
+.PHONY: all build test check race bench fuzz survey conformance reproduce deps help
 
 all: build
 
@@ -20,6 +20,7 @@ help:
 	@echo 'make bench   virtual machines beside plain processes (BENCHFLAGS=-short: quickly),'
 	@echo '             then every benchmark of a package, or those that match BENCH='
 	@echo 'make conformance   the tests of the standard library, docs/conformance.md'
+	@echo 'make reproduce     builds the examples three times each and compares the bytes'
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
 	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
 
@@ -51,6 +52,10 @@ bench: deps
 # About half an hour on two processors, twice that the first time.
 conformance: build
 	bin/tailor test std
+
+# make test does so for a small program: cmd/tailor, TestScript/build_verify.
+reproduce: build
+	@for p in examples/*/; do bin/tailor build --verify -o /dev/null ./$$p || exit; done
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,7 +192,5 @@ func (r *run) tell() {
 	if f := p.Env().GOFLAGS; f != "" {
 		r.Equal = append(r.Equal, "GOFLAGS="+f)
 	}
-	for _, d := range differences {
-		r.Different = append(r.Different, d)
-	}
+	r.Different = slices.Clone(differences)
 }
