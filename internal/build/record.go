@@ -74,9 +74,9 @@ func (p *Plan) Flags(source func(path string) string) (list []string) {
 	on("--dhcp", c.DHCP)
 	on("--luks", c.LUKS)
 	on("--volumes", c.Volumes)
-	pair("--needs", slices.Sorted(slices.Values(c.Needs))...)
+	pair("--needs", c.Needs...) // in this order they are in the note
 	on("--disks", c.AnyDisk)
-	pair("--disk", slices.Sorted(slices.Values(c.Disks))...)
+	pair("--disk", c.Disks...)
 	if c.TraceCalls {
 		pair("--trace", "syscalls")
 	}

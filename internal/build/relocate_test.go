@@ -6,12 +6,14 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/archive"
 	"github.com/tailor-os/tailor/internal/image"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 // workspace is a program with all that can be around one.
@@ -133,7 +135,7 @@ func TestRecord(t *testing.T) {
 	b := recordOf(t, p)
 	n := p.note()
 	n.Build = b
-	want := "GOTOOLCHAIN=" + n.Go + " GOFLAGS=-gcflags=-B tailor build --ldflags '-X main.a=b' --needs a --needs z --file data:/data main.go"
+	want := "GOTOOLCHAIN=" + n.Go + " GOFLAGS=-gcflags=-B tailor build --ldflags '-X main.a=b' --needs z --needs a --file data:/data main.go"
 	if got := Again(&n, nil); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -143,5 +145,40 @@ func TestRecord(t *testing.T) {
 	n.Build = nil
 	if Again(&n, nil) != "" || Again(nil, nil) != "" {
 		t.Error("a command without a record")
+	}
+}
+
+// Each setting that an image can be built with has a flag in the record, so that a new
+// one is not forgotten. Those that are left out say nothing of the bytes, or have no
+// flag.
+func TestEveryFieldHasAFlag(t *testing.T) {
+	apart := []string{"Target", "Args", "Dir", "Output", "DefaultName", "Tags", "LDFlags", "Shares", "Format", "Services", "Files", "Tool", "CacheDir", "Stderr", "Trace"}
+	flags := func(c Config) string {
+		p := &Plan{cfg: c, flags: &goFlags{}}
+		return strings.Join(p.Flags(func(s string) string { return s }), " ")
+	}
+	base := flags(Config{})
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[Config]()) {
+		if slices.Contains(apart, f.Name) {
+			continue
+		}
+		var c Config
+		v := reflect.ValueOf(&c).Elem().FieldByIndex(f.Index)
+		switch v.Kind() {
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Slice:
+			v.Set(reflect.ValueOf([]string{"x"}))
+		}
+		if flags(c) == base {
+			t.Errorf("Config.%s has no flag: add one to Plan.Flags", f.Name)
+		}
+	}
+	all := Config{Target: Virtio, Format: "iso"}
+	p := &Plan{cfg: all, flags: &goFlags{tags: "t", user: "-X a.b=c"}, port: port.Config{Services: []string{"metrics", "syslog+tls"}}}
+	if got := strings.Join(p.Flags(nil), " "); got != "-t virtio --format iso --tags t --ldflags -X a.b=c --metrics --log syslog+tls" {
+		t.Error(got)
 	}
 }
