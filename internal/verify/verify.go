@@ -15,6 +15,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/compare"
+	"github.com/tailor-os/tailor/internal/port"
 )
 
 // A Config says what to verify.
@@ -185,7 +186,8 @@ func (r *run) compare() error {
 // tell says what was equal and what was different.
 func (r *run) tell() {
 	p := r.plan
-	r.Equal = []string{"the source, " + p.Package, p.Go, "tailor " + p.Tool}
+	sources, _ := port.SourceHash()
+	r.Equal = []string{"the source, " + p.Package, p.Go, fmt.Sprintf("tailor %s (sources of images %s)", p.Tool, sources)}
 	if flags := p.Flags(func(path string) string { return path }); len(flags) > 0 {
 		r.Equal = append(r.Equal, "flags "+strings.Join(flags, " "))
 	}
