@@ -10,7 +10,7 @@ TARGET   ?= hvt
 # Without cgo everywhere, as the tool itself is built.
 export CGO_ENABLED = 0
 
-.PHONY: all build test check race bench fuzz soak survey conformance deps help
+.PHONY: all build test check race bench fuzz soak survey conformance reproduce deps help
 
 all: build
 
@@ -22,6 +22,7 @@ help:
 	@echo 'make bench   virtual machines beside plain processes (BENCHFLAGS=-short: quickly),'
 	@echo '             then every benchmark of a package, or those that match BENCH='
 	@echo 'make conformance   the tests of the standard library, docs/conformance.md'
+	@echo 'make reproduce     builds the examples three times each and compares the bytes'
 	@echo 'make fuzz    every fuzz target for FUZZTIME=20s each'
 	@echo 'make soak    attacks examples/pinata for SOAK=10m on TARGET=hvt'
 	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
@@ -54,6 +55,10 @@ bench: deps
 # About half an hour on two processors, twice that the first time.
 conformance: build
 	bin/tailor test std
+
+# make test does so for a small program: cmd/tailor, TestScript/build_verify.
+reproduce: build
+	@for p in examples/*/; do bin/tailor build --verify -o /dev/null ./$$p || exit; done
 
 fuzz:
 	@FUZZTIME=$(FUZZTIME) GO='$(GO)' tools/fuzz.sh

@@ -56,11 +56,14 @@ func (o *buildOptions) flags(targetHelp string, parse func(string) (string, erro
 func buildVerb() *verb {
 	var o buildOptions
 	var output string
-	var asJSON bool
+	var asJSON, verify bool
 	flags := slices.Concat(
 		[]cli.Flag{cli.StringFlag(&output, "output", 'o', "FILE", "file or folder to write; without it NAME.img here\n(NAME for unix), after the package")},
 		o.flags("hvt (virtual machine), spt (confined process),\nvirtio (other hypervisors) or unix (plain program);\nhvt if not given", parseTarget),
-		[]cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path")})
+		[]cli.Flag{
+			cli.BoolFlag(&asJSON, "json", 0, "print JSON about the image instead of its path"),
+			cli.BoolFlag(&verify, "verify", 0, "build it twice more, from clean caches, of copies in\nother folders; print its SHA-256, or what differs\n(docs/reproducible.md)"),
+		})
 	flags = append(flags, diskFlags(&o)...)
 	flags = append(flags, serviceFlags(&o)...)
 	flags = append(flags, diskNameFlags(&o)...)
@@ -74,7 +77,8 @@ func buildVerb() *verb {
 PACKAGE is a folder (./cmd/server), an import path, or IMPORTPATH@VERSION, which
 is fetched. It is any Go program without cgo; its go.mod is never edited.
 GOFLAGS, GOTOOLCHAIN, go.work and vendor folders have their usual effect.
-On failure no file is left behind. Exit code 125 is a failure.`,
+On failure no file is left behind. Exit code 125 is a failure, 1 with --verify that
+the builds are not the same.`,
 		flags: flags,
 		examples: `  tailor build ./examples/hello
   tailor build -o server.img --ldflags '-X main.version=1.2' ./cmd/server
@@ -82,6 +86,7 @@ On failure no file is left behind. Exit code 125 is a failure.`,
   tailor build --file ./static:/srv/static ./cmd/server
   tailor build -t virtio --format qcow2 --params 'ip=10.0.2.15/24' ./cmd/server
   tailor build -n ./examples/hello
+  tailor build --verify ./examples/website
   tailor run $(tailor build -o /tmp/ ./examples/hello)
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
@@ -91,7 +96,10 @@ On failure no file is left behind. Exit code 125 is a failure.`,
 			if o.target == build.Virtio && o.format == "" {
 				o.format = build.ELF
 			}
-			return exitOK, a.build(ctx, o, output, asJSON, args)
+			if verify && o.dryRun {
+				return 0, hint.Errorf("leave one out", "--verify and -n: nothing is built that could be compared")
+			}
+			return a.build(ctx, o, output, asJSON, verify, args)
 		},
 	}
 }
@@ -104,31 +112,33 @@ func diskNameFlags(o *buildOptions) []cli.Flag {
 	}
 }
 
-func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON bool, args []string) error {
+func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON, verify bool, args []string) (int, error) {
 	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
-		return hint.Errorf("tailor run "+args[0]+" runs an image", "%s is a file, not a package", args[0])
+		return 0, hint.Errorf("tailor run "+args[0]+" runs an image", "%s is a file, not a package", args[0])
 	}
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	cfg, err := a.buildConfig(o, args)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	cfg.Output, cfg.DefaultName = output, true
+	if verify {
+		return a.verify(ctx, cfg, asJSON)
+	}
 	plan, result, err := a.planAndBuild(ctx, cfg, o.dryRun)
 	switch {
 	case err != nil:
-		return err
 	case o.dryRun && asJSON:
-		return printJSON(a.stdout, plan)
+		err = printJSON(a.stdout, plan)
 	case o.dryRun:
 		_, err = io.WriteString(a.stdout, plan.Text())
 	case asJSON:
-		return printJSON(a.stdout, result)
+		err = printJSON(a.stdout, result)
 	default:
 		_, err = fmt.Fprintln(a.stdout, result.Image)
 	}
-	return err
+	return exitOK, err
 }
 
 func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {

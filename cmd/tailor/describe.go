@@ -79,6 +79,7 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 		return err
 	}
 	report := inventory.New(program, b.target, b.graph)
+	report.Rebuild = build.Again(program.Note, program.Build)
 	if err := addLines(report, program, b, d); err != nil {
 		return err
 	}

@@ -50,7 +50,9 @@ const exitCodes = `Exit codes:
   N    run: the program's own
   2    run: the program ended with a Go panic or fatal error, as usual
   1    doctor: no target works on this machine; test: tests failed;
-       volume check: the volume is damaged; audit: an image is affected
+       volume check: the volume is damaged; audit: an image is affected;
+       diff, build --verify: not the same
+  2    diff: a file cannot be read
   125  tailor failed: wrong usage, the build, the virtual machine
   130  tailor was interrupted before the program started
 `

@@ -63,7 +63,7 @@ type verb struct {
 
 // verbs are made anew for each use: flags point into their options.
 func verbs() []*verb {
-	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), sbomVerb(), auditVerb(), targetsVerb(), doctorVerb(), versionVerb(), helpVerb()}
+	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), sbomVerb(), auditVerb(), diffVerb(), targetsVerb(), doctorVerb(), versionVerb(), helpVerb()}
 }
 
 func findVerb(name string) *verb {

@@ -22,6 +22,7 @@ type versionInfo struct {
 	Tailor      string   `json:"tailor"`
 	Revision    string   `json:"revision,omitempty"`
 	Modified    bool     `json:"modified,omitempty"`
+	Sources     string   `json:"sources"`
 	BuiltWith   string   `json:"built_with"`
 	ABI         uint32   `json:"abi"`
 	ImageFormat uint32   `json:"image_format"`
@@ -35,7 +36,8 @@ func versionVerb() *verb {
 		name:    "version",
 		args:    "[--json]",
 		summary: "show the version of tailor, and of Go that it works with",
-		about: `Version prints what this tailor is: its version, the version of the interface
+		about: `Version prints what this tailor is: its version, a hash of its sources that go into
+images (they have it in their note, too), the version of the interface
 between guest and monitor (an image runs only with its own), the image format,
 and the Go releases that images can be built with.`,
 		flags: []cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON")},
@@ -67,6 +69,7 @@ func readVersion() versionInfo {
 		Go:          port.Supported,
 		Targets:     build.Targets,
 	}
+	v.Sources, _ = port.SourceHash() // of what is embedded, which can be read
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -92,8 +95,8 @@ func printVersion(w io.Writer, v versionInfo, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, v)
 	}
-	_, err := fmt.Fprintf(w, "tailor %s\nguest interface %d, image format %d\nbuilds with Go %s.x\ntargets %s\nbuilt with %s\n",
-		v.Tailor, v.ABI, v.ImageFormat, strings.Join(v.Go, ".x, "), strings.Join(v.Targets, ", "), v.BuiltWith)
+	_, err := fmt.Fprintf(w, "tailor %s\nsources of images %s\nguest interface %d, image format %d\nbuilds with Go %s.x\ntargets %s\nbuilt with %s\n",
+		v.Tailor, v.Sources, v.ABI, v.ImageFormat, strings.Join(v.Go, ".x, "), strings.Join(v.Targets, ", "), v.BuiltWith)
 	return err
 }
 

@@ -58,10 +58,10 @@ func (a *Archive) Bytes() uint64 { return a.size }
 func (a *Archive) Files() int { return a.files }
 
 // New reads the names and attributes of what the mappings name. epoch is what
-// SOURCE_DATE_EPOCH says, seconds since 1970, or nil: files then have no time
-// of their own but 0, which web servers take for unknown; otherwise the time of
-// their last change, epoch at the latest
-// (reproducible-builds.org/specs/source-date-epoch).
+// SOURCE_DATE_EPOCH says, seconds since 1970, or nil: it is the time of all files,
+// since their own is that of a checkout (reproducible-builds.org/specs/source-date-epoch).
+// Without it they have none but 0, which web servers take for unknown. Files have the
+// permissions 0644, or 0755 if their owner may execute them, folders 0755.
 func New(mappings []Mapping, epoch *int64) (*Archive, error) {
 	s := scanner{root: newDir("", nil), epoch: epoch}
 	for i := range mappings {

@@ -162,11 +162,19 @@ func TestSameBytes(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(two, "t"), year, year); err != nil {
 		t.Fatal(err)
 	}
+	for name, mode := range map[string]os.FileMode{"t": 0o600, "s/b": 0o700, "s/b/c": 0o664} { // as another umask has it
+		if err := os.Chmod(filepath.Join(two, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
 	a := write(t, nil, mappings(t, one, "s:/s", "t:/t"))
 	if b := write(t, nil, mappings(t, two, "t:/t", "s:/s")); !bytes.Equal(a, b) {
 		t.Error("the same files in other places give other bytes")
 	}
 	epoch := int64(86400)
+	if b := write(t, &epoch, mappings(t, two, "t:/t")); !bytes.Equal(b, write(t, &epoch, mappings(t, one, "t:/t"))) {
+		t.Error("the same file of another time gives other bytes with SOURCE_DATE_EPOCH")
+	}
 	if got := show(t, write(t, &epoch, mappings(t, one, "t:/t"))); got != `/t 100644 86400 "t" 1` {
 		t.Errorf("with SOURCE_DATE_EPOCH: %s", got)
 	}

@@ -117,7 +117,7 @@ func (s *scanner) put(dir *node, name, src string, info fs.FileInfo, m *Mapping)
 	if old != nil && (old.from != nil || !info.IsDir()) {
 		return nil, collision(m, old)
 	}
-	n := &node{name: name, parent: dir, from: m, mode: uint32(info.Mode().Perm()), mtime: s.time(info)}
+	n := &node{name: name, parent: dir, from: m, mode: permissions(info), mtime: s.time()}
 	switch t := info.Mode().Type(); t {
 	case 0:
 		n.mode |= unix.S_IFREG
@@ -175,12 +175,22 @@ func (s *scanner) folder(n *node, src string, m *Mapping) error {
 	return nil
 }
 
-// time is the modification time that info's file gets.
-func (s *scanner) time(info fs.FileInfo) int64 {
+// permissions are those that a file or folder gets: what version control keeps of
+// them, which is whether the owner may execute a file, and nothing that the umask of a
+// machine decides.
+func permissions(info fs.FileInfo) uint32 {
+	if info.IsDir() || info.Mode().Perm()&0o100 != 0 {
+		return 0o755
+	}
+	return 0o644
+}
+
+// time is the modification time that all files get.
+func (s *scanner) time() int64 {
 	if s.epoch == nil {
 		return 0
 	}
-	return min(info.ModTime().Unix(), *s.epoch)
+	return *s.epoch
 }
 
 func typeName(t fs.FileMode) string {

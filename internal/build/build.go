@@ -159,7 +159,12 @@ func New(ctx context.Context, cfg Config) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return makePlan(cfg, g, src, env, flags, info, files)
+	p, err := makePlan(cfg, g, src, env, flags, info, files)
+	if err != nil {
+		return nil, err
+	}
+	p.source, err = hashSource(sourceFiles(info.all, &info.listed, env.GOMODCACHE))
+	return p, err
 }
 
 // Build makes the plan for cfg and runs it.

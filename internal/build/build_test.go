@@ -86,13 +86,13 @@ func TestJoinLDFlags(t *testing.T) {
 		{HVT, "-X a.b=c", "-X d.e=f", "-s -w -funcalign=16 -X a.b=c -T 0x111000"},
 		{Unix, "", "-X d.e=f", "-s -w -X d.e=f"},
 	} {
-		got, err := joinLDFlags(Config{Target: c.target, LDFlags: c.flags}, c.env)
-		if err != nil || got != c.want {
-			t.Errorf("%+v: %q, %v", c, got, err)
+		f, err := checkFlags("'-ldflags="+c.env+"'", Config{Target: c.target, LDFlags: c.flags})
+		if err != nil || f.ldflags != c.want {
+			t.Errorf("%+v: %+v, %v", c, f, err)
 		}
 	}
 	for _, bad := range []string{"all=-s", "-linkmode external", "-linkmode=external", "-extld=gcc", "-T 0x1", "--T=0x1", "'open"} {
-		if got, err := joinLDFlags(Config{Target: HVT, LDFlags: bad}, ""); err == nil {
+		if got, err := joinLDFlags(bad, HVT); err == nil {
 			t.Errorf("%q: %q, want an error", bad, got)
 		}
 	}

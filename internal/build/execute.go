@@ -141,6 +141,9 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
+	if note.Build, err = p.record(ctx); err != nil {
+		return err
+	}
 	if p.Target == Virtio {
 		return p.addBootStub(ctx, elf, note, a.Outputs[0])
 	}

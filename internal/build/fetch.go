@@ -43,7 +43,7 @@ func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error
 			return source{}, fmt.Errorf("fetch %s: %w", arg, err)
 		}
 	}
-	return source{dir: dir, args: []string{path}, env: env, name: baseName(path)}, nil
+	return source{dir: dir, args: []string{path}, env: env, name: baseName(path), fetched: true}, nil
 }
 
 // fetchEnv is the environment of go commands in a fetched module: the user's

@@ -72,10 +72,10 @@ func findGo(cfg Config) (*goCmd, error) {
 
 // GoEnv is the part of go env's output that matters here.
 type GoEnv struct {
-	GOROOT, GOVERSION, GOFLAGS, GOMOD, GOWORK, GOMODCACHE, GOTOOLCHAIN string
+	GOROOT, GOVERSION, GOFLAGS, GOMOD, GOWORK, GOMODCACHE, GOTOOLCHAIN, GOENV string
 }
 
-var goEnvNames = []string{"GOROOT", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "GOMODCACHE", "GOTOOLCHAIN"}
+var goEnvNames = []string{"GOROOT", "GOVERSION", "GOFLAGS", "GOMOD", "GOWORK", "GOMODCACHE", "GOTOOLCHAIN", "GOENV"}
 
 // env runs go env in dir, so that go.mod's toolchain, go.work and GOTOOLCHAIN
 // have their say.
@@ -163,6 +163,12 @@ func (c command) run(ctx context.Context, trace func(string)) error {
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// RunTool runs a program, this tool for one, in folder dir with settings on top of the
+// environment. It ends, with all that it has started, when ctx does.
+func RunTool(ctx context.Context, path string, args []string, dir string, env []string, stdout, stderr io.Writer) error {
+	return command{path: path, args: args, dir: dir, env: env, stdout: stdout, stderr: stderr}.run(ctx, nil)
 }
 
 // String returns the command as a shell would take it.

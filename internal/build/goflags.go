@@ -64,6 +64,9 @@ type goFlags struct {
 	overlay map[string]string // from -overlay in GOFLAGS
 	mod     string            // -mod, "" to leave it to go
 	fromEnv string            // -ldflags in GOFLAGS
+	user    string            // the linker's flags that are not Tailor's
+	vcs     bool              // GOFLAGS has -buildvcs, so it decides
+	moved   string            // the flag of GOFLAGS that names a file, "" for none
 }
 
 // refusedModes are flags of go build that need what an image has not.
@@ -102,14 +105,26 @@ func checkFlags(value string, cfg Config) (*goFlags, error) {
 			}
 		case "ldflags":
 			f.fromEnv = val
+		case "tags":
+			if f.tags == "" {
+				f.tags = val
+			}
+		case "buildvcs":
+			f.vcs = true
+		case "modfile":
+			f.moved = field
 		case "overlay":
+			f.moved = field
 			f.overlay, err = readOverlay(val)
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	f.ldflags, err = joinLDFlags(cfg, f.fromEnv)
+	if f.user = strings.TrimSpace(cfg.LDFlags); f.user == "" {
+		f.user = strings.TrimSpace(f.fromEnv) // go build's own rule: the command line wins
+	}
+	f.ldflags, err = joinLDFlags(f.user, cfg.Target)
 	return f, err
 }
 
@@ -133,27 +148,22 @@ func checkBuildMode(mode, target string) error {
 
 // joinLDFlags puts the linker's flags together. Later ones win, so Tailor's
 // come first except for the address, which is not open to choice.
-func joinLDFlags(cfg Config, fromEnv string) (string, error) {
-	user := cfg.LDFlags
-	if user == "" {
-		user = fromEnv // go build's own rule: the command line wins
-	}
-	user = strings.TrimSpace(user)
+func joinLDFlags(user, target string) (string, error) {
 	if user != "" && user[0] != '-' {
 		return "", hint.Errorf("write --ldflags='-X main.version=1', without a pattern", "--ldflags %q does not begin with a flag", user)
 	}
-	if err := checkLDFlags(user, cfg.Target); err != nil {
+	if err := checkLDFlags(user, target); err != nil {
 		return "", err
 	}
 	all := "-s -w"
-	if cfg.Target != Unix {
+	if target != Unix {
 		// Functions begin at every 16 bytes, not 32: that saves 1 % of an image.
 		all += " -funcalign=16"
 	}
 	if user != "" {
 		all += " " + user
 	}
-	if cfg.Target != Unix {
+	if target != Unix {
 		all += " -T " + textAddr
 	}
 	return all, nil

@@ -18,13 +18,15 @@ import (
 
 // A listed is one package as go list describes it.
 type listed struct {
-	ImportPath, Name, Dir    string
-	Standard, DepOnly        bool
-	GoFiles, IgnoredGoFiles  []string
-	CgoFiles, SFiles, HFiles []string
-	Imports                  []string
-	Module                   *listedModule
-	Error                    *struct{ Err string }
+	ImportPath, Name, Dir   string
+	Standard, DepOnly       bool
+	GoFiles, IgnoredGoFiles []string
+	CgoFiles, SFiles        []string
+	HFiles, SysoFiles       []string
+	EmbedFiles              []string
+	Imports                 []string
+	Module                  *listedModule
+	Error                   *struct{ Err string }
 }
 
 // A listedModule is the module of a package.
@@ -34,11 +36,12 @@ type listedModule struct {
 	Replace       *struct{ Path, Version string }
 }
 
-const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,Imports,Module,Error"
+const listFields = "-json=ImportPath,Name,Dir,Standard,DepOnly,GoFiles,IgnoredGoFiles,CgoFiles,SFiles,HFiles,SysoFiles,EmbedFiles,Imports,Module,Error"
 
 // A program is what go list tells about the program to be built.
 type program struct {
 	listed
+	all     []listed
 	network bool // net is among its packages
 	calls   bool // it makes system calls past the standard library
 	// diagnostics says that runtime/trace or runtime/metrics is among them.
@@ -60,7 +63,7 @@ func (g *goCmd) list(ctx context.Context, src source, cfg Config) (program, erro
 	if err != nil {
 		return program{}, err
 	}
-	p := program{listed: *root}
+	p := program{listed: *root, all: pkgs}
 	for _, pkg := range pkgs {
 		if files := cgoOnly(pkg); files != nil {
 			return p, needsCgo(root, pkg, files)

@@ -62,7 +62,7 @@ func (p *Plan) parts() (*image.Parts, error) {
 	for _, m := range p.modules {
 		parts.Modules = append(parts.Modules, image.Module{Path: m.path, Version: m.version, Licences: m.licences()})
 	}
-	parts.Modules = append(parts.Modules, image.Module{Path: "stdlib", Version: p.Go, Licences: licence.Of(p.goroot)})
+	parts.Modules = append(parts.Modules, image.Module{Path: "stdlib", Version: p.Go, Licences: licence.Of(p.env.GOROOT)})
 	if len(p.port.Services) > 0 {
 		parts.Overlay-- // the file of linkMain
 	}

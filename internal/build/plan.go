@@ -73,8 +73,15 @@ type Plan struct {
 
 	files   *archive.Archive // nil for none
 	modules []module
-	goroot  string
+	env     GoEnv
+	flags   *goFlags
+	prog    program
+	source  string // hash of the program's own source
+	pinned  string // path@version that was found, "" for another kind of package
 }
+
+// Env is what the go command says of its environment.
+func (p *Plan) Env() GoEnv { return p.env }
 
 // Name returns what the program is called: the output's name without suffix.
 func (p *Plan) Name() string { return ProgramName(p.Output) }
@@ -82,10 +89,13 @@ func (p *Plan) Name() string { return ProgramName(p.Output) }
 func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog program, files *archive.Archive) (*Plan, error) {
 	p := &Plan{
 		Target: cfg.Target, Format: cfg.Format, Arch: "amd64", Package: prog.ImportPath, Go: env.GOVERSION, Tool: cfg.Tool,
-		Devices: []string{}, cfg: cfg, g: g, src: src, files: files, modules: prog.modules, goroot: env.GOROOT,
-		port: port.Config{Services: prog.services},
+		Devices: []string{}, cfg: cfg, g: g, src: src, files: files, modules: prog.modules,
+		port: port.Config{Services: prog.services}, env: env, flags: flags, prog: prog,
 		key: shortHash(strings.Join(append([]string{
 			cfg.Target, strconv.FormatBool(cfg.Shares), strconv.FormatBool(cfg.volumes()), strconv.FormatBool(cfg.disks()), strconv.FormatBool(cfg.dhcp()), strconv.FormatBool(cfg.LUKS), src.dir, prog.Dir, env.GOROOT, env.GOVERSION, env.GOFLAGS, flags.tags, flags.ldflags, traced(cfg), strings.Join(prog.services, "+")}, src.args...), "\x00")),
+	}
+	if src.fetched && prog.Module != nil {
+		p.pinned = prog.ImportPath + "@" + prog.Module.Version
 	}
 	if err := checkLinked(cfg.Params, prog.services); err != nil {
 		return nil, err
@@ -173,6 +183,10 @@ func (p *Plan) actions(flags *goFlags, raw string) []Action {
 		compile.Inputs = []string{overlayVar}
 	}
 	argv = append(argv, "-trimpath")
+	if !flags.vcs {
+		// Else a checkout would give other bytes than the same source without its history.
+		argv = append(argv, "-buildvcs=false")
+	}
 	argv = append(argv, flags.buildArgs()...)
 	argv = append(argv, "-ldflags="+flags.ldflags+p.linkedFlag(), "-o", raw, "--")
 	compile.Argv = append(argv, p.src.args...)

@@ -18,7 +18,9 @@ type source struct {
 	dir   string   // where go commands run
 	args  []string // packages or files, as go build takes them
 	files bool     // args are .go files
-	name  string   // what the program is called, "" to take the import path's
+	// fetched is set if it is a module that requires the program's, made here.
+	fetched bool
+	name    string // what the program is called, "" to take the import path's
 
 	env []string // settings of go commands that go with dir
 }

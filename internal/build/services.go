@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/tailor-os/tailor"
@@ -67,7 +66,7 @@ func (p *Plan) linkMain(env GoEnv, prog program) error {
 		return hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
 	}
 	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); env.GOMODCACHE != "" && err == nil && filepath.IsLocal(rel) {
-		if prog.Dir, err = p.aliasModule(dir, prog); err != nil {
+		if prog.Dir, err = p.aliasModule(prog); err != nil {
 			return err
 		}
 	}
@@ -88,17 +87,22 @@ func (p *Plan) linkMain(env GoEnv, prog program) error {
 	return nil
 }
 
+// linkName is the link, beside the go.mod that requires it, to the module of a fetched
+// program. The name is in the program's record of its modules, so it must be the same
+// on every machine.
+const linkName = "linked"
+
 // aliasModule makes the go command find the module of a fetched program behind a
-// link in folder links, because an overlay cannot add to what is in Go's module cache.
+// link, because an overlay cannot add to what is in Go's module cache.
 // It returns the folder of the program there.
-func (p *Plan) aliasModule(links string, prog program) (dir string, err error) {
+func (p *Plan) aliasModule(prog program) (dir string, err error) {
 	m := prog.Module
 	if rel, err := filepath.Rel(filepath.Join(p.cfg.CacheDir, "fetch"), p.src.dir); err != nil || !filepath.IsLocal(rel) || m == nil {
 		return "", hint.Errorf("build it at a version: tailor build "+prog.ImportPath+"@latest",
 			"%s is a package of another module, to which nothing can be added", prog.ImportPath)
 	}
-	link := filepath.Join(links, shortHash(m.Dir))
-	if err := os.Symlink(m.Dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
+	link := filepath.Join(p.src.dir, linkName)
+	if err := replaceLink(link, m.Dir); err != nil {
 		return "", err
 	}
 	for _, suffix := range []string{"mod", "sum"} {
@@ -107,7 +111,7 @@ func (p *Plan) aliasModule(links string, prog program) (dir string, err error) {
 			return "", err
 		}
 		if suffix == "mod" {
-			text = fmt.Appendf(text, "\nreplace %s => %s\n", m.Path, strconv.Quote(link))
+			text = fmt.Appendf(text, "\nreplace %s => ./%s\n", m.Path, linkName)
 		}
 		err = replaceFile(filepath.Join(p.src.dir, "linked."+suffix), 0o666, func(w io.Writer) error {
 			_, err := w.Write(text)
@@ -124,4 +128,17 @@ func (p *Plan) aliasModule(links string, prog program) (dir string, err error) {
 		}
 	}
 	return filepath.Join(link, strings.TrimPrefix(prog.Dir, m.Dir)), nil
+}
+
+// replaceLink makes link a symbolic link to a folder, whatever it was.
+func replaceLink(link, to string) error {
+	if old, err := os.Readlink(link); err == nil && old == to {
+		return nil
+	}
+	tmp := fmt.Sprintf("%s.%d.tmp", link, os.Getpid())
+	os.Remove(tmp)
+	if err := os.Symlink(to, tmp); err != nil {
+		return err
+	}
+	return os.Rename(tmp, link)
 }

@@ -64,6 +64,22 @@ type Note struct {
 	Services  []string `json:"services,omitempty"` // what was linked on demand: "dhcp", "luks", "metrics", "ntp", "syslog+udp", "syslog+tcp", "syslog+tls", "dns+cache", "dns+tls"
 	Files     *Files   `json:"files,omitempty"`    // nil if the image carries none
 	Parts     *Parts   `json:"parts,omitempty"`    // nil if not recorded
+	Build     *Build   `json:"build,omitempty"`    // nil if it is not known
+}
+
+// A Build is what the image was built from and how, beside what is in [Note] and in the
+// record of Go's linker (debug/buildinfo: modules and their sums, GOAMD64,
+// GOEXPERIMENT, defaults of GODEBUG). Nothing in it is of the machine that built it.
+// Its texts may have any characters.
+type Build struct {
+	// Tool is a hash of Tailor's own sources that were laid over Go's, Source one of the
+	// program's that no module's sum stands for, Files one of what --file put in.
+	Tool   string   `json:"tool,omitempty"`
+	Source string   `json:"source,omitempty"`
+	Files  string   `json:"files,omitempty"`
+	Flags  []string `json:"flags,omitempty"` // of tailor build
+	Args   []string `json:"args,omitempty"`  // what was built, if it is not Note.Main
+	Env    []string `json:"env,omitempty"`   // NAME=VALUE that have an effect on the bytes
 }
 
 // Source is what tailor build takes, beside other flags, to build the image again.
@@ -159,7 +175,8 @@ func CheckDevices(n Note, offered ...string) error {
 }
 
 // validate checks what both the writer and the reader of a note rely on: that
-// every text may be printed on a terminal, and fits where it will be copied to.
+// every text but those of Build may be printed on a terminal, and fits where it will
+// be copied to.
 func (n *Note) validate() error {
 	if err := n.checkFields(); err != nil {
 		return fail(BadNote, hintRebuild, "has a bad note: %v", err)

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/image"
 )
 
 // A Report is what is known of a program. Its JSON form is documented in
@@ -37,6 +38,8 @@ type Report struct {
 	Lines     *Lines            `json:"lines,omitempty"`
 	// Comparison is nil unless it was asked for.
 	Comparison *Comparison `json:"comparison,omitempty"`
+	// Rebuild is the command that builds it again, as its note says; "" if it does not.
+	Rebuild string `json:"rebuild,omitempty"`
 	// Unknown is what cannot be known of this file, Warnings where its note and
 	// its bytes disagree.
 	Unknown  []string `json:"unknown"`
@@ -52,6 +55,8 @@ type Note struct {
 	Main    string   `json:"main"`
 	Go      string   `json:"go"`
 	Devices []string `json:"devices"`
+	// Build is what it was built from and how, nil if it does not say.
+	Build *image.Build `json:"build,omitempty"`
 }
 
 // A Service is one that is linked.
@@ -114,7 +119,7 @@ func (r *Report) addNote(p *anatomy.Program) {
 	if p.Note == nil {
 		return
 	}
-	n := &Note{Tailor: p.Note.Tailor, Target: p.Note.Target, Main: p.Note.Main, Go: p.Note.Go, Devices: []string{}}
+	n := &Note{Tailor: p.Note.Tailor, Target: p.Note.Target, Main: p.Note.Main, Go: p.Note.Go, Devices: []string{}, Build: p.Note.Build}
 	for _, d := range p.Note.Devices {
 		n.Devices = append(n.Devices, d.Type)
 	}

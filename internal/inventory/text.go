@@ -35,6 +35,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.parts(&b)
 	r.linesText(&b)
 	r.comparisonText(&b)
+	if r.Rebuild != "" {
+		b.WriteString("\nIts note says that this builds it again, in the folder of its source:\n  " + r.Rebuild + "\n")
+	}
 	list(&b, "Cannot be known:", r.Unknown)
 	_, err := io.WriteString(w, strings.Map(visible, b.String()))
 	return err

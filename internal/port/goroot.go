@@ -70,6 +70,9 @@ func (t Toolchain) MakeFolders(overlayFile string) error {
 	return nil
 }
 
+// Link makes dir a Go tree of links to another. It is as good, at another path.
+func Link(dir, goroot string) error { return linkAll(dir, goroot, "") }
+
 // linkAll makes a folder of links to all that is in another, but for one name.
 func linkAll(dir, to, except string) error {
 	entries, err := os.ReadDir(to)

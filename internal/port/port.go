@@ -24,6 +24,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/tailor-os/tailor"
 )
@@ -145,9 +146,27 @@ var source embed.FS
 // guest sources, this package, and the identity of GOROOT.
 func cacheKey(cfg Config) (string, error) {
 	h := sha256.New()
+	sum, err := SourceHash()
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintln(h, sum)
+	if version, err := os.Stat(filepath.Join(cfg.Toolchain.GOROOT, "VERSION")); err == nil {
+		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
+	}
+	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.Disks, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
+	return hex.EncodeToString(h.Sum(nil))[:16], nil
+}
+
+// SourceHash names what images have of Tailor: a hash of the sources of the guest's
+// packages and of this package, without their tests, in hexadecimal.
+func SourceHash() (string, error) { return sourceHash() }
+
+var sourceHash = sync.OnceValues(func() (string, error) {
+	h := sha256.New()
 	for _, files := range []fs.FS{tailor.Source, source} {
 		err := fs.WalkDir(files, ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
+			if err != nil || d.IsDir() || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "/testdata/") {
 				return err
 			}
 			data, err := fs.ReadFile(files, path)
@@ -159,13 +178,8 @@ func cacheKey(cfg Config) (string, error) {
 			return "", err
 		}
 	}
-	version, err := os.Stat(filepath.Join(cfg.Toolchain.GOROOT, "VERSION"))
-	if err == nil {
-		fmt.Fprintln(h, version.ModTime().UnixNano(), version.Size())
-	}
-	fmt.Fprintln(h, cfg.Toolchain.GOROOT, cfg.Network, cfg.Complete, cfg.Diagnostics, cfg.Shares, cfg.Trace, cfg.Files, cfg.Virtio, cfg.Volumes, cfg.Disks, cfg.DHCP, cfg.LUKS, cfg.Services, cfg.Attributes, cfg.Unix)
 	return hex.EncodeToString(h.Sum(nil))[:16], nil
-}
+})
 
 type overlay struct{ Replace map[string]string }
 

@@ -57,7 +57,7 @@ func testFiles(t *testing.T, on target) {
 	if err := os.Symlink("sub/x", filepath.Join(dir, "static/link")); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(filepath.Join(dir, "conf"), 0o600); err != nil {
+	if err := os.Chmod(filepath.Join(dir, "conf"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	size := 300<<20 + 5
@@ -70,7 +70,7 @@ func testFiles(t *testing.T, on target) {
 
 	on.run(t, img, "list", "/srv").want(t, 0, []string{
 		". drwxr-xr-x", "www drwxr-xr-x 0\nwww/index.html -rw-r--r-- 0\nwww/link Lrwxrwxrwx 0\nwww/sub drwxr-xr-x 0\nwww/sub/x -rw-r--r-- 0\n"}, nil)
-	on.run(t, img, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 0\n"}, nil)
+	on.run(t, img, "list", "/etc/app").want(t, 0, []string{"conf -rwxr-xr-x 0\n"}, nil)
 	conf := fmt.Sprintf("3 %x\n", sha256.Sum256([]byte("x=1")))
 	x := fmt.Sprintf("1 %x\n", sha256.Sum256([]byte("x")))
 	on.run(t, "-m", "32M", img, "sum", "/etc/app/conf", "/srv/www/link", "/data/big").want(t, 0, []string{conf + x + big}, nil)
@@ -98,7 +98,7 @@ func testFiles(t *testing.T, on target) {
 		if len(one) == 0 || string(one) != string(two) {
 			t.Error("the same files give two images")
 		}
-		on.run(t, a, "list", "/etc/app").want(t, 0, []string{"conf -rw------- 1000000000\n"}, nil)
+		on.run(t, a, "list", "/etc/app").want(t, 0, []string{"conf -rwxr-xr-x 1000000000\n"}, nil)
 	})
 }
 
