@@ -133,6 +133,7 @@ func TestRecord(t *testing.T) {
 	dir := makeWorkspace(t)
 	p := planOf(t, dir, filepath.Join(dir, "app/cmd/main.go"))
 	b := recordOf(t, p)
+	p.findLicences()
 	n, err := p.note()
 	if err != nil {
 		t.Fatal(err)
