@@ -221,7 +221,7 @@ func (g *guestOfHonour) visit(addr, secret string) {
 
 // 10,000 connections of all kinds of abuse, while somebody with a certificate comes again
 // and again and is served, and what the guest uses of its memory stays within bounds;
-// 500 where it is emulated, 5,000 on a plain process. With -soak, that long. On the
+// 250 where it is emulated, 2,500 on a plain process. With -soak, that long. On the
 // user network all have one address, the good one too, so that one peer may have more of
 // the places than by default; on a plain process the good one has another.
 func TestPinataAttack(t *testing.T) {
@@ -241,7 +241,7 @@ func TestPinataAttack(t *testing.T) {
 		a := &attack{p: p, hello: clientHello(t)}
 		begin, n := time.Now(), int64(10000)
 		if on.slow > 1 || !on.has(ownNetwork) {
-			n = int64(on.times(5000))
+			n = int64(on.times(2500))
 		}
 		more := func(made int64) bool { return made < n }
 		if *soak > 0 {
