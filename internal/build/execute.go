@@ -137,8 +137,8 @@ func (p *Plan) addNote(ctx context.Context, a Action) error {
 	if err != nil {
 		return err
 	}
-	note, err := p.note()
-	if err != nil {
+	note := p.note()
+	if note.Parts, err = p.parts(); err != nil {
 		return err
 	}
 	if note.Build, err = p.record(ctx); err != nil {
@@ -241,8 +241,8 @@ func (p *Plan) result() (*Result, error) {
 	return r, nil
 }
 
-// note is the note of the image that p builds.
-func (p *Plan) note() (image.Note, error) {
+// note is the note of the image that p builds, but for what it is made of and from.
+func (p *Plan) note() image.Note {
 	n := image.Note{
 		Tailor: p.Tool,
 		ABI:    p.ABI,
@@ -272,7 +272,5 @@ func (p *Plan) note() (image.Note, error) {
 	for _, name := range p.cfg.Disks {
 		n.Devices = append(n.Devices, image.Device{Type: "disk", Name: name})
 	}
-	var err error
-	n.Parts, err = p.parts()
-	return n, err
+	return n
 }

@@ -133,11 +133,7 @@ func TestRecord(t *testing.T) {
 	dir := makeWorkspace(t)
 	p := planOf(t, dir, filepath.Join(dir, "app/cmd/main.go"))
 	b := recordOf(t, p)
-	p.findLicences()
-	n, err := p.note()
-	if err != nil {
-		t.Fatal(err)
-	}
+	n := p.note()
 	n.Build = b
 	want := "GOTOOLCHAIN=" + n.Go + " GOFLAGS=-gcflags=-B tailor build --ldflags '-X main.a=b' --needs z --needs a --file data:/data main.go"
 	if got := Again(&n, nil); got != want {
