@@ -35,6 +35,10 @@ func testNote() Note {
 		Devices:   []Device{{Type: "console"}, {Type: "net", Name: "uplink"}},
 		Trace:     []string{"syscalls"},
 		Services:  []string{"metrics", "syslog+tls", "luks"},
+		Build: &Build{
+			Tool: "0123456789abcdef", Source: "fedcba9876543210", Files: "00",
+			Flags: []string{"--ldflags", "-X main.v=\x1b\n"}, Args: []string{"main.go"}, Env: []string{"GOFLAGS=-gcflags=-B"},
+		},
 	}
 }
 
