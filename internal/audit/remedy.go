@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/semver"
 
 	"github.com/tailor-os/tailor/internal/cli"
+	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/sbom"
 	"github.com/tailor-os/tailor/internal/vulndb"
 )
@@ -112,7 +113,10 @@ func (img *Image) rebuild(release, at string) string {
 	}
 	if n := img.bill.Note; n != nil {
 		words = []string{"tailor", "build"}
-		if n.Target == "virtio" {
+		switch {
+		case n.Build != nil:
+			words = append(words, flagsOf(n.Build)...)
+		case n.Target == "virtio":
 			words = append(words, "-t", n.Target)
 		}
 	}
@@ -124,6 +128,18 @@ func (img *Image) rebuild(release, at string) string {
 		command = "GOTOOLCHAIN=" + release + " " + command
 	}
 	return command
+}
+
+// flagsOf are the flags that an image was built with, but for the name of its file.
+func flagsOf(b *image.Build) (words []string) {
+	for i := 0; i < len(b.Flags); i++ {
+		if b.Flags[i] == "-o" {
+			i++
+			continue
+		}
+		words = append(words, quote(b.Flags[i]))
+	}
+	return words
 }
 
 // quote is a word as a shell takes it.
