@@ -61,11 +61,7 @@ func (a *app) differ(report *verify.Report) {
 	d := report.Differences[0]
 	lines := d.Brief()
 	if d.First != nil {
-		where := d.Where
-		if where == "" {
-			where = "in the disk"
-		}
-		lines = append([]string{fmt.Sprintf("first at byte %d: %s", *d.First, where)}, lines...)
+		lines = append([]string{fmt.Sprintf("first at byte %d: %s", *d.First, d.Where)}, lines...)
 	}
 	for _, l := range lines {
 		a.msg.Infof("%s", l)

@@ -73,10 +73,15 @@ type SizeChange struct {
 }
 
 // Files compares the programs in two files. An error says which of them cannot be read.
+// Two disks are compared as bytes.
 func Files(a, b string) (*Report, error) {
 	r, err := Bytes(a, b)
 	if err != nil {
 		return nil, err
+	}
+	if isDisk(a) && isDisk(b) {
+		r.onlyBytes()
+		return r, nil
 	}
 	one, err := anatomy.Open(a)
 	if err != nil {

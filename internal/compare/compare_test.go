@@ -227,3 +227,19 @@ func TestDamaged(t *testing.T) {
 		}
 	}
 }
+
+// Disks are compared as bytes.
+func TestDisks(t *testing.T) {
+	a := build(t, "a.raw", "-t", "virtio", "--format", "raw", "--params", "hostname=a")
+	b := build(t, "b.raw", "-t", "virtio", "--format", "raw", "--params", "hostname=b")
+	same := build(t, "a.raw", "-t", "virtio", "--format", "raw", "--params", "hostname=a")
+	if r := compared(t, a, b); r.Same || *r.First == 0 || r.Where != "the disk" || len(r.Unknown) != 1 {
+		t.Errorf("%+v", r)
+	}
+	if r := compared(t, a, same); !r.Same {
+		t.Errorf("the same disk of another folder: %+v", r)
+	}
+	if _, err := Files(a, vmtest.Image(t, "hvt", hello)); err == nil {
+		t.Error("a disk was compared with an image")
+	}
+}

@@ -167,7 +167,7 @@ func (r *run) compare() error {
 			continue
 		}
 		r.Same = false
-		if full, err := compare.Files(c.A.File, c.B.File); err == nil { // a disk is only compared as bytes
+		if full, err := compare.Files(c.A.File, c.B.File); err == nil {
 			c = full
 		}
 		r.Differences = append(r.Differences, c)
