@@ -39,6 +39,10 @@ func testNote() Note {
 			Modules: []Module{{Path: "gvisor.dev/gvisor", Version: "v1.2.3", Sum: "h1:x=", Licences: []string{"Apache-2.0", "MIT"}, Laid: true}, {Path: "example.com/m"}},
 			Port:    &Port{Edits: 3, Edited: 2, Added: 4, SHA256: "00ff"}, Overlay: 1,
 		},
+		Build: &Build{
+			Tool: "0123456789abcdef", Source: "fedcba9876543210", Files: "00",
+			Flags: []string{"--ldflags", "-X main.v=\x1b\n"}, Args: []string{"main.go"}, Env: []string{"GOFLAGS=-gcflags=-B"},
+		},
 	}
 }
 
