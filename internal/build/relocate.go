@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/tailor-os/tailor/internal/hint"
+	"github.com/tailor-os/tailor/internal/licence"
 )
 
 // A Copied is a copy of a program's source in another folder.
@@ -136,6 +137,11 @@ func (p *Plan) copiedFiles(ctx context.Context) (list []string, err error) {
 	}
 	for _, f := range sourceFiles(p.prog.all, &p.prog.listed, p.env.GOMODCACHE) {
 		list = append(list, f.path)
+	}
+	for _, m := range p.modules {
+		if m.dir != "" && !within(m.dir, p.env.GOMODCACHE) {
+			list = append(list, present(licence.Files(m.dir)...)...) // which are in the note
+		}
 	}
 	mods, err := p.moduleFiles(ctx)
 	if err != nil {

@@ -30,6 +30,8 @@ var workspace = map[string]string{
 	"lib/deep/text":        "text",
 	"lib/deep/other":       "not embedded",
 	"near/go.mod":          "module example.com/near\n\ngo 1.26\n",
+	"near/LICENSE":         "of a module that a folder replaces",
+	"app/COPYING":          "of a main module",
 	"near/near.go":         "package near\n\nvar N = 1\n",
 	"elsewhere/far/go.mod": "module example.com/far\n\ngo 1.26\n",
 	"elsewhere/far/far.go": "package far\n\nvar N = 2\n",

@@ -1,6 +1,7 @@
 package compare
 
 import (
+	"fmt"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -75,11 +76,27 @@ func noted(n *image.Note) map[string]string {
 	m["note: devices"] = strings.Join(devices, ", ")
 	m["note: services"] = strings.Join(n.Services, ", ")
 	m["note: trace"] = strings.Join(n.Trace, ", ")
+	if n.Parts != nil {
+		notedParts(n.Parts, m)
+	}
 	if b := n.Build; b != nil {
 		m["note: sources of Tailor"], m["note: source of the program"], m["note: files"] = b.Tool, b.Source, b.Files
 		m["note: flags"], m["note: arguments"], m["note: environment"] = strings.Join(b.Flags, " "), strings.Join(b.Args, " "), strings.Join(b.Env, " ")
 	}
 	return m
+}
+
+// notedParts adds what a note says of modules and of the port.
+func notedParts(p *image.Parts, m map[string]string) {
+	for _, mod := range p.Modules {
+		m["note: licences of "+mod.Path] = strings.Join(mod.Licences, ", ")
+		if mod.Laid {
+			m["note: module laid, "+mod.Path] = strings.TrimSpace(mod.Version + " " + mod.Sum)
+		}
+	}
+	if p.Port != nil {
+		m["note: port"] = fmt.Sprintf("%d edits, %d files added, sha256 %s", p.Port.Edits, p.Port.Added, p.Port.SHA256)
+	}
 }
 
 // modules compares what the linker recorded of modules.

@@ -42,22 +42,25 @@ var names = regexp.MustCompile(`(?i)^(licen[cs]e|copying|unlicen[cs]e)([-._].*)?
 // Of returns the licences of the module in folder dir as SPDX identifiers, sorted;
 // none if it has no text that is known. It may be called by several goroutines.
 func Of(dir string) (ids []string) {
+	for _, file := range Files(dir) {
+		ids = append(ids, In(read(file))...)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// Files returns the files of folder dir that [Of] looks at.
+func Files(dir string) (files []string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
-	files := 0
 	for _, e := range entries {
-		if !names.MatchString(e.Name()) || filepath.Ext(e.Name()) == ".go" || e.IsDir() {
-			continue
+		if names.MatchString(e.Name()) && filepath.Ext(e.Name()) != ".go" && !e.IsDir() && len(files) < maxFiles {
+			files = append(files, filepath.Join(dir, e.Name()))
 		}
-		if files++; files > maxFiles {
-			break
-		}
-		ids = append(ids, In(read(filepath.Join(dir, e.Name())))...)
 	}
-	slices.Sort(ids)
-	return slices.Compact(ids)
+	return files
 }
 
 // In returns the licences in a text, as Of does; none if a quarter of it or more is
