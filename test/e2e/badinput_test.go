@@ -168,7 +168,7 @@ func testBadImages(t *testing.T, on target) {
 	for _, v := range []struct{ name, says, old, new string }{
 		{"other architecture", "arm64", `"arch":"amd64"`, `"arch":"arm64"`},
 		{"other target", otherTarget, targetIs(on.build), targetIs("xenpvh"[:len(on.build)])},
-		{"other contract", "version 9 of the guest interface", `"abi":1`, `"abi":9`},
+		{"other contract", "version 9 of the guest interface", `"abi":2`, `"abi":9`},
 		{"unknown device", "gpu", `"type":"net"`, `"type":"gpu"`},
 		{"broken note", "note", targetIs(on.build), strings.Replace(targetIs(on.build), ":", "=", 1)},
 		{"control characters", "note", `"arch":"amd64"`, `"arch":"\u001bc"`},
