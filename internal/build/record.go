@@ -13,6 +13,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/port"
+	"github.com/tailor-os/tailor/params"
 )
 
 // record is what the image's note says of its build. It has nothing of this machine:
@@ -64,12 +65,7 @@ func (p *Plan) Flags(source func(path string) string) (list []string) {
 	pair("--tags", p.flags.tags)
 	pair("--ldflags", p.flags.user)
 	for _, s := range p.port.Services {
-		switch {
-		case strings.HasPrefix(s, "syslog+"):
-			pair("--log", s)
-		default:
-			on("--"+s, true)
-		}
+		list = append(list, strings.Fields(params.BuildFlag(s))...)
 	}
 	on("--dhcp", c.DHCP)
 	on("--luks", c.LUKS)
@@ -120,7 +116,18 @@ var lasting = []string{"gcflags", "asmflags", "pgo", "buildvcs", "buildmode"}
 // recordedEnv is what of the environment has an effect, and is not in the linker's
 // record.
 func (p *Plan) recordedEnv() (list []string) {
-	fields, _ := splitQuoted(p.env.GOFLAGS) // checkFlags has read it
+	if f := lastingFlags(p.env.GOFLAGS); f != "" {
+		list = append(list, "GOFLAGS="+f)
+	}
+	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" && p.files != nil {
+		list = append(list, "SOURCE_DATE_EPOCH="+epoch)
+	}
+	return list
+}
+
+// lastingFlags keeps those flags of a GOFLAGS that are in lasting.
+func lastingFlags(goflags string) string {
+	fields, _ := splitQuoted(goflags) // checkFlags has read it, if it is not a note's
 	var keep []string
 	for _, f := range fields {
 		name, val, _ := strings.Cut(strings.TrimLeft(f, "-"), "=")
@@ -132,11 +139,22 @@ func (p *Plan) recordedEnv() (list []string) {
 		}
 		keep = append(keep, quoteField("-"+name+"="+val))
 	}
-	if len(keep) > 0 {
-		list = append(list, "GOFLAGS="+strings.Join(keep, " "))
-	}
-	if epoch := os.Getenv("SOURCE_DATE_EPOCH"); epoch != "" && p.files != nil {
-		list = append(list, "SOURCE_DATE_EPOCH="+epoch)
+	return strings.Join(keep, " ")
+}
+
+// believed keeps of a note's environment what [Plan.recordedEnv] records. Who copies
+// the command of a forged note is not to start another program by PATH or -toolexec.
+func believed(env []string) (list []string) {
+	for _, e := range env {
+		name, val, _ := strings.Cut(e, "=")
+		if name == "GOFLAGS" {
+			val = lastingFlags(val)
+		} else if name != "SOURCE_DATE_EPOCH" {
+			continue
+		}
+		if val != "" {
+			list = append(list, name+"="+val)
+		}
 	}
 	return list
 }
@@ -156,7 +174,7 @@ func Again(n *image.Note, info *debug.BuildInfo) string {
 			}
 		}
 	}
-	words = append(append(words, n.Build.Env...), "tailor", "build")
+	words = append(append(words, believed(n.Build.Env)...), "tailor", "build")
 	words = append(words, n.Build.Flags...)
 	if len(n.Build.Args) > 0 {
 		words = append(words, n.Build.Args...)
@@ -169,10 +187,10 @@ func Again(n *image.Note, info *debug.BuildInfo) string {
 	return strings.Join(words, " ")
 }
 
-// quoteWord is quote, but of NAME=VALUE the name stays a variable's.
+// quoteWord is quote, but of NAME=VALUE the name stays a variable's, if it can be one.
 func quoteWord(w string) string {
 	name, val, ok := strings.Cut(w, "=")
-	if ok && strings.HasPrefix(name, "GO") || name == "SOURCE_DATE_EPOCH" {
+	if ok && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") == "" {
 		return name + "=" + quote(val)
 	}
 	return quote(w)

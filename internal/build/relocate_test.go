@@ -144,6 +144,14 @@ func TestRecord(t *testing.T) {
 	if strings.Contains(Again(&n, nil), dir) {
 		t.Error("a folder of this machine is in it")
 	}
+	n.Build = &image.Build{ // forged
+		Env:   []string{"PATH=/tmp", "GO$(id)=x", "GOFLAGS=-toolexec=id -pgo=a/b.pgo", "SOURCE_DATE_EPOCH=1;id", "SOURCE_DATE_EPOCH"},
+		Flags: []string{"GO$(id)=x", "SOURCE_DATE_EPOCH"}, Args: []string{"A=$(id)"},
+	}
+	want = "GOTOOLCHAIN=" + n.Go + " GOFLAGS=-pgo=b.pgo SOURCE_DATE_EPOCH='1;id' tailor build 'GO$(id)=x' SOURCE_DATE_EPOCH A='$(id)'"
+	if got := Again(&n, nil); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
 	n.Build = nil
 	if Again(&n, nil) != "" || Again(nil, nil) != "" {
 		t.Error("a command without a record")
@@ -179,8 +187,8 @@ func TestEveryFieldHasAFlag(t *testing.T) {
 		}
 	}
 	all := Config{Target: Virtio, Format: "iso"}
-	p := &Plan{cfg: all, flags: &goFlags{tags: "t", user: "-X a.b=c"}, port: port.Config{Services: []string{"metrics", "syslog+tls"}}}
-	if got := strings.Join(p.Flags(nil), " "); got != "-t virtio --format iso --tags t --ldflags -X a.b=c --metrics --log syslog+tls" {
+	p := &Plan{cfg: all, flags: &goFlags{tags: "t", user: "-X a.b=c"}, port: port.Config{Services: Services()}}
+	if got := strings.Join(p.Flags(nil), " "); got != "-t virtio --format iso --tags t --ldflags -X a.b=c --metrics --ntp --log syslog+udp --log syslog+tcp --log syslog+tls --resolver dns+cache --resolver dns+tls" {
 		t.Error(got)
 	}
 }
