@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"sort"
@@ -90,13 +91,13 @@ func (a *executable) section(b *executable, name string) (*SectionChange, error)
 	}
 	c.B = t.Size
 	if s.Type != elf.SHT_NOBITS && t.Type != elf.SHT_NOBITS && s.Type != elf.SHT_NULL {
-		x, err := s.Data()
+		x, err := a.contents(s)
 		if err != nil {
-			return nil, fmt.Errorf("%s: section %s: %w", a.program.Path, name, err)
+			return nil, err
 		}
-		y, err := t.Data()
+		y, err := b.contents(t)
 		if err != nil {
-			return nil, fmt.Errorf("%s: section %s: %w", b.program.Path, name, err)
+			return nil, err
 		}
 		for i := range min(len(x), len(y)) {
 			if x[i] != y[i] {
@@ -111,6 +112,19 @@ func (a *executable) section(b *executable, name string) (*SectionChange, error)
 		return nil, nil
 	}
 	return c, nil
+}
+
+// contents returns a section as it is in the file: one that says that it is compressed
+// may be a thousand times larger.
+func (b *executable) contents(s *elf.Section) ([]byte, error) {
+	data, err := io.ReadAll(io.NewSectionReader(b.file, int64(s.Offset), int64(s.FileSize)))
+	if err == nil && uint64(len(data)) != s.FileSize {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: section %s: %w", b.program.Path, s.Name, err)
+	}
+	return data, nil
 }
 
 // differingCode names the functions whose code differs in x and y, which are what is

@@ -110,6 +110,9 @@ func loadedArchive(img *image.Image) ([]byte, error) {
 	return nil, nil
 }
 
+// maxPath bounds what a file can ask for that has folders in folders, many times over.
+const maxPath = 4096
+
 // walk lists what is in d, whose path ends in a slash.
 func walk(path string, d libos.Directory, list map[string]File) error {
 	for after := int64(0); ; {
@@ -121,6 +124,9 @@ func walk(path string, d libos.Directory, list map[string]File) error {
 			return nil
 		}
 		after = e.Cookie
+		if len(path)+len(e.Name) > maxPath {
+			return fmt.Errorf("%.60s... has a path that is longer than %d bytes", path, maxPath)
+		}
 		n, errno := d.Lookup(e.Name)
 		if errno != 0 {
 			return fmt.Errorf("%s%s is damaged", path, e.Name)
