@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -32,6 +35,9 @@ func (a *app) verify(ctx context.Context, cfg build.Config, asJSON bool) (int, e
 		if _, out.Result, err = a.planAndBuild(ctx, cfg, false); err != nil {
 			return 0, err
 		}
+		if err := wasVerified(out.Image, report.SHA256); err != nil {
+			return 0, err
+		}
 	}
 	if asJSON {
 		err = printJSON(a.stdout, out)
@@ -51,6 +57,27 @@ func (a *app) verify(ctx context.Context, cfg build.Config, asJSON bool) (int, e
 	a.msg.Infof("the same bytes %d times; equal: %s", len(report.Builds), strings.Join(report.Equal, "; "))
 	a.msg.Infof("different: %s", strings.Join(report.Different, ", "))
 	return exitOK, nil
+}
+
+// wasVerified reports whether a file has the bytes that were verified: its source may
+// have been edited since.
+func wasVerified(file, sum string) error {
+	if file == os.DevNull {
+		return nil
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return err
+	}
+	if hex.EncodeToString(h.Sum(nil)) != sum {
+		return hint.Errorf("run it again", "%s is not what was verified: its source changed meanwhile", file)
+	}
+	return nil
 }
 
 // differ says what is not the same.
