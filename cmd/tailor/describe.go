@@ -158,7 +158,8 @@ func onlyImage(o buildOptions) error {
 		given bool
 	}{
 		{"-t", o.target != ""}, {"--tags", o.tags != ""}, {"--ldflags", o.ldflags != ""}, {"--file", len(o.files) > 0},
-		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--log", len(o.linked) > 0}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
+		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--log or --resolver", len(o.linked) > 0}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
+		{"--disk", len(o.diskSet) > 0},
 	} {
 		if f.given {
 			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", f.name)
