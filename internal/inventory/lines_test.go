@@ -391,14 +391,21 @@ func TestPackageOfFile(t *testing.T) {
 // Names that an image has do nothing to a terminal, nor to the table.
 func TestHostileNames(t *testing.T) {
 	const name = "\x1b[31m\n\tx\u202e\x7f"
-	r := &Report{File: name, Package: name, Layers: []Layer{{Name: name}}, Services: []Service{{Name: name, Kind: "service"}}, Warnings: []string{name}, Unknown: []string{name},
-		Lines: &Lines{Linked: &Tally{}, Compiled: &Tally{}, Layers: []LineLayer{{Name: name, Linked: &Tally{}, Compiled: &Tally{}}}}}
-	var b strings.Builder
-	if err := r.WriteText(&b); err != nil {
-		t.Fatal(err)
+	text := func(name string) string {
+		r := &Report{File: name, Package: name, Go: name, Layers: []Layer{{Name: name}}, Services: []Service{{Name: name, Kind: "service"}}, Warnings: []string{name}, Unknown: []string{name}, Rebuild: name,
+			Lines: &Lines{Linked: &Tally{}, Compiled: &Tally{}, Layers: []LineLayer{{Name: name, Linked: &Tally{}, Compiled: &Tally{}}}}}
+		var b strings.Builder
+		if err := r.WriteText(&b); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
 	}
-	if strings.ContainsAny(b.String(), "\x1b\t\u202e\x7f") || !strings.Contains(b.String(), "?[31m??x??") {
-		t.Errorf("%q", b.String())
+	if got, want := strings.Count(text(name), "\n"), strings.Count(text("name"), "\n"); got != want {
+		t.Errorf("%d lines, want %d:\n%s", got, want, text(name))
+	}
+	b := text(name)
+	if strings.ContainsAny(b, "\x1b\t\u202e\x7f") || !strings.Contains(b, "?[31m??x??") {
+		t.Errorf("%q", b)
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 // WriteText writes the report for people.
 func (r *Report) WriteText(w io.Writer) error {
 	var b strings.Builder
-	name := r.File
+	name := oneLine(r.File)
 	if r.graph != nil { // built for this, in the cache
 		name = filepath.Base(name)
 	}
 	fmt.Fprintf(&b, "%s: %s bytes, %s functions\n", name, grouped(r.Bytes), grouped(uint64(r.Functions)))
 	if r.Package != "" {
-		fmt.Fprintf(&b, "package %s, %s, for %s\n", r.Package, r.Go, r.forWhom())
+		fmt.Fprintf(&b, "package %s, %s, for %s\n", oneLine(r.Package), oneLine(r.Go), r.forWhom())
 	} else {
 		fmt.Fprintf(&b, "for %s\n", r.forWhom())
 	}
@@ -36,7 +36,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	r.linesText(&b)
 	r.comparisonText(&b)
 	if r.Rebuild != "" {
-		b.WriteString("\nIts note says that this builds it again, in the folder of its source:\n  " + r.Rebuild + "\n")
+		b.WriteString("\nIts note says that this builds it again, in the folder of its source:\n  " + oneLine(r.Rebuild) + "\n")
 	}
 	list(&b, "Cannot be known:", r.Unknown)
 	_, err := io.WriteString(w, strings.Map(visible, b.String()))
@@ -50,6 +50,10 @@ func visible(c rune) rune {
 	}
 	return c
 }
+
+// oneLine is a name, or what else a file has, without the ends of its lines, which
+// could pass for lines of the report.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "?") }
 
 // forWhom says what the program is made for.
 func (r *Report) forWhom() string {
@@ -65,7 +69,7 @@ func list(b *strings.Builder, title string, lines []string) {
 	}
 	b.WriteString("\n" + title + "\n")
 	for _, l := range lines {
-		b.WriteString("  " + l + "\n")
+		b.WriteString("  " + oneLine(l) + "\n")
 	}
 }
 
@@ -74,8 +78,7 @@ func table(b *strings.Builder, rows [][]string) {
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		for i := range row {
-			row[i] = strings.ReplaceAll(row[i], "\n", "?") // of a name; others go at the end
-			row[i] = strings.Map(visible, row[i])
+			row[i] = strings.Map(visible, oneLine(row[i])) // others go at the end
 		}
 		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
 	}
