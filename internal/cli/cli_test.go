@@ -235,7 +235,7 @@ func TestPrinterFilters(t *testing.T) {
 	if want := "tool: warning: a?[2J??\ufffdé\tleft out\ntool: error: ?\ntool: hint: rm ?\n"; b.String() != want {
 		t.Errorf("printed %q, want %q", b.String(), want)
 	}
-	if got := Printable("a\tb\nc"); got != "a?b?c" {
+	if got := Printable("a\tb\nc\u202ed\u200ce"); got != "a?b?c?d\u200ce" {
 		t.Errorf("Printable: %q", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -76,14 +77,14 @@ func (p *Printer) line(kind, text string) {
 	io.WriteString(p, b.String())
 }
 
-// Printable returns s without what a terminal would obey: names in a volume, say,
-// may be chosen by who means harm.
+// Printable returns s without what a terminal would obey, or would show the rest in
+// another order for: names in a volume, say, may be chosen by who means harm.
 func Printable(s string) string { return printable(s, "") }
 
 // printable is Printable but for the characters in but.
 func printable(s, but string) string {
 	return strings.Map(func(r rune) rune {
-		if (r < ' ' || r >= 0x7F && r < 0xA0) && !strings.ContainsRune(but, r) {
+		if (r < ' ' || r >= 0x7F && r < 0xA0 || unicode.Is(unicode.Bidi_Control, r)) && !strings.ContainsRune(but, r) {
 			return '?'
 		}
 		return r
