@@ -45,7 +45,7 @@ func targets(cfg Config, goCheck, kvm, qemu Check) []Target {
 		{Target{Name: "hvt", Build: build.HVT, What: "a virtual machine under Tailor's own monitor",
 			Hardening: vmHardening + "; a monitor of one process, in Go, with few devices"}, "KVM", kvm},
 		{Target{Name: "spt", Build: build.SPT, What: "the image as a process that seccomp confines",
-			Hardening: "seccomp, five system calls with checked arguments; no files, no environment"}, "", spt(cfg)},
+			Hardening: "seccomp, six system calls with checked arguments; no files, no environment"}, "", spt(cfg)},
 		{Target{Name: "qemu-microvm", Build: build.Virtio, What: "a virtual machine under QEMU, small: virtio-mmio, no PCI", Hardening: qemuHardening}, "QEMU", qemu},
 		{Target{Name: "qemu-q35", Build: build.Virtio, What: "a virtual machine under QEMU, like a PC: virtio-pci", Hardening: qemuHardening}, "QEMU", qemu},
 		{Target{Name: "firecracker", Build: build.Virtio, What: "a virtual machine under Firecracker: virtio-mmio", Hardening: vmHardening + "; its jailer"}, "", other("firecracker")},
