@@ -160,13 +160,19 @@ func believed(env []string) (list []string) {
 }
 
 // Again returns the command that builds an image again, from its source, as a shell
-// takes it, by what the image's note and the linker's record say; "" if the note does
-// not tell.
+// takes it, by what the image's note and the linker's record say, which counts more; ""
+// if the note does not tell.
 func Again(n *image.Note, info *debug.BuildInfo) string {
 	if n == nil || n.Build == nil {
 		return ""
 	}
-	words := []string{"GOTOOLCHAIN=" + n.Go}
+	release := n.Go
+	if info != nil {
+		if r, _, _ := strings.Cut(info.GoVersion, " "); strings.HasPrefix(r, "go1") { // else it is no release
+			release = r
+		}
+	}
+	words := []string{"GOTOOLCHAIN=" + release}
 	if info != nil {
 		for _, s := range info.Settings {
 			if s.Key == "GOEXPERIMENT" || s.Key == "GOFIPS140" || s.Key == "GOAMD64" && s.Value != "v1" {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -143,6 +144,10 @@ func TestRecord(t *testing.T) {
 	}
 	if strings.Contains(Again(&n, nil), dir) {
 		t.Error("a folder of this machine is in it")
+	}
+	linker := debug.BuildInfo{GoVersion: "go1.2.3 X:none", Settings: []debug.BuildSetting{{Key: "GOAMD64", Value: "v3"}}}
+	if got := Again(&n, &linker); !strings.HasPrefix(got, "GOTOOLCHAIN=go1.2.3 GOAMD64=v3 GOFLAGS=") {
+		t.Errorf("the note counts more than the bytes: %s", got)
 	}
 	n.Build = &image.Build{ // forged
 		Env:   []string{"PATH=/tmp", "GO$(id)=x", "GOFLAGS=-toolexec=id -pgo=a/b.pgo", "SOURCE_DATE_EPOCH=1;id", "SOURCE_DATE_EPOCH"},
