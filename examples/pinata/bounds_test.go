@@ -139,6 +139,7 @@ func TestAcceptErrors(t *testing.T) {
 	var text strings.Builder
 	l := &crowdListener{f, newCrowd(2, 2), 100, log.New(&text, "", 0)}
 	served, ended := make(chan string), make(chan error)
+	begin := time.Now()
 	go func() {
 		ended <- l.each(func(v *visitor) {
 			got, _ := io.ReadAll(v)
@@ -146,7 +147,6 @@ func TestAcceptErrors(t *testing.T) {
 			served <- string(got)
 		})
 	}()
-	begin := time.Now()
 	conn, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
