@@ -70,7 +70,7 @@ func (s *server) answer(conn io.Writer, v *visitor, req request, err error) erro
 // watch sends the figures, and what has happened since the last time, as
 // server-sent events, until the visitor goes.
 func (s *server) watch(conn io.Writer, v *visitor, method string) error {
-	if s.watching.Add(1); s.watching.Load() > maxWatch || method == "HEAD" {
+	if s.watching.Add(1) > maxWatch || method == "HEAD" {
 		s.watching.Add(-1)
 		return writePage(conn, crowdedOut, method, time.Now())
 	}
