@@ -323,7 +323,7 @@ func TestIdle(t *testing.T) {
 	here, there := net.Pipe()
 	defer there.Close()
 	l := newLink("x", here)
-	_, o, _, err := l.begin(testQuestion)
+	_, o, err := l.begin(testQuestion)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,18 +332,53 @@ func TestIdle(t *testing.T) {
 	if o.err == nil || !l.isDead() {
 		t.Errorf("%v", o.err)
 	}
-	if _, _, _, err := l.begin(testQuestion); !errors.Is(err, errGone) {
+	if _, _, err := l.begin(testQuestion); !errors.Is(err, errGone) {
 		t.Errorf("%v", err)
 	}
 	here, there = net.Pipe()
 	defer there.Close()
 	l = newLink("x", here)
 	for i := range maxOpen + 1 {
-		if _, _, _, err := l.begin(testQuestion); (err != nil) != (i == maxOpen) {
+		if _, _, err := l.begin(testQuestion); (err != nil) != (i == maxOpen) {
 			t.Errorf("%d: %v", i, err)
 		}
 	}
 	l.end(errGone)
+}
+
+// TestImpatient: askers of little patience do not end a connection for the others, but
+// all of them together find out that nothing comes on it.
+func TestImpatient(t *testing.T) {
+	var timeout net.Error
+	if !errors.As(about(&link{}, errSilent), &timeout) || !timeout.Timeout() {
+		t.Error("a server that does not answer is no timeout")
+	}
+	here, there := net.Pipe()
+	defer there.Close()
+	l := newLink("x", here)
+	defer l.end(errGone)
+	begin := func() (uint16, *question) {
+		id, o, err := l.begin(testQuestion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, o
+	}
+	first, o := begin()
+	l.since = time.Now().Add(time.Hour) // the test may take its time
+	if l.giveUp(first, o) {
+		t.Error("a server is silent at once")
+	}
+	l.since = time.Now().Add(-silentTime)
+	second, o := begin()
+	if !l.giveUp(second, o) {
+		t.Error("nothing came for long, and the server is not silent")
+	}
+	third, o := begin()
+	l.heardMessage([]byte{byte(first >> 8), byte(first)})
+	if l.giveUp(third, o) {
+		t.Error("a server that answers late is silent")
+	}
 }
 
 func TestParse(t *testing.T) {

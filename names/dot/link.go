@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"sync"
 	"time"
 
@@ -19,16 +18,26 @@ const (
 	writeTime = 5 * time.Second
 	// maxOpen bounds the questions on a connection that are not answered.
 	maxOpen = 256
+	// silentTime is for how long nothing must come from a server to which something was
+	// sent, so that it counts as gone: askers may have less patience than that.
+	silentTime = 500 * time.Millisecond
 )
 
 // errGone is of a connection that ended before the answer came, which as a rule is one
 // that the server no longer wanted (RFC 7766 section 6.2.4): on another it will.
 var errGone = errors.New("the server has ended the connection")
 
-var (
-	errSilent = errors.New("the server does not answer")
-	errMany   = errors.New("too many questions at once")
-)
+var errMany = errors.New("too many questions at once")
+
+// errSilent is of a question that was not answered in time.
+var errSilent error = silent{}
+
+type silent struct{}
+
+func (silent) Error() string { return "the server does not answer" }
+
+// Timeout is for package net, which tells the program.
+func (silent) Timeout() bool { return true }
 
 // A link is a connection with a server, on which questions do not wait for each other's
 // answers (RFC 7766 section 6.2.1.1).
@@ -40,6 +49,7 @@ type link struct {
 	mu    sync.Mutex
 	open  map[uint16]*question // by id
 	heard uint64               // messages
+	since time.Time            // of the first question that was sent after the latest of them
 	dead  error
 }
 
@@ -51,10 +61,11 @@ func (n named) String() string { return string(n) }
 
 // A question is one that was sent.
 type question struct {
-	q    dnsmessage.Question
-	done chan struct{} // closed when the rest is set
-	a    *names.Answer
-	err  error
+	q     dnsmessage.Question
+	heard uint64        // messages before it
+	done  chan struct{} // closed when the rest is set
+	a     *names.Answer
+	err   error
 }
 
 func newLink(server named, conn net.Conn) *link {
@@ -72,10 +83,7 @@ func (l *link) listen() {
 	for {
 		msg, err := names.ReadMessage(l.conn)
 		if err != nil {
-			if !errors.Is(err, os.ErrDeadlineExceeded) {
-				err = errGone
-			}
-			l.end(err)
+			l.end(errGone) // also when idle, for a question that has just come
 			return
 		}
 		l.extend(idleTime)
@@ -93,6 +101,7 @@ func (l *link) heardMessage(msg []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.heard++
+	l.since = time.Time{}
 	if q := l.open[id]; q != nil {
 		delete(l.open, id)
 		q.a, q.err = names.Examine(msg, id, q.q)
@@ -103,17 +112,16 @@ func (l *link) heardMessage(msg []byte) {
 // end ends the connection, and all questions on it.
 func (l *link) end(err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dead != nil {
-		return
+	open := l.open
+	if l.dead == nil {
+		l.dead, l.open = err, nil
 	}
-	l.dead = err
-	for _, q := range l.open {
+	l.mu.Unlock()
+	for _, q := range open {
 		q.err = err
 		close(q.done)
 	}
-	l.open = nil
-	_ = l.conn.Close() // nothing more can be done about it
+	_ = l.conn.Close() // which may say so to the server, and wait; nothing more can be done
 }
 
 func (l *link) isDead() bool {
@@ -122,26 +130,29 @@ func (l *link) isDead() bool {
 	return l.dead != nil
 }
 
-// begin finds an id for a question. heard is how many messages had come by then.
-func (l *link) begin(q dnsmessage.Question) (id uint16, o *question, heard uint64, err error) {
+// begin finds an id for a question.
+func (l *link) begin(q dnsmessage.Question) (id uint16, o *question, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.dead != nil {
-		return 0, nil, 0, errGone
+		return 0, nil, errGone
 	}
 	if len(l.open) >= maxOpen {
-		return 0, nil, 0, errMany
+		return 0, nil, errMany
+	}
+	if l.since.IsZero() {
+		l.since = time.Now()
 	}
 	for id = names.NewID(); l.open[id] != nil; id++ {
 	}
-	o = &question{q: q, done: make(chan struct{})}
+	o = &question{q: q, heard: l.heard, done: make(chan struct{})}
 	l.open[id] = o
-	return id, o, l.heard, nil
+	return id, o, nil
 }
 
 // ask asks, and waits for the answer until ctx ends.
 func (l *link) ask(ctx context.Context, q dnsmessage.Question) (*names.Answer, error) {
-	id, o, heard, err := l.begin(q)
+	id, o, err := l.begin(q)
 	if err != nil {
 		return nil, err
 	}
@@ -154,14 +165,18 @@ func (l *link) ask(ctx context.Context, q dnsmessage.Question) (*names.Answer, e
 		return o.a, o.err
 	case <-ctx.Done():
 	}
-	l.mu.Lock()
-	delete(l.open, id)
-	silent := l.heard == heard
-	l.mu.Unlock()
-	if silent {
+	if l.giveUp(id, o) {
 		l.end(errSilent) // nor does it, probably, what else was asked
 	}
 	return nil, errSilent
+}
+
+// giveUp forgets a question and reports whether the server seems to be gone.
+func (l *link) giveUp(id uint16, o *question) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.open, id)
+	return l.heard == o.heard && time.Since(l.since) >= silentTime
 }
 
 func (l *link) send(id uint16, q dnsmessage.Question) error {
