@@ -41,8 +41,12 @@ func (c *conn) Write(p []byte) (int, error) {
 	c.in = append(c.in, p...)
 	for len(c.in) >= lengthLen {
 		n := int(binary.BigEndian.Uint16(c.in))
-		if n > maxQuery || c.asking >= maxAsking {
+		switch {
+		case n > maxQuery:
 			c.fail(errTooLong)
+			return 0, c.err
+		case c.asking >= maxAsking:
+			c.fail(errBusy)
 			return 0, c.err
 		}
 		if len(c.in) < lengthLen+n {

@@ -28,6 +28,8 @@ type Upstream interface {
 const (
 	usualTime = 5 * time.Second // the resolver's own (resolv.conf(5), option timeout)
 	maxTime   = 30 * time.Second
+	// worthAsking is how much more time than another asker one must have to ask again.
+	worthAsking = 100 * time.Millisecond
 )
 
 // maxFlights bounds the questions that are asked at the same time.
@@ -43,6 +45,12 @@ type addr struct{ network, text string }
 
 func (a addr) Network() string { return a.network }
 func (a addr) String() string  { return a.text }
+
+// isTimeout reports whether err is of a time that is over.
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
 
 // failed is err as package net says such things, so that the resolver counts it as one
 // of the network's and tries again or elsewhere.

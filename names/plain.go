@@ -53,6 +53,10 @@ func NewID() uint16 {
 	return binary.BigEndian.Uint16(b[:])
 }
 
+// truncated is the bit TC in the third byte of a message.
+const truncated = 2
+
+// exchangePacket asks over UDP. An answer that is truncated is good for nothing but that.
 func exchangePacket(c net.Conn, id uint16, q dnsmessage.Question) (*Answer, error) {
 	msg, err := AppendQuery(nil, id, q, false)
 	if err != nil {
@@ -66,7 +70,11 @@ func exchangePacket(c net.Conn, id uint16, q dnsmessage.Question) (*Answer, erro
 		if err != nil {
 			return nil, err
 		}
-		if a, err := Examine(b[:n], id, q); !errors.Is(err, ErrForeign) {
+		a, err := Examine(b[:n], id, q)
+		if errors.Is(err, ErrMalformed) && b[2]&truncated != 0 {
+			return &Answer{Truncated: true}, nil // some cut in the middle of a record
+		}
+		if !errors.Is(err, ErrForeign) {
 			return a, err
 		}
 	}

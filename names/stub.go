@@ -30,9 +30,10 @@ type flightKey struct{ key, network, server string }
 
 // A flight is a question that is being asked, and those who wait for its answer.
 type flight struct {
-	done chan struct{} // closed when the rest is set
-	a    *Answer
-	err  error
+	deadline time.Time     // of who began it
+	done     chan struct{} // closed when the rest is set
+	a        *Answer
+	err      error
 }
 
 // New returns a stub that asks up for what is not in cache.
@@ -58,17 +59,22 @@ func (s *Stub) cached(q query) []byte {
 	return a.bytesFor(q, age)
 }
 
-// ask answers a question, for which it asks until a deadline.
+// ask answers a question, for which it asks until a deadline. Somebody else's, who had
+// less time, is not enough to give it up.
 func (s *Stub) ask(q query, network, server string, deadline time.Time) ([]byte, error) {
-	f, err := s.flight(q.q, network, server, deadline)
-	if err != nil {
-		return nil, err
+	for {
+		f, err := s.flight(q.q, network, server, deadline)
+		if err != nil {
+			return nil, err
+		}
+		<-f.done
+		if f.err == nil {
+			return f.a.bytesFor(q, 0), nil
+		}
+		if !isTimeout(f.err) || deadline.Sub(f.deadline) < worthAsking {
+			return nil, f.err
+		}
 	}
-	<-f.done
-	if f.err != nil {
-		return nil, f.err
-	}
-	return f.a.bytesFor(q, 0), nil
 }
 
 // flight returns the one that asks a question of a server, if need be a new one.
@@ -84,7 +90,7 @@ func (s *Stub) flight(q dnsmessage.Question, network, server string, deadline ti
 		s.failures.Add(1)
 		return nil, errBusy
 	}
-	f := &flight{done: make(chan struct{})}
+	f := &flight{deadline: deadline, done: make(chan struct{})}
 	s.flights[id] = f
 	go func() {
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
