@@ -63,11 +63,12 @@ func (s *Stack) probe6(a tcpip.Address) {
 
 // A watch looks after static addresses, zero for none.
 type watch struct {
-	s    *Stack
-	mac  [6]byte
-	ip   [4]byte
-	ip6  [16]byte
-	ours atomic.Bool // ip was announced
+	s     *Stack
+	mac   [6]byte
+	ip    [4]byte
+	ip6   [16]byte
+	taken atomic.Bool // somebody else has ip
+	ours  atomic.Bool // ip was announced
 
 	// Those of who receives:
 	seen, seen6 conflict
@@ -94,7 +95,7 @@ func (c *conflict) note(s *Stack, a netip.Addr) bool {
 // announce tells the network whose the address is, for those who knew another
 // machine by it, unless there is one.
 func (w *watch) announce() {
-	if w.s.conflicts.Load() == 0 {
+	if !w.taken.Load() {
 		w.ours.Store(true)
 		w.s.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip))
 	}
@@ -124,6 +125,7 @@ func (w *watch) hearARP(pkt *stack.PacketBuffer) {
 	if !dhcpwire.IsARP(b) || dhcpwire.IsProbe(b) || !dhcpwire.Claims(b, w.mac, w.ip) {
 		return
 	}
+	w.taken.Store(true)
 	if w.seen.note(w.s, netip.AddrFrom4(w.ip)) && w.ours.Load() {
 		time.AfterFunc(0, func() { w.s.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip)) })
 	}

@@ -65,6 +65,11 @@ func runDHCP(s *Stack) error {
 	})
 	s.waiting.Store(newWaiting())
 	libos.BeforeResolver(s.await)
+	if !s.config.IP6.IsValid() { // before what is received is looked at
+		if err := d.slaac.enable(); err != nil {
+			return err
+		}
+	}
 	hear := d.hear
 	if static := s.link.hear.Load(); static != nil {
 		hear = func(pkt *stack.PacketBuffer, validated bool) bool {
@@ -72,11 +77,6 @@ func runDHCP(s *Stack) error {
 		}
 	}
 	s.link.hear.Store(&hear)
-	if !s.config.IP6.IsValid() {
-		if err := d.slaac.enable(); err != nil {
-			return err
-		}
-	}
 	if err := s.ip.EnableNIC(ethernetNIC); err != nil {
 		return stackError("enable "+ethernetName, err)
 	}
