@@ -93,8 +93,8 @@ func (l *Lease) times(t1, t2 time.Duration) {
 		l.T1, l.T2 = Forever, Forever
 		return
 	}
-	base := min(l.Preferred, l.Duration)
-	if base == 0 {
+	base := l.Preferred
+	if base < minLease { // for connections that there are, or a moment
 		base = l.Duration
 	}
 	if t2 <= 0 || t2 >= l.Duration {
