@@ -183,6 +183,30 @@ func TestNoBinding(t *testing.T) {
 	w.expectSent("RENEW REQUEST SOLICIT")
 }
 
+// TestTakenBack: a server that takes the address back is asked for another one, and
+// without one the address is given up at once.
+func TestTakenBack(t *testing.T) {
+	for _, next := range []bool{true, false} {
+		w := newWorld(t).start(Addresses)
+		w.until(time.Second)
+		w.events, w.sent = nil, nil
+		w.answer = func(kind byte, m message) []byte {
+			list := address(leased, 0, 0)
+			if kind == request && next {
+				list = append(list, address(other, 60, 100)...)
+			}
+			return toClient(w.message(reply, m, iana(0, 0, list...)...))
+		}
+		w.until(30 * time.Second)
+		if next {
+			w.expect("30s renewed [2001:db8:1::51]")
+		} else {
+			w.expect("30s refused [2001:db8::50]")
+		}
+		w.expectSent("RENEW REQUEST")
+	}
+}
+
 // TestRefused: what the server promised, it does not give.
 func TestRefused(t *testing.T) {
 	w := newWorld(t)

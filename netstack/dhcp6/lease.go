@@ -62,12 +62,28 @@ func (m message) lease(from netip.Addr) (l Lease, code int) {
 		return l, statusMalformed
 	}
 	l.Preferred, l.Duration = Forever, Forever
-	if !walk(options, l.address) || len(l.Addrs) == 0 {
+	if !walk(options, l.address) {
 		l.Addrs = nil
 		return l, statusMalformed
 	}
+	if len(l.Addrs) == 0 {
+		return l, whyNone(options)
+	}
 	l.times(t1, t2)
 	return l, statusOK
+}
+
+// whyNone returns why there is no usable address among the options of an IA_NA: with
+// one that has no time, the server takes back what it gave (section 18.2.10.1).
+func whyNone(options []byte) (code int) {
+	code = statusMalformed
+	walk(options, func(c uint16, v []byte) bool {
+		if c == optAddress && len(v) >= 24 && seconds(v[20:]) == 0 {
+			code = statusNoBinding
+		}
+		return true
+	})
+	return code
 }
 
 // address reads an option of an IA_NA, which may be an address (section 21.6). One
