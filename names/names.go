@@ -32,8 +32,8 @@ const (
 	worthAsking = 100 * time.Millisecond
 )
 
-// maxFlights bounds the questions that are asked at the same time.
-const maxFlights = 1024
+// MaxFlights bounds the questions that a stub asks at the same time; others fail.
+const MaxFlights = 1024
 
 var (
 	errBusy    = errors.New("too many questions at once")

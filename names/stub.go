@@ -86,7 +86,7 @@ func (s *Stub) flight(q dnsmessage.Question, network, server string, deadline ti
 		s.shared.Add(1)
 		return f, nil
 	}
-	if len(s.flights) >= maxFlights {
+	if len(s.flights) >= MaxFlights {
 		s.failures.Add(1)
 		return nil, errBusy
 	}

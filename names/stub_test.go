@@ -281,11 +281,11 @@ func TestSilence(t *testing.T) {
 // TestBusy: there is an end to how much can be asked at once.
 func TestBusy(t *testing.T) {
 	w := newWorld(t, func([]byte) []byte { return nil })
-	for i := range maxFlights + 1 {
+	for i := range MaxFlights + 1 {
 		q := testQuestion
 		q.Type = dnsmessage.Type(1000 + i)
 		_, err := w.stub.flight(q, "udp", w.server.Address, time.Now().Add(time.Second))
-		if (err != nil) != (i == maxFlights) {
+		if (err != nil) != (i == MaxFlights) {
 			t.Fatalf("%d: %v", i, err)
 		}
 	}

@@ -16,8 +16,9 @@ const (
 	// idleTime is for how long a connection without questions is kept.
 	idleTime  = 30 * time.Second
 	writeTime = 5 * time.Second
-	// maxOpen bounds the questions on a connection that are not answered.
-	maxOpen = 256
+	// maxOpen bounds the questions on a connection that are not answered: package names
+	// asks no more at once.
+	maxOpen = names.MaxFlights
 	// silentTime is for how long nothing must come from a server to which something was
 	// sent, so that it counts as gone: askers may have less patience than that.
 	silentTime = 500 * time.Millisecond
