@@ -60,6 +60,20 @@ func TestConflict(t *testing.T) {
 	}
 }
 
+// TestAnnounce: an address that nobody else has is announced, whatever is found out
+// about others.
+func TestAnnounce(t *testing.T) {
+	s, _, _ := newPair(t, netdevtest.Options{})
+	for _, taken := range []bool{false, true} {
+		w := &watch{s: s, mac: s.link.dev.MAC(), ip: s.config.IP.Addr().As4()}
+		w.taken.Store(taken)
+		s.conflicts.Add(1)
+		if w.announce(); w.ours.Load() == taken {
+			t.Errorf("taken: %v, announced: %v", taken, w.ours.Load())
+		}
+	}
+}
+
 // TestConflictLater: another machine that takes the address without asking is
 // answered once, however often it does so. What is no claim is none.
 func TestConflictLater(t *testing.T) {

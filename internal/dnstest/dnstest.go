@@ -87,19 +87,32 @@ func (s *Server) count() {
 func Serve(t testing.TB, packet, stream func(query []byte) []byte) *Server {
 	t.Helper()
 	s := &Server{Packet: packet, Stream: stream}
-	u, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	u, l := listen(t)
 	t.Cleanup(func() { u.Close() })
 	s.Address = u.LocalAddr().String()
-	l, err := net.Listen("tcp", s.Address)
-	if err != nil {
-		t.Skip("the port that UDP has is not free for TCP: ", err)
-	}
 	s.On(t, l)
 	go s.packets(u)
 	return s
+}
+
+// listen finds a port that is free for both UDP and TCP.
+func listen(t testing.TB) (net.PacketConn, net.Listener) {
+	t.Helper()
+	var last error
+	for range 20 {
+		u, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", u.LocalAddr().String())
+		if err == nil {
+			return u, l
+		}
+		u.Close()
+		last = err
+	}
+	t.Fatal(last)
+	return nil, nil
 }
 
 func (s *Server) packets(u net.PacketConn) {
