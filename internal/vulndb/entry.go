@@ -195,7 +195,7 @@ var goTag = regexp.MustCompile(`^go(\d+\.\d+)(\.\d+)?(?:(beta|rc)(\d+))?(?:[-+].
 func GoVersion(release string) (version string, ok bool) {
 	tag, _, _ := strings.Cut(release, " ")
 	m := goTag.FindStringSubmatch(tag)
-	if m == nil {
+	if m == nil || strings.Contains(tag, "-devel") { // "go1.27-devel_cf5e99" comes before go1.27rc1
 		return "", false
 	}
 	version = "v" + m[1] + cmp.Or(m[2], ".0")

@@ -60,7 +60,7 @@ func affected(t *testing.T, ranges string) *Affected {
 func TestGoVersion(t *testing.T) {
 	for release, want := range map[string]string{
 		"go1.26.8": "v1.26.8", "go1.20": "v1.20.0", "go1.27rc1": "v1.27.0-rc.1", "go1.26.8 X:nodwarf5": "v1.26.8", "go1.25.3-company.2": "v1.25.3",
-		"devel go1.27-abcdef": "", "": "", "v1.2.3": "", "go1": "", "gopher": "",
+		"devel go1.27-abcdef": "", "go1.27-devel_cf5e993177 Mon Nov 3 10:00:00 2025 +0000": "", "go1.27-devel": "", "": "", "v1.2.3": "", "go1": "", "gopher": "",
 	} {
 		if got, ok := GoVersion(release); got != want || ok != (want != "") || want != "" && !semver.IsValid(got) {
 			t.Errorf("GoVersion(%q) = %q, %v; want %q", release, got, ok, want)
