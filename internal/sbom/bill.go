@@ -61,6 +61,10 @@ type Module struct {
 	Replaced string
 	Licences []string // SPDX identifiers, nil if not known
 	Packages []string // import paths of those that are linked, sorted
+
+	// required is the version that the module had if none stood in for it, which
+	// -trimpath leaves in the names of files; "" for others.
+	required string
 }
 
 // Prefix is the module's path as its packages have it.

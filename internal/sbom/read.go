@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/mod/module"
+
 	"github.com/tailor-os/tailor"
 	"github.com/tailor-os/tailor/internal/anatomy"
 	"github.com/tailor-os/tailor/internal/image"
@@ -65,6 +67,23 @@ func (r *reader) facts() {
 // records it with -trimpath, or the folder in Go's module cache.
 var inModule = regexp.MustCompile(`^(?:.*/pkg/mod/)?(.+?)@(v[0-9][^/]*)/`)
 
+// moduleFile returns the module of such a file, its version, and what follows; ok is
+// false for other files, and for those of a cache that is elsewhere.
+func moduleFile(file string) (path, version, rest string, ok bool) {
+	m := inModule.FindStringSubmatch(file)
+	if m == nil || m[1][0] == '/' {
+		return "", "", "", false
+	}
+	path, version = m[1], m[2]
+	if s, err := module.UnescapePath(path); err == nil { // "!a" is "A" in the cache
+		path = s
+	}
+	if s, err := module.UnescapeVersion(version); err == nil {
+		version = s
+	}
+	return path, version, file[len(m[0]):], true
+}
+
 // functions notes what is linked, of which package and in which version.
 func (r *reader) functions() {
 	unread, seen := 0, map[string]bool{}
@@ -81,8 +100,8 @@ func (r *reader) functions() {
 		}
 		if !seen[f.File] {
 			seen[f.File] = true
-			if m := inModule.FindStringSubmatch(f.File); m != nil {
-				r.files[m[1]] = m[2]
+			if path, version, _, ok := moduleFile(f.File); ok {
+				r.files[path] = version
 			}
 		}
 		ok := r.p.Inlined(f, func(name string) {
@@ -100,8 +119,8 @@ func (r *reader) functions() {
 
 // add notes one function.
 func (r *reader) add(pkg, symbol string, inlined bool) {
-	if m := inModule.FindStringSubmatch(pkg + "/"); m != nil { // of assembly, by its file
-		pkg = strings.TrimSuffix(m[1]+"/"+strings.TrimPrefix(pkg+"/", m[0]), "/")
+	if path, _, rest, ok := moduleFile(pkg + "/"); ok { // of assembly, by its file
+		pkg = strings.TrimSuffix(path+"/"+rest, "/")
 	}
 	if pkg == "" || pkg[0] == '/' {
 		return
@@ -156,7 +175,7 @@ func (r *reader) recorded() {
 func recordOf(m *debug.Module, kind Kind) Module {
 	out, by := Module{Kind: kind, Source: Linker}, m
 	if m.Replace != nil {
-		by, out.Replaced = m.Replace, printable(m.Path)
+		by, out.Replaced, out.required = m.Replace, printable(m.Path), printable(m.Version)
 	}
 	out.Path, out.Version, out.Sum = printable(by.Path), printable(by.Version), printable(by.Sum)
 	if out.Version == "(devel)" {
@@ -215,7 +234,8 @@ func (r *reader) noteModules() []image.Module {
 func (r *reader) fromFiles() {
 	known := map[string]*Module{}
 	for i := range r.Modules {
-		known[r.Modules[i].Path] = &r.Modules[i]
+		m := &r.Modules[i]
+		known[m.Path], known[m.Prefix()] = m, m
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.files)) {
 		version := printable(r.files[path])
@@ -225,7 +245,7 @@ func (r *reader) fromFiles() {
 			if r.p.Build != nil {
 				r.warn("the linker did not record %s, of which there are files of %s", path, version)
 			}
-		case m.Kind == Dependency && m.Version != version:
+		case m.Kind == Dependency && m.Version != version && m.required != version:
 			r.warn("the linker recorded %s %s, the files of its functions are of %s", path, m.Version, version)
 		}
 	}
