@@ -9,6 +9,7 @@ package audit
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -103,7 +104,8 @@ type Finding struct {
 	Packages  []string   `json:"packages"`
 	Functions []Function `json:"functions"`
 	// Unknown says why the image counts as affected although something is not known:
-	// "version" or "functions" (the database does not name any).
+	// "version", "functions" (the database does not name any) or "inlined" (its tables of
+	// what was inlined cannot be read, so the function may be there).
 	Unknown []string `json:"unknown"`
 
 	kind sbom.Kind
@@ -132,8 +134,8 @@ func Run(ctx context.Context, db *vulndb.DB, bills []*sbom.Bill, o Options) (*Re
 	found := map[string]*Vulnerability{}
 	for _, b := range bills {
 		img := imageOf(b)
-		for i := range b.Modules {
-			if err := img.module(ctx, db, &b.Modules[i], found); err != nil {
+		for _, m := range slices.Concat(b.Modules, lost(db, b.Lost)) {
+			if err := img.module(ctx, db, &m, found); err != nil {
 				return nil, err
 			}
 		}
@@ -152,6 +154,25 @@ func imageOf(b *sbom.Bill) Image {
 		img.Target = b.Note.Target
 	}
 	return img
+}
+
+const maxPath = 1024 // bytes of an import path that may be of a module
+
+// lost are the modules that db knows which packages may be of, whose module the
+// program does not tell: of each, all that its import path begins with.
+func lost(db *vulndb.DB, pkgs []string) (list []sbom.Module) {
+	of := map[string][]string{}
+	for _, pkg := range pkgs {
+		for i := range min(len(pkg), maxPath) + 1 {
+			if (i == len(pkg) || pkg[i] == '/') && db.Has(pkg[:i]) {
+				of[pkg[:i]] = append(of[pkg[:i]], pkg)
+			}
+		}
+	}
+	for _, path := range slices.Sorted(maps.Keys(of)) {
+		list = append(list, sbom.Module{Path: path, Kind: sbom.Dependency, Packages: of[path]})
+	}
+	return list
 }
 
 // A subject is a module under a name that the database may know it by.
@@ -226,6 +247,9 @@ func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
 	}
 	if s.version == "" {
 		f.Unknown = append(f.Unknown, "version")
+	}
+	if img.bill.Incomplete && f.Level != Symbol && s.name != vulndb.Toolchain {
+		f.Level, f.Unknown = Symbol, append(f.Unknown, "inlined")
 	}
 	if s.Replaced == s.name {
 		f.Version = "" // it has that of what stands in for it

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/cli"
@@ -88,6 +89,8 @@ func (f *Finding) text() string {
 	switch {
 	case len(names) > 0:
 		s += ": " + strings.Join(names, ", ")
+	case slices.Contains(f.Unknown, "inlined"):
+		s += ": it may be inlined, which cannot be read"
 	case f.Level == Symbol:
 		s += ": the database names no functions"
 	case f.Level == Package:

@@ -82,6 +82,10 @@ type Bill struct {
 	Settings []debug.BuildSetting
 	Modules  []Module
 	Port     *image.Port // what the note says was changed of the Go tree, nil for nothing
+	// Lost are the import paths of packages whose module is not known, sorted.
+	Lost []string
+	// Incomplete is set if something that was inlined may be missing.
+	Incomplete bool
 
 	// Warnings say where the note and the bytes, or the bytes among each other,
 	// disagree; Unknown what cannot be known of this file.

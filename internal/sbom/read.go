@@ -112,7 +112,7 @@ func (r *reader) functions() {
 			unread++
 		}
 	}
-	if unread > 0 {
+	if r.Incomplete = unread > 0; r.Incomplete {
 		r.unknown("what was inlined into %d of its %d functions: their tables are damaged, or of another Go release", unread, len(r.p.Functions))
 	}
 }
@@ -316,16 +316,15 @@ func valid(licences []string) (ids []string) {
 
 // assign gives each package to its module.
 func (r *reader) assign() {
-	lost := 0
 	for _, pkg := range slices.Sorted(maps.Keys(r.code)) {
 		if m := r.owner(pkg); m != nil {
 			m.Packages = append(m.Packages, printable(pkg))
 		} else {
-			lost++
+			r.Lost = append(r.Lost, pkg)
 		}
 	}
-	if lost > 0 && r.p.Build != nil {
-		r.unknown("the module of %d packages, which the linker did not record", lost)
+	if len(r.Lost) > 0 && r.p.Build != nil {
+		r.unknown("the module of %d packages, which the linker did not record", len(r.Lost))
 	}
 }
 

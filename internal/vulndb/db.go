@@ -177,6 +177,9 @@ func (db *DB) read(ctx context.Context, name string, limit int64, into any) erro
 	return nil
 }
 
+// Has reports whether db knows vulnerabilities of a module.
+func (db *DB) Has(module string) bool { return len(db.ids[module]) > 0 }
+
 // Of returns the vulnerabilities of a module, but for those that were withdrawn, in
 // the order of the index.
 func (db *DB) Of(ctx context.Context, module string) ([]*Entry, error) {

@@ -1,0 +1,78 @@
+package audit
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tailor-os/tailor/internal/sbom"
+	"github.com/tailor-os/tailor/internal/vulndb/vulndbtest"
+)
+
+// A package whose module neither the linker nor the names of files tell counts as one
+// of every module that the database knows by the beginning of its path.
+func TestLost(t *testing.T) {
+	b := read(t, build(t, ""))
+	at := slices.IndexFunc(b.Modules, func(m sbom.Module) bool { return m.Path == text })
+	b.Lost = b.Modules[at].Packages
+	b.Modules = slices.Delete(slices.Clone(b.Modules), at, at+1)
+	r := run(t, Options{Level: Symbol}, []*sbom.Bill{b},
+		vulndbtest.Flaw{ID: "GO-1", Module: text, Events: []string{"0", "0.3.0"}, Package: lang, Symbols: []string{"Parse"}},
+		vulndbtest.Flaw{ID: "GO-2", Module: text, Events: []string{"0", "0.3.0"}, Package: lang, Symbols: []string{"none"}},
+		vulndbtest.Flaw{ID: "GO-3", Module: "golang.org/x/tex", Events: []string{"0"}},
+		vulndbtest.Flaw{ID: "GO-4", Module: lang, Events: []string{"0"}},
+	)
+	got := map[string]Level{}
+	for _, v := range r.Vulnerabilities {
+		got[v.ID] = v.Findings[0].Level
+		if f := v.Findings[0]; f.Version != "" || !slices.Contains(f.Unknown, "version") {
+			t.Errorf("%s: %+v", v.ID, f)
+		}
+	}
+	if len(got) != 3 || got["GO-1"] != Symbol || got["GO-2"] != Package || got["GO-4"] != Symbol {
+		t.Errorf("found %v", got)
+	}
+}
+
+// Without the linker's record, a flawed function is found all the same: in a stripped
+// image, by the names of files, and in a program that has none that tell its modules.
+func TestNoRecord(t *testing.T) {
+	for _, target := range []string{"hvt", ""} {
+		data, err := os.ReadFile(build(t, target))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "changed")
+		for _, pair := range [][2]string{{"\xff Go buildinf:", "\xff No buildinf:"}, {"text@v0.3.5/", "text/v0.3.5/"}} {
+			if data = bytes.ReplaceAll(data, []byte(pair[0]), []byte(pair[1])); os.WriteFile(path, data, 0o600) != nil {
+				t.Fatal("cannot write")
+			}
+			r := run(t, Options{Level: Symbol}, []*sbom.Bill{read(t, path)},
+				vulndbtest.Flaw{ID: "GO-1", Module: text, Events: []string{"0", "0.3.7"}, Package: lang, Symbols: []string{"Parse"}})
+			if !r.Affected {
+				t.Errorf("target %q, %s: not affected: %+v", target, pair[1], r)
+			}
+		}
+	}
+}
+
+// If what was inlined cannot be read, a function that is not found may be.
+func TestIncomplete(t *testing.T) {
+	b := read(t, build(t, ""))
+	b.Incomplete = true
+	r := run(t, Options{Level: Symbol}, []*sbom.Bill{b},
+		vulndbtest.Flaw{ID: "GO-1", Module: text, Events: []string{"0"}, Package: lang, Symbols: []string{"none"}},
+		vulndbtest.Flaw{ID: "GO-2", Module: "toolchain", Events: []string{"0"}, Package: "cmd/go"},
+		vulndbtest.Flaw{ID: "GO-3", Module: text, Events: []string{"0", "0.3.5"}, Package: lang, Symbols: []string{"none"}},
+	)
+	if len(r.Vulnerabilities) != 2 || !r.Vulnerabilities[0].Affected || !slices.Equal(r.Vulnerabilities[0].Findings[0].Unknown, []string{"inlined"}) || r.Vulnerabilities[1].Affected {
+		t.Errorf("found %+v", r.Vulnerabilities)
+	}
+	var w strings.Builder
+	if err := r.WriteText(&w); err != nil || !strings.Contains(w.String(), ": it may be inlined, which cannot be read\n") {
+		t.Errorf("%v\n%s", err, w.String())
+	}
+}
