@@ -71,8 +71,8 @@ func command(dir string, argv ...string) error {
 	return nil
 }
 
-// build builds the program for a target, or as go does for "".
-func build(t *testing.T, target string) string {
+// built builds the program for a target, or as go does for "".
+func built(t *testing.T, target string) string {
 	t.Helper()
 	xtest.NeedModule(t, oldText)
 	dir, err := program()
@@ -138,7 +138,7 @@ func TestLevels(t *testing.T) {
 		"GO-1-SYMBOL": Symbol, "GO-2-PACKAGE": Package, "GO-3-MODULE": Module, "GO-6-UNNAMED": Symbol, "GO-7-WHOLE": Symbol, "GO-9-METHOD": Symbol, "GO-A-COMMAND": Module,
 	}
 	for _, target := range []string{"hvt", "unix", ""} {
-		path := build(t, target)
+		path := built(t, target)
 		r := run(t, Options{Level: Symbol}, []*sbom.Bill{read(t, path)}, flaws...)
 		got := map[string]Level{}
 		for _, v := range r.Vulnerabilities {
@@ -187,7 +187,7 @@ func checkFinding(t *testing.T, r *Report, path string) {
 
 // What counts as affected is asked for; what is ignored does not count.
 func TestCounts(t *testing.T) {
-	b := read(t, build(t, ""))
+	b := read(t, built(t, ""))
 	at := func(o Options, symbol string) bool {
 		return run(t, o, []*sbom.Bill{b}, vulndbtest.Flaw{ID: "GO-1", Aliases: []string{"CVE-1"}, Module: text, Events: []string{"0"}, Package: symbol, Symbols: []string{"none"}}).Affected
 	}
@@ -217,7 +217,7 @@ func TestLaid(t *testing.T) {
 		{ID: "GO-2", Module: "stdlib", Events: []string{"0"}, Package: "crypto/x509", Symbols: []string{"Certificate.Verify"}},
 		{ID: "GO-3", Module: gvisor, Events: []string{"0", "0.0.0-20200101000000-aaaaaaaaaaaa"}, Package: gvisor + "/pkg/tcpip/stack", Symbols: []string{"New"}},
 	}
-	b := read(t, build(t, "hvt"))
+	b := read(t, built(t, "hvt"))
 	r := run(t, Options{Level: Symbol}, []*sbom.Bill{b}, flaws...)
 	if len(r.Vulnerabilities) != 2 || !r.Vulnerabilities[0].Affected || !r.Vulnerabilities[1].Affected {
 		t.Fatalf("found %+v", r.Vulnerabilities)
@@ -244,7 +244,7 @@ func TestLaid(t *testing.T) {
 // left of a function in its closures, it does not find.
 func TestAgainstGovulncheck(t *testing.T) {
 	xtest.NeedModule(t, "golang.org/x/vuln@v1.9.0")
-	path := build(t, "")
+	path := built(t, "")
 	b := read(t, path)
 	rnd := rand.New(rand.NewPCG(3, 4))
 	var flaws []vulndbtest.Flaw
@@ -271,7 +271,7 @@ func TestAgainstGovulncheck(t *testing.T) {
 	dir := vulndbtest.Write(t, time.Unix(1e9, 0), flaws...)
 	want := govulncheck(t, dir, path)
 	names, same := plainNames(t, path), 0
-	stripped := build(t, "unix")
+	stripped := built(t, "unix")
 	for _, bill := range []*sbom.Bill{b, read(t, stripped)} {
 		r := run(t, Options{Level: Symbol}, []*sbom.Bill{bill}, flaws...)
 		got := map[string]Level{}
@@ -354,7 +354,7 @@ func govulncheck(t *testing.T, dir, path string) map[string]Level {
 // Several images are told apart, and one that stands in for a flawed module counts
 // although its version says nothing.
 func TestSeveral(t *testing.T) {
-	plain, stripped := read(t, build(t, "")), read(t, build(t, "unix"))
+	plain, stripped := read(t, built(t, "")), read(t, built(t, "unix"))
 	for i := range stripped.Modules {
 		if m := &stripped.Modules[i]; m.Path == text {
 			m.Path, m.Version, m.Replaced = "example.com/fork", "v9.0.0", text

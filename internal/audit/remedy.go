@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/mod/semver"
 
+	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/sbom"
@@ -84,7 +85,7 @@ func (img *Image) bumpOf(f *Finding) (command, release string) {
 	case img.fetched():
 		return "# " + img.bill.Main + " was fetched as it is: a release of it must require " + f.Module + " " + f.Fixed, ""
 	}
-	return "go get " + f.Module + "@" + f.Fixed, ""
+	return "go get " + quote(f.Module+"@"+f.Fixed), ""
 }
 
 // moduleOf is the module that f is of.
@@ -107,11 +108,19 @@ func (img *Image) fetched() bool {
 // rebuild is the command that builds the program again, with a release of Go if one
 // is to be used; a program that was fetched at a version, at another one.
 func (img *Image) rebuild(release, at string) string {
-	words, pkg := []string{"go", "build"}, cmp.Or(img.Package, "PACKAGE")
+	words, args := []string{"go", "build"}, []string{"-o", img.File, cmp.Or(img.Package, "PACKAGE")}
 	if img.fetched() {
-		pkg += "@" + at
+		args[2] += "@" + at
 	}
-	if n := img.bill.Note; n != nil {
+	if n := img.bill.Note; n != nil && n.Build != nil {
+		if len(n.Build.Args) > 0 && !img.fetched() { // files
+			args = append(args[:2], n.Build.Args...)
+		}
+		if slices.Contains(n.Build.Flags, "-o") { // its name is in it
+			args = args[2:]
+		}
+		return build.AgainWith(n.Build, img.bill.Settings, release, args...)
+	} else if n != nil {
 		words = []string{"tailor", "build"}
 		switch {
 		case n.Build != nil:
@@ -120,7 +129,7 @@ func (img *Image) rebuild(release, at string) string {
 			words = append(words, "-t", n.Target)
 		}
 	}
-	for _, w := range []string{"-o", img.File, pkg} {
+	for _, w := range args {
 		words = append(words, quote(w))
 	}
 	command := strings.Join(words, " ")

@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"runtime/debug"
 	"slices"
 	"testing"
 
@@ -15,6 +16,8 @@ func TestRemedy(t *testing.T) {
 	main := sbom.Module{Path: app, Kind: sbom.Main}
 	fetched := sbom.Module{Path: app, Kind: sbom.Main, Version: "v1.0.0", Sum: "h1:x="}
 	note := &image.Note{Target: "hvt"}
+	recorded := func(b image.Build) *image.Note { return &image.Note{Target: "hvt", Build: &b} }
+	settings := []debug.BuildSetting{{Key: "GOEXPERIMENT", Value: "simd"}, {Key: "GOOS", Value: "linux"}}
 	find := func(kind sbom.Kind, module, fixed string) Finding {
 		return Finding{kind: kind, Module: module, Fixed: fixed}
 	}
@@ -45,6 +48,15 @@ func TestRemedy(t *testing.T) {
 			[]string{"# get example.com/app v1.1.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"replaced": {sbom.Bill{Note: note, Modules: []sbom.Module{main, {Path: "../fork", Replaced: dep, Kind: sbom.Dependency}}}, []Finding{find(sbom.Dependency, dep, "v1.1.0")},
 			[]string{"# example.com/dep is replaced by ../fork in go.mod: replace it by what has the fix of example.com/dep v1.1.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
+		"the flags of its build": {sbom.Bill{Note: recorded(image.Build{Flags: []string{"--metrics", "--params", "a b"}, Env: []string{"GOFLAGS=-pgo=x -gcflags=-B"}}), Settings: settings, Modules: []sbom.Module{main}},
+			[]Finding{find(sbom.Standard, "stdlib", "go1.26.9")},
+			[]string{"GOTOOLCHAIN=go1.26.9 GOEXPERIMENT=simd GOFLAGS='-pgo=x -gcflags=-B' tailor build --metrics --params 'a b' -o 'it'\\''s.img' example.com/app/cmd"}},
+		"files": {sbom.Bill{Note: recorded(image.Build{Args: []string{"a.go", "b.go"}}), Modules: []sbom.Module{main}}, []Finding{find(sbom.Standard, "stdlib", "go1.26.9")},
+			[]string{"GOTOOLCHAIN=go1.26.9 tailor build -o 'it'\\''s.img' a.go b.go"}},
+		"flags of what was fetched": {sbom.Bill{Note: recorded(image.Build{Flags: []string{"-t", "virtio", "-o", "x.raw"}, Args: []string{app + "@v1.0.0"}}), Modules: []sbom.Module{fetched}},
+			[]Finding{find(sbom.Main, app, "v1.1.0")}, []string{"tailor build -t virtio -o x.raw example.com/app/cmd@v1.1.0"}},
+		"a name that is a command": {sbom.Bill{Modules: []sbom.Module{main}}, []Finding{find(sbom.Dependency, "a.b/$(x)", "v1.0.0")},
+			[]string{"go get 'a.b/$(x)@v1.0.0'", "go build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"Tailor": {sbom.Bill{Note: note, Modules: []sbom.Module{main}}, []Finding{find(sbom.Tailor, "example.com/t", "v1.1.0")},
 			[]string{"go install example.com/t/cmd/tailor@v1.1.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
 	} {

@@ -15,7 +15,7 @@ import (
 // A package whose module neither the linker nor the names of files tell counts as one
 // of every module that the database knows by the beginning of its path.
 func TestLost(t *testing.T) {
-	b := read(t, build(t, ""))
+	b := read(t, built(t, ""))
 	at := slices.IndexFunc(b.Modules, func(m sbom.Module) bool { return m.Path == text })
 	b.Lost = b.Modules[at].Packages
 	b.Modules = slices.Delete(slices.Clone(b.Modules), at, at+1)
@@ -41,7 +41,7 @@ func TestLost(t *testing.T) {
 // image, by the names of files, and in a program that has none that tell its modules.
 func TestNoRecord(t *testing.T) {
 	for _, target := range []string{"hvt", ""} {
-		data, err := os.ReadFile(build(t, target))
+		data, err := os.ReadFile(built(t, target))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +61,7 @@ func TestNoRecord(t *testing.T) {
 
 // If what was inlined cannot be read, a function that is not found may be.
 func TestIncomplete(t *testing.T) {
-	b := read(t, build(t, ""))
+	b := read(t, built(t, ""))
 	b.Incomplete = true
 	r := run(t, Options{Level: Symbol}, []*sbom.Bill{b},
 		vulndbtest.Flaw{ID: "GO-1", Module: text, Events: []string{"0"}, Package: lang, Symbols: []string{"none"}},

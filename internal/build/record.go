@@ -166,27 +166,35 @@ func Again(n *image.Note, info *debug.BuildInfo) string {
 	if n == nil || n.Build == nil {
 		return ""
 	}
+	var settings []debug.BuildSetting
 	release := n.Go
 	if info != nil {
+		settings = info.Settings
 		if r, _, _ := strings.Cut(info.GoVersion, " "); strings.HasPrefix(r, "go1") { // else it is no release
 			release = r
 		}
 	}
-	words := []string{"GOTOOLCHAIN=" + release}
-	if info != nil {
-		for _, s := range info.Settings {
-			if s.Key == "GOEXPERIMENT" || s.Key == "GOFIPS140" || s.Key == "GOAMD64" && s.Value != "v1" {
-				words = append(words, s.Key+"="+s.Value)
-			}
+	args := n.Build.Args
+	if len(args) == 0 {
+		args = []string{n.Main}
+	}
+	return AgainWith(n.Build, settings, release, args...)
+}
+
+// AgainWith is Again with a release of Go, "" for whichever there is, and other
+// arguments. settings are the linker's record.
+func AgainWith(b *image.Build, settings []debug.BuildSetting, release string, args ...string) string {
+	var words []string
+	if release != "" {
+		words = []string{"GOTOOLCHAIN=" + release}
+	}
+	for _, s := range settings {
+		if s.Key == "GOEXPERIMENT" || s.Key == "GOFIPS140" || s.Key == "GOAMD64" && s.Value != "v1" {
+			words = append(words, s.Key+"="+s.Value)
 		}
 	}
-	words = append(append(words, believed(n.Build.Env)...), "tailor", "build")
-	words = append(words, n.Build.Flags...)
-	if len(n.Build.Args) > 0 {
-		words = append(words, n.Build.Args...)
-	} else {
-		words = append(words, n.Main)
-	}
+	words = append(append(words, believed(b.Env)...), "tailor", "build")
+	words = append(append(words, b.Flags...), args...)
 	for i, w := range words {
 		words[i] = quoteWord(w)
 	}
