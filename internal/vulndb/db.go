@@ -129,7 +129,9 @@ func (db *DB) index(ctx context.Context) error {
 	if err := db.read(ctx, "index/db.json", maxMeta, &meta); err != nil {
 		return err
 	}
-	db.Modified = meta.Modified
+	if db.Modified = meta.Modified; db.Modified.IsZero() {
+		return hint.Errorf(giveCopy, "the vulnerability database %s: index/db.json does not say of when it is", db.Source)
+	}
 	var modules []struct {
 		Path  string
 		Vulns []struct{ ID string }
@@ -151,7 +153,9 @@ func (db *DB) index(ctx context.Context) error {
 			db.ids[m.Path] = append(db.ids[m.Path], v.ID)
 		}
 	}
-	db.Modules = len(db.ids)
+	if db.Modules = len(db.ids); db.Modules == 0 {
+		return hint.Errorf(giveCopy, "the vulnerability database %s: index/modules.json has no vulnerability", db.Source)
+	}
 	return nil
 }
 
