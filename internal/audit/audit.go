@@ -229,7 +229,8 @@ func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
 	f = Finding{File: img.File, Module: s.name, Version: s.Version, Level: Module, Packages: []string{}, Functions: []Function{}, Unknown: []string{}, kind: s.Kind}
 	for i := range e.Affected {
 		a := &e.Affected[i]
-		if a.Module.Name != s.name || s.version != "" && !a.Affects(s.version) {
+		frozen := img.frozen(s, a)
+		if a.Module.Name != s.name || s.version != "" && !a.Affects(s.version) && !frozen {
 			continue
 		}
 		here := slices.DeleteFunc(slices.Clone(a.Specific.Imports), func(p vulndb.Package) bool { return !p.On("linux", "amd64") })
@@ -237,6 +238,9 @@ func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
 			continue
 		}
 		ok = true
+		if frozen {
+			f.Unknown = append(f.Unknown, "version")
+		}
 		f.Fixed = laterOf(f.Fixed, a.FixedIn(s.version))
 		if len(here) == 0 {
 			img.unnamed(s, &f)
@@ -259,6 +263,14 @@ func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
 	}
 	f.tidy()
 	return f, ok
+}
+
+// frozen reports whether the release of Go does not tell if a flaw is there: the flaw is
+// in Go's FIPS 140-3 module, and the program has a version of that from before.
+func (img *Image) frozen(s *subject, a *vulndb.Affected) bool {
+	return s.name == vulndb.Stdlib && img.bill.FIPS != "" && slices.ContainsFunc(a.Specific.Imports, func(p vulndb.Package) bool {
+		return p.Path == sbom.FIPSModule || strings.HasPrefix(p.Path, sbom.FIPSModule+"/")
+	})
 }
 
 // laterOf is the later of two versions, of which "" is the earliest.

@@ -59,6 +59,32 @@ func TestNoRecord(t *testing.T) {
 	}
 }
 
+// A flaw that Go's release has fixed may be in the FIPS 140-3 module that was frozen
+// before.
+func TestFrozen(t *testing.T) {
+	dir := t.TempDir()
+	const source = "package main\n\nimport (\n\"crypto/sha256\"\n\"os\"\n)\n\nfunc main() { s := sha256.Sum256([]byte(os.Args[0])); os.Stdout.Write(s[:]) }\n"
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]bool{"v1.0.0": true, "off": false} {
+		path := filepath.Join(dir, value)
+		if err := command(dir, "env", "GOFIPS140="+value, "go", "build", "-o", path, "main.go"); err != nil {
+			t.Fatal(err)
+		}
+		const pkg = "crypto/internal/fips140/sha256"
+		r := run(t, Options{Level: Symbol}, []*sbom.Bill{read(t, path)},
+			vulndbtest.Flaw{ID: "GO-1", Module: "stdlib", Events: []string{"0", "1.25.0"}, Package: pkg, Symbols: []string{"Digest.Write"}},
+			vulndbtest.Flaw{ID: "GO-2", Module: "stdlib", Events: []string{"0", "1.25.0"}, Package: "os", Symbols: []string{"File.Write"}})
+		if r.Affected != want || len(r.Vulnerabilities) > 1 {
+			t.Errorf("GOFIPS140=%s: affected %v, %+v", value, r.Affected, r.Vulnerabilities)
+		}
+		if want && !slices.Equal(r.Vulnerabilities[0].Findings[0].Unknown, []string{"version"}) {
+			t.Errorf("GOFIPS140=%s: %+v", value, r.Vulnerabilities[0].Findings)
+		}
+	}
+}
+
 // If what was inlined cannot be read, a function that is not found may be.
 func TestIncomplete(t *testing.T) {
 	b := read(t, built(t, ""))

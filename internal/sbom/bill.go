@@ -84,6 +84,9 @@ type Bill struct {
 	Port     *image.Port // what the note says was changed of the Go tree, nil for nothing
 	// Lost are the import paths of packages whose module is not known, sorted.
 	Lost []string
+	// FIPS is the version of Go's FIPS 140-3 module if it is not that of the release
+	// (GOFIPS140=v1.0.0): its packages are older than the others of the standard library.
+	FIPS string
 	// Incomplete is set if something that was inlined may be missing.
 	Incomplete bool
 

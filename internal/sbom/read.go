@@ -67,6 +67,13 @@ func (r *reader) facts() {
 // records it with -trimpath, or the folder in Go's module cache.
 var inModule = regexp.MustCompile(`^(?:.*/pkg/mod/)?(.+?)@(v[0-9][^/]*)/`)
 
+// FIPSModule begins the import paths of Go's FIPS 140-3 module.
+const FIPSModule = "crypto/internal/fips140"
+
+// snapshot matches packages of a version of it that was frozen; they go by the names
+// of the others as well (cmd/go/internal/fips140).
+var snapshot = regexp.MustCompile(`^` + FIPSModule + `/(v[0-9][^/]*)`)
+
 // moduleFile returns the module of such a file, its version, and what follows; ok is
 // false for other files, and for those of a cache that is elsewhere.
 func moduleFile(file string) (path, version, rest string, ok bool) {
@@ -131,6 +138,10 @@ func (r *reader) add(pkg, symbol string, inlined bool) {
 		pkg = to
 	} else if pkg == "main" && r.Main != "" && r.Main != "command-line-arguments" {
 		pkg = r.Main
+	}
+	if m := snapshot.FindStringSubmatch(pkg); m != nil {
+		r.FIPS = printable(m[1])
+		r.note(FIPSModule+pkg[len(m[0]):], symbol, inlined)
 	}
 	r.note(pkg, symbol, inlined)
 	if name := port.MovedFrom(pkg, symbol); name != "" {

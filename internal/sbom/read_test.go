@@ -29,6 +29,20 @@ func TestModuleFile(t *testing.T) {
 	}
 }
 
+// A version of Go's FIPS 140-3 module that was frozen goes by the names of the others too.
+func TestFIPS(t *testing.T) {
+	b := &Bill{code: map[string]map[string]bool{}}
+	r := &reader{Bill: b}
+	r.add("crypto/internal/fips140/aes", "F", false)
+	if b.FIPS != "" {
+		t.Errorf("that of the release is %q", b.FIPS)
+	}
+	r.add("crypto/internal/fips140/v1.0.0-c2097c7c/nistec", "P256Point.Add", true)
+	if linked, inlined := b.Function("crypto/internal/fips140/nistec", "P256Point.Add"); !linked || !inlined || b.FIPS != "v1.0.0-c2097c7c" {
+		t.Errorf("linked %v, inlined %v, version %q", linked, inlined, b.FIPS)
+	}
+}
+
 // A module that another stands in for has files under either name, with the version
 // that was required or the other's: neither is a difference.
 func TestReplacedFiles(t *testing.T) {
