@@ -107,7 +107,7 @@ the builds are not the same.`,
 // diskNameFlags are the flags of build for disks, which are files and devices for run.
 func diskNameFlags(o *buildOptions) []cli.Flag {
 	return []cli.Flag{
-		cli.ListFlag(&o.diskSet, "disk", 0, "NAME", "block device that the image shows its program and\ndoes not start without; it takes no others;\nrepeatable", cli.ParseVolumeName),
+		cli.ListFlag(&o.diskSet, "disk", 0, "NAME", "block device that the image shows its program and\ndoes not start without; it takes no others;\nrepeatable", cli.ParseDiskName),
 		cli.BoolFlag(&o.anyDisk, "disks", 0, "link what shows block devices, whichever the image\nis started with; run does so by itself when it\nbuilds a package for some"),
 	}
 }

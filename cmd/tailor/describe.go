@@ -37,7 +37,7 @@ not, what its own tables say is shown, and what cannot be known from them; its
 note is never believed against its bytes. docs/describe.md says how it counts.`,
 		flags: append(append(flags, serviceFlags(&o)...),
 			cli.ListFlag(&o.needs, "needs", 0, "NAME", "volume that the image mounts, as for build", cli.ParseVolumeName),
-			cli.ListFlag(&o.diskSet, "disk", 0, "NAME", "disk that the image shows, as for build", cli.ParseVolumeName),
+			cli.ListFlag(&o.diskSet, "disk", 0, "NAME", "disk that the image shows, as for build", cli.ParseDiskName),
 			cli.BoolFlag(&d.lines, "lines", 0, "count lines of source that are linked, by layer\n(docs/lines.md)"),
 			cli.BoolFlag(&d.compare, "compare", 0, "count lines, and print those of Linux, glibc and\nOpenSSL beside them"),
 			cli.BoolFlag(&d.json, "json", 0, "print JSON"),

@@ -68,12 +68,29 @@ func (d *disks) file(v cli.Volume, o *volumeOptions) (*volfile.File, error) {
 	for _, w := range o.volumes {
 		readOnly = readOnly && (w.ReadOnly || !sameFile(w.Source, v.Source))
 	}
-	if _, err := os.Stat(v.Source); v.IsDisk() && errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.Errorf("make one with: truncate -s 1G "+v.Source, "disk %s: there is no file %s", v.Name, v.Source)
+	if v.IsDisk() {
+		if err := checkDisk(v); err != nil {
+			return nil, err
+		}
 	}
 	f, err := volfile.Open(v.Source, readOnly)
 	if err == nil {
 		d.files = append(d.files, f)
 	}
 	return f, err
+}
+
+// checkDisk says of what is behind a disk that it cannot be one, in the words of disks.
+func checkDisk(v cli.Volume) error {
+	info, err := os.Stat(v.Source)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return hint.Errorf("make one with: truncate -s 1G "+v.Source, "disk %s: there is no file %s", v.Name, v.Source)
+	case err != nil: // opening it says more
+	case info.IsDir():
+		return hint.Errorf("give a file or a block device, or mount the folder: --volume "+v.Name+"="+v.Source+":/PATH", "disk %s: %s is a folder", v.Name, v.Source)
+	case info.Mode().IsRegular() && info.Size() == 0:
+		return hint.Errorf("give it a size: truncate -s 1G "+v.Source, "disk %s: %s is empty", v.Name, v.Source)
+	}
+	return nil
 }

@@ -55,7 +55,7 @@ func ParseDisk(s string) (v Volume, err error) {
 	if !ok {
 		return v, hint.Errorf(diskHint, "not a disk")
 	}
-	if err := volumeName(name); err != nil {
+	if err := deviceName("disk", name); err != nil {
 		return v, err
 	}
 	v = Volume{Name: name, Source: source}
@@ -82,7 +82,7 @@ func ParseVolume(s string) (v Volume, err error) {
 	if !ok {
 		return v, hint.Errorf(volumeHint, "not a volume")
 	}
-	if err := volumeName(name); err != nil {
+	if err := deviceName("volume", name); err != nil {
 		return v, err
 	}
 	i := strings.LastIndex(rest, ":/")
@@ -119,18 +119,25 @@ func CheckPlace(place string, readOnly bool) error {
 }
 
 // ParseVolumeName reads the name of a volume.
-func ParseVolumeName(s string) (string, error) { return s, volumeName(s) }
+func ParseVolumeName(s string) (string, error) { return s, deviceName("volume", s) }
 
-// volumeName checks what a device is called.
-func volumeName(name string) error {
+// ParseDiskName reads the name of a disk.
+func ParseDiskName(s string) (string, error) { return s, deviceName("disk", s) }
+
+// deviceName checks what a device is called, which is a volume or a disk.
+func deviceName(noun, name string) error {
 	bad := strings.ContainsFunc(name, func(r rune) bool {
 		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._-", r))
 	})
+	usage := volumeHint
+	if noun == "disk" {
+		usage = diskHint
+	}
 	switch {
 	case name == "":
-		return hint.Errorf(volumeHint, "the volume has no name")
+		return hint.Errorf(usage, "the %s has no name", noun)
 	case bad || name[0] == '-' || name[0] == '.':
-		return fmt.Errorf("%q cannot be the name of a volume: letters, digits, and inside - . _", name)
+		return fmt.Errorf("%q cannot be the name of a %s: letters, digits, and inside - . _", name, noun)
 	case len(name) > maxVolumeName:
 		return fmt.Errorf("%q is longer than %d bytes", name, maxVolumeName)
 	}
@@ -166,7 +173,7 @@ func ParsePartition(s string) (Partition, error) {
 		return Partition{}, hint.Errorf("write NAME=N, such as data=2 for the volume data", "the volume or the number is missing")
 	}
 	n, err := ParsePartitionNumber(number)
-	return Partition{name, n}, cmp.Or(volumeName(name), err)
+	return Partition{name, n}, cmp.Or(deviceName("volume", name), err)
 }
 
 // ParsePartitionNumber reads the number of a partition.
@@ -184,5 +191,5 @@ func ParseKey(s string) (Secret, error) {
 	if !ok || file == "" {
 		return Secret{}, hint.Errorf("write NAME=FILE, such as data=data.key for the volume data", "the volume or the file is missing")
 	}
-	return Secret{name, file}, volumeName(name)
+	return Secret{name, file}, deviceName("volume", name)
 }

@@ -75,7 +75,7 @@ func TestParseDisk(t *testing.T) {
 			t.Errorf("%q: %+v, %v", got.String(), again, err)
 		}
 	}
-	for s, want := range map[string]string{"": "not a disk", "x": "not a disk", "=f": "no name", "d=": "missing", "d=:ro": "missing", "a/b=f": "cannot be the name"} {
+	for s, want := range map[string]string{"": "not a disk", "x": "not a disk", "=f": "the disk has no name", "d=": "missing", "d=:ro": "missing", "a/b=f": "cannot be the name of a disk"} {
 		if got, err := ParseDisk(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseDisk(%q) = %+v, %v, want %s", s, got, err, want)
 		}

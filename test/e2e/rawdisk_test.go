@@ -122,9 +122,11 @@ func TestDiskCut(t *testing.T) {
 func TestDiskRefused(t *testing.T) {
 	each(t, func(t *testing.T, on target) {
 		path, second, dir := rawDisk(t, 1<<20), rawDisk(t, 1<<20), t.TempDir()
-		odd := filepath.Join(dir, "odd")
-		if err := os.WriteFile(odd, make([]byte, 1000), 0o600); err != nil {
-			t.Fatal(err)
+		odd, empty := filepath.Join(dir, "odd"), filepath.Join(dir, "empty")
+		for file, size := range map[string]int{odd: 1000, empty: 0} {
+			if err := os.WriteFile(file, make([]byte, size), 0o600); err != nil {
+				t.Fatal(err)
+			}
 		}
 		data := []string{"--disk", "data=" + path}
 		for name, tt := range map[string]struct {
@@ -132,7 +134,8 @@ func TestDiskRefused(t *testing.T) {
 			stderr string
 		}{
 			"no such file":  {[]string{"--disk", "data=" + dir + "/none"}, "there is no file " + dir + "/none"},
-			"a folder":      {[]string{"--disk", "data=" + dir}, "is a folder"},
+			"a folder":      {[]string{"--disk", "data=" + dir}, "disk data: " + dir + " is a folder\n"},
+			"an empty file": {[]string{"--disk", "data=" + empty}, "disk data: " + empty + " is empty\n"},
 			"a part sector": {[]string{"--disk", "data=" + odd}, "not a number of whole sectors"},
 			"two of a name": {append(data, "--disk", "data="+second), "two disks have the name"},
 			"not given":     {nil, `the image needs a disk "data"`},
