@@ -246,6 +246,9 @@ func TestReplaced(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	b := read(t, filepath.Join(dir, "m"))
+	if len(b.Warnings) > 0 || len(b.Modules) != 3 { // the file of F is in example.com/dep@v1.0.0
+		t.Errorf("warnings %q, modules %+v", b.Warnings, b.Modules)
+	}
 	dep := find(b, Dependency, "./fork")
 	if dep.Replaced != "example.com/dep" || dep.Version != "" || !slices.Equal(dep.Packages, []string{"example.com/dep/p"}) {
 		t.Errorf("the dependency is %+v of %+v", dep, b.Modules)
