@@ -116,10 +116,11 @@ func (img *Image) rebuild(release, at string) string {
 		if len(n.Build.Args) > 0 && !img.fetched() { // files
 			args = append(args[:2], n.Build.Args...)
 		}
-		if slices.Contains(n.Build.Flags, "-o") { // its name is in it
-			args = args[2:]
+		again := *n.Build
+		if i := slices.Index(again.Flags, "-o"); i >= 0 { // the name alone, where that is in the image
+			again.Flags = slices.Delete(slices.Clone(again.Flags), i, min(i+2, len(again.Flags)))
 		}
-		return build.AgainWith(n.Build, img.bill.Settings, release, args...)
+		return build.AgainWith(&again, img.bill.Settings, release, args...)
 	} else if n != nil {
 		words = []string{"tailor", "build"}
 		switch {

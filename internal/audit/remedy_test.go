@@ -54,7 +54,7 @@ func TestRemedy(t *testing.T) {
 		"files": {sbom.Bill{Note: recorded(image.Build{Args: []string{"a.go", "b.go"}}), Modules: []sbom.Module{main}}, []Finding{find(sbom.Standard, "stdlib", "go1.26.9")},
 			[]string{"GOTOOLCHAIN=go1.26.9 tailor build -o 'it'\\''s.img' a.go b.go"}},
 		"flags of what was fetched": {sbom.Bill{Note: recorded(image.Build{Flags: []string{"-t", "virtio", "-o", "x.raw"}, Args: []string{app + "@v1.0.0"}}), Modules: []sbom.Module{fetched}},
-			[]Finding{find(sbom.Main, app, "v1.1.0")}, []string{"tailor build -t virtio -o x.raw example.com/app/cmd@v1.1.0"}},
+			[]Finding{find(sbom.Main, app, "v1.1.0")}, []string{"tailor build -t virtio -o 'it'\\''s.img' example.com/app/cmd@v1.1.0"}},
 		"a name that is a command": {sbom.Bill{Modules: []sbom.Module{main}}, []Finding{find(sbom.Dependency, "a.b/$(x)", "v1.0.0")},
 			[]string{"go get 'a.b/$(x)@v1.0.0'", "go build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"Tailor": {sbom.Bill{Note: note, Modules: []sbom.Module{main}}, []Finding{find(sbom.Tailor, "example.com/t", "v1.1.0")},
