@@ -73,7 +73,7 @@ func TestNames(t *testing.T) {
 func TestMoved(t *testing.T) {
 	made := regexp.MustCompile(`(?m)^func (?:\(\w+ \*?(\w+)\) )?(\w+)\([^{]*\{\n(?:.*\n)?\treturn (Tailor\w+)\(`)
 	found := map[string]string{}
-	for _, e := range slices.Concat(Edits, DataEdits, LogEdits) {
+	for _, e := range slices.Concat(Edits, DataEdits, LogEdits, NameEdits) {
 		for _, m := range made.FindAllStringSubmatch(e.New, -1) {
 			found[path.Dir(e.File)+"."+m[3]] = strings.TrimPrefix(m[1]+"."+m[2], ".")
 		}
