@@ -49,14 +49,15 @@ func auditVerb() *verb {
 		name:    "audit",
 		args:    "[FLAGS] IMAGE...",
 		summary: "find images that a known vulnerability touches",
-		about: `Audit looks for known vulnerabilities of Go modules, of Go itself and of what Tailor
-puts into images, in images and plain programs of Go, stripped or not, without their
-source. It tells apart whether a flawed version of the module is present, the
-package with the flaw is linked, or the flawed function is, and says what to bump
-and rebuild. The exit code is 1 if an image is affected: by --level, from which
-reach on.
-The database is that of the Go project, or a copy of it: https://vuln.go.dev/vulndb.zip
-or what it unpacks to. No network is needed then. See docs/audit.md.`,
+		about: `Audit looks for known vulnerabilities of Go modules, of Go itself and of what
+Tailor puts into images, in images and plain programs of Go, stripped or not,
+without their source. It tells apart whether a flawed version of the module is
+present, the package with the flaw is linked, or the flawed function is, and
+says what to bump and rebuild. The exit code is 1 if an image is affected: by
+--level, from which reach on.
+The database is that of the Go project, or a copy of it:
+https://vuln.go.dev/vulndb.zip or what it unpacks to. No network is needed then.
+See docs/audit.md.`,
 		flags: []cli.Flag{
 			cli.StringFlag(&o.db, "db", 0, "DB", "folder, zip or URL of the database; otherwise\n$"+dbVariable+", or "+vulndb.Default),
 			cli.ValueFlag(&o.level, "level", 0, "LEVEL", "what counts as affected: module, package or symbol;\nsymbol (the function is linked) if not given", parseLevel),

@@ -76,8 +76,8 @@ func buildVerb() *verb {
 		about: `Build compiles package main with your own Go and prints the path of the image.
 PACKAGE is a folder (./cmd/server), an import path, or IMPORTPATH@VERSION, which
 is fetched. It is any Go program without cgo; its go.mod is never edited.
-GOFLAGS, GOTOOLCHAIN, go.work and vendor folders have their usual effect.
-On failure no file is left behind. Exit code 125 is a failure, 1 with --verify that
+GOFLAGS, GOTOOLCHAIN, go.work and vendor folders have their usual effect. On
+failure no file is left behind. Exit code 125 is a failure, 1 with --verify that
 the builds are not the same.`,
 		flags: flags,
 		examples: `  tailor build ./examples/hello

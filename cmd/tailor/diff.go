@@ -24,11 +24,11 @@ func diffVerb() *verb {
 		name:    "diff",
 		args:    "[FLAGS] IMAGE IMAGE",
 		summary: "show what differs between two images",
-		about: `Diff compares two images, or plain programs of Go, stripped or not: how they were
-built, modules and their versions, services that are linked, sizes by layer,
-functions that came, went or changed their size, files that are packed, and which
-bytes of the file. All of that is read from the bytes; lines that begin with
-"note:" are what the images say of themselves.
+		about: `Diff compares two images, or plain programs of Go, stripped or not: how they
+were built, modules and their versions, services that are linked, sizes by
+layer, functions that came, went or changed their size, files that are packed,
+and which bytes of the file. All of that is read from the bytes; lines that
+begin with "note:" are what the images say of themselves.
 Exit code 0: the same bytes; 1: they differ; 2: one of them cannot be read.`,
 		flags: []cli.Flag{
 			cli.BoolFlag(&functions, "functions", 0, "show each function and package that differs"),

@@ -30,13 +30,14 @@ func sbomVerb() *verb {
 		name:    "sbom",
 		args:    "[--format FORMAT] IMAGE",
 		summary: "list what an image is made of: CycloneDX, SPDX or text",
-		about: `Sbom writes the bill of materials of an image, or a plain program of Go, from the
-file alone: modules with versions, hashes and licences, Go's release, Tailor's, and
-what was changed of the Go tree. What the bytes do not tell is taken from the
-image's note, and marked; where the two disagree, a warning says so. The same file
-gives the same bytes; SOURCE_DATE_EPOCH is the date in it, which is left out, or of
-the commit, if it is not set. docs/audit.md says what is from where.`,
-		flags: []cli.Flag{cli.ValueFlag(&format, "format", 0, "FORMAT", "cyclonedx (1.6, JSON) if not given, spdx (2.3, JSON),\nor text", parseSBOMFormat)},
+		about: `Sbom writes the bill of materials of an image, or a plain program of Go, from
+the file alone: modules with versions, hashes and licences, Go's release,
+Tailor's, and what was changed of the Go tree. What the bytes do not tell is
+taken from the image's note, and marked; where the two disagree, a warning says
+so. The same file gives the same bytes; SOURCE_DATE_EPOCH is the date in it,
+which is left out, or of the commit, if it is not set. docs/audit.md says what
+is from where.`,
+		flags: []cli.Flag{cli.ValueFlag(&format, "format", 0, "FORMAT", "cyclonedx (1.6, JSON) if not given,\nspdx (2.3, JSON), or text", parseSBOMFormat)},
 		examples: `  tailor sbom web.img > web.cdx.json
   tailor sbom --format spdx web.img > web.spdx.json
   tailor sbom --format text web.img

@@ -36,8 +36,8 @@ func versionVerb() *verb {
 		name:    "version",
 		args:    "[--json]",
 		summary: "show the version of tailor, and of Go that it works with",
-		about: `Version prints what this tailor is: its version, a hash of its sources that go into
-images (they have it in their note, too), the version of the interface
+		about: `Version prints what this tailor is: its version, a hash of its sources that go
+into images (they have it in their note, too), the version of the interface
 between guest and monitor (an image runs only with its own), the image format,
 and the Go releases that images can be built with.`,
 		flags: []cli.Flag{cli.BoolFlag(&asJSON, "json", 0, "print JSON")},
