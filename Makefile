@@ -30,12 +30,15 @@ help:
 build:
 	$(GO) build -trimpath -o bin/tailor ./cmd/tailor
 
-# One package after the other (-p 1): tests that start virtual machines and
-# measure time get the machine to themselves. Building first uses all cores; what
-# does not build is reported by go test, with the rest of the results.
+# First what computes, two packages at a time; then those of test/, one after the
+# other: they start virtual machines and measure time, and get the machine to
+# themselves. Building first uses all cores; what does not build is reported by go
+# test, with the rest of the results.
 test: deps
 	@$(GO) build ./... 2>/dev/null || true
-	@$(GO) test -p 1 -timeout 20m ./...
+	@ok=true; \
+	$(GO) test -p 2 -timeout 20m $$($(GO) list -e ./... | grep -v /test/) || ok=false; \
+	$(GO) test -p 1 -timeout 20m ./test/... && $$ok
 
 check:
 	$(GO) test -count=1 -timeout 10m ./internal/house
