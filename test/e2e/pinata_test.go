@@ -392,7 +392,8 @@ func waitListens(t *testing.T, addr string) {
 	var n int
 	fmt.Sscan(port, &n)
 	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		table, err := os.ReadFile("/proc/net/tcp")
+		// /proc/net would be that of the process's first thread, which may be in another namespace.
+		table, err := os.ReadFile("/proc/thread-self/net/tcp")
 		if err != nil {
 			t.Fatal(err)
 		}
