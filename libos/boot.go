@@ -93,11 +93,14 @@ func commandLine() (s string) {
 	return s
 }
 
-// hostsFile returns /etc/hosts. ip= may carry a prefix length.
+// hostsFile returns /etc/hosts. ip= may carry a card and a prefix length.
 func hostsFile(p Params) string {
 	s := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 	static := false
 	for _, addr := range p.All("ip") {
+		if _, of := cut(addr, ':'); of != "" {
+			addr = of // of another card than the first
+		}
 		if addr == "dhcp" || addr == "none" {
 			continue
 		}

@@ -102,7 +102,7 @@ func tailor_setNotify(queue uint32, addr uintptr, value, width uint32) {
 
 // tailorDevices are the devices there are.
 var tailorDevices struct {
-	list [16]abi.Device
+	list [24]abi.Device // boot/platform takes no more
 	n    int
 }
 

@@ -21,7 +21,7 @@ import (
 
 // watchStatic is nil in images that do not find addresses, which have no such
 // code: their starter knows what it gives.
-var watchStatic func(*Stack, Config)
+var watchStatic func(*card)
 
 // Times of the search. Owners answer within a millisecond; later ones are heard, too.
 const (
@@ -31,28 +31,29 @@ const (
 )
 
 // watchStatic looks for others that have the static addresses of c.
-func (s *Stack) watchStatic(c Config) {
-	w := &watch{s: s, mac: s.link.dev.MAC()}
-	if c.IP.IsValid() {
-		w.ip = c.IP.Addr().As4()
-		time.AfterFunc(probeDelay, func() { s.sendFrame(dhcpwire.ARPRequest(w.mac, [4]byte{}, w.ip)) })
+func (c *card) watchStatic() {
+	w := &watch{card: c, mac: c.link.dev.MAC()}
+	g := &c.config
+	if g.IP.IsValid() {
+		w.ip = g.IP.Addr().As4()
+		time.AfterFunc(probeDelay, func() { c.sendFrame(dhcpwire.ARPRequest(w.mac, [4]byte{}, w.ip)) })
 		time.AfterFunc(probeDelay+probeTime, w.announce)
 	}
-	if c.IP6.IsValid() {
-		w.ip6 = c.IP6.Addr().As16()
-		time.AfterFunc(probeDelay, func() { s.probe6(tcpip.AddrFrom16(w.ip6)) })
+	if g.IP6.IsValid() {
+		w.ip6 = g.IP6.Addr().As16()
+		time.AfterFunc(probeDelay, func() { c.probe6(tcpip.AddrFrom16(w.ip6)) })
 	}
-	if c.IP.IsValid() || c.IP6.IsValid() {
+	if g.IP.IsValid() || g.IP6.IsValid() {
 		hear := w.hear
-		s.link.hear.Store(&hear)
+		c.link.hear.Store(&hear)
 	}
 }
 
 // probe6 has the stack ask for others that have an IPv6 address (RFC 4862 section
 // 5.4), which is in use already. It drops what comes from an address of its own, and so
 // hears no answer.
-func (s *Stack) probe6(a tcpip.Address) {
-	ep, err := s.ip.GetNetworkEndpoint(ethernetNIC, ipv6.ProtocolNumber)
+func (c *card) probe6(a tcpip.Address) {
+	ep, err := c.s.ip.GetNetworkEndpoint(c.nic, ipv6.ProtocolNumber)
 	if err != nil {
 		return
 	}
@@ -63,7 +64,7 @@ func (s *Stack) probe6(a tcpip.Address) {
 
 // A watch looks after static addresses, zero for none.
 type watch struct {
-	s     *Stack
+	card  *card
 	mac   [6]byte
 	ip    [4]byte
 	ip6   [16]byte
@@ -79,15 +80,15 @@ type conflict struct{ last time.Time }
 
 // note counts that another machine has the address a, and says so the first time. It
 // reports false if that was noted a moment ago.
-func (c *conflict) note(s *Stack, a netip.Addr) bool {
+func (c *conflict) note(of *card, a netip.Addr) bool {
 	now, first := time.Now(), c.last.IsZero()
 	if !first && now.Sub(c.last) < defendInterval {
 		return false
 	}
 	c.last = now
-	s.conflicts.Add(1)
+	of.conflicts.Add(1)
 	if first {
-		println("tailor: network: eth0 keeps its address, which another machine has, too: " + a.String())
+		println("tailor: network: " + of.name + " keeps its address, which another machine has, too: " + a.String())
 	}
 	return true
 }
@@ -97,7 +98,7 @@ func (c *conflict) note(s *Stack, a netip.Addr) bool {
 func (w *watch) announce() {
 	if !w.taken.Load() {
 		w.ours.Store(true)
-		w.s.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip))
+		w.card.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip))
 	}
 }
 
@@ -110,7 +111,7 @@ func (w *watch) hear(pkt *stack.PacketBuffer, _ bool) bool {
 	case pkt.NetworkProtocolNumber == ipv6.ProtocolNumber && w.ip6 != [16]byte{}:
 		b, ok := pkt.Data().PullUp(advertLen)
 		if ok && isAdvert(b, w.ip6) && string(header.Ethernet(pkt.LinkHeader().Slice()).SourceAddress()) != string(w.mac[:]) {
-			w.seen6.note(w.s, netip.AddrFrom16(w.ip6))
+			w.seen6.note(w.card, netip.AddrFrom16(w.ip6))
 		}
 	}
 	return false
@@ -126,8 +127,8 @@ func (w *watch) hearARP(pkt *stack.PacketBuffer) {
 		return
 	}
 	w.taken.Store(true)
-	if w.seen.note(w.s, netip.AddrFrom4(w.ip)) && w.ours.Load() {
-		time.AfterFunc(0, func() { w.s.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip)) })
+	if w.seen.note(w.card, netip.AddrFrom4(w.ip)) && w.ours.Load() {
+		time.AfterFunc(0, func() { w.card.sendFrame(dhcpwire.ARPRequest(w.mac, w.ip, w.ip)) })
 	}
 }
 
@@ -145,12 +146,12 @@ func isAdvert(b []byte, a [16]byte) bool {
 }
 
 // sendFrame transmits an Ethernet frame past the stack; it may be lost.
-func (s *Stack) sendFrame(frame []byte) {
+func (c *card) sendFrame(frame []byte) {
 	pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{
 		ReserveHeaderBytes: virtio.NetHdrLen, Payload: buffer.MakeWithData(frame),
 	})
 	var list stack.PacketBufferList
 	list.PushBack(pkt)
-	_, _ = s.link.WritePackets(list)
+	_, _ = c.link.WritePackets(list)
 	list.Reset()
 }

@@ -16,9 +16,9 @@ import (
 // awaitConflicts waits until a stack has found as many.
 func awaitConflicts(t *testing.T, s *Stack, want uint64) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); s.conflicts.Load() < want; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); s.cards[0].conflicts.Load() < want; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d conflicts, want %d", s.conflicts.Load(), want)
+			t.Fatalf("%d conflicts, want %d", s.cards[0].conflicts.Load(), want)
 		}
 	}
 }
@@ -30,27 +30,29 @@ func TestConflict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			first, second, _ := newPair(t, netdevtest.Options{})
 			for _, s := range []*Stack{first, second} {
-				s.watchStatic(s.config)
+				s.cards[0].watchStatic()
 			}
 			time.Sleep(probeDelay + 2*probeTime)
-			if n := first.conflicts.Load() + second.conflicts.Load(); n != 0 {
+			if n := first.cards[0].conflicts.Load() + second.cards[0].conflicts.Load(); n != 0 {
 				t.Fatalf("%d conflicts of different addresses", n)
 			}
 			c, err := ParseParams(words)
 			if err != nil {
 				t.Fatal(err)
 			}
-			proto, p := ipv4.ProtocolNumber, c.IP
+			card := second.cards[0]
+			card.config = c.Cards[0]
+			proto, p := ipv4.ProtocolNumber, card.config.IP
 			if name == "IPv6" {
-				proto, p = ipv6.ProtocolNumber, c.IP6
+				proto, p = ipv6.ProtocolNumber, card.config.IP6
 			}
-			if err := second.addNetwork(proto, p, netip.Addr{}); err != nil {
+			if err := card.addNetwork(proto, p, netip.Addr{}); err != nil {
 				t.Fatal(err)
 			}
-			second.watchStatic(c)
+			card.watchStatic()
 			awaitConflicts(t, second, 1)
 			time.Sleep(2 * probeTime)
-			if n := first.conflicts.Load(); n != 0 {
+			if n := first.cards[0].conflicts.Load(); n != 0 {
 				t.Errorf("the first machine has %d conflicts: the second has announced what is not its own", n)
 			}
 			if v := figuresOf(t, second)["address_conflicts_total"]; v != 1 {
@@ -65,9 +67,10 @@ func TestConflict(t *testing.T) {
 func TestAnnounce(t *testing.T) {
 	s, _, _ := newPair(t, netdevtest.Options{})
 	for _, taken := range []bool{false, true} {
-		w := &watch{s: s, mac: s.link.dev.MAC(), ip: s.config.IP.Addr().As4()}
+		c := s.cards[0]
+		w := &watch{card: c, mac: c.link.dev.MAC(), ip: c.config.IP.Addr().As4()}
 		w.taken.Store(taken)
-		s.conflicts.Add(1)
+		c.conflicts.Add(1)
 		if w.announce(); w.ours.Load() == taken {
 			t.Errorf("taken: %v, announced: %v", taken, w.ours.Load())
 		}
@@ -77,9 +80,10 @@ func TestAnnounce(t *testing.T) {
 // TestConflictLater: another machine that takes the address without asking is
 // answered once, however often it does so. What is no claim is none.
 func TestConflictLater(t *testing.T) {
-	a, b, cable := newPair(t, netdevtest.Options{})
-	a.watchStatic(a.config)
-	b.watchStatic(b.config)
+	s1, s2, cable := newPair(t, netdevtest.Options{})
+	a, b := s1.cards[0], s2.cards[0]
+	a.watchStatic()
+	b.watchStatic()
 	time.Sleep(probeDelay + 2*probeTime)
 	before := cable.Stats[0].Packets.Load()
 	own, mac, other := [4]byte{10, 9, 0, 1}, [6]byte{2, 0, 0, 0, 0, 9}, [4]byte{10, 9, 0, 7}
@@ -90,7 +94,7 @@ func TestConflictLater(t *testing.T) {
 	for range 50 {
 		b.sendFrame(dhcpwire.ARPRequest(mac, own, own))
 	}
-	awaitConflicts(t, a, 1)
+	awaitConflicts(t, s1, 1)
 	time.Sleep(50 * time.Millisecond)
 	if n := a.conflicts.Load(); n != 1 {
 		t.Errorf("%d conflicts", n)
@@ -106,7 +110,7 @@ func TestConflictLater(t *testing.T) {
 		b.sendFrame(advert("fd09::1", mac))
 		b.sendFrame(advert("fd09::2", mac)) // which is the sender's own
 	}
-	awaitConflicts(t, a, 2)
+	awaitConflicts(t, s1, 2)
 	time.Sleep(50 * time.Millisecond)
 	if n := a.conflicts.Load(); n != 2 {
 		t.Errorf("%d conflicts", n)

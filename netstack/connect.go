@@ -108,6 +108,10 @@ func (s *socket) Connect(sa []byte) libos.Errno {
 	if s.typ == sockStream && tcp.EndpointState(s.ep.State()) == tcp.StateListen {
 		return libos.EISCONN
 	}
+	if a.NIC == 0 {
+		// The stack looks at it when a datagram is sent to somewhere only.
+		a.NIC = tcpip.NICID(s.opts().GetBindToDevice())
+	}
 	if s.typ != sockStream || s.nonblock.Load() {
 		return s.connectErrno(s.ep.Connect(a))
 	}

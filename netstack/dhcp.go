@@ -1,6 +1,7 @@
 package netstack
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/binary"
 	"net/netip"
@@ -18,8 +19,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 )
 
-// startDHCP finds the stack's address on the network, in the background. It is
-// nil in images without DHCP.
+// startDHCP finds the addresses of those cards on their networks that want it, in the
+// background. It is nil in images without DHCP.
 var startDHCP func(*Stack) error
 
 // addressSecret is what UseDHCP was given.
@@ -31,16 +32,17 @@ var addressSecret []byte
 // random bytes, stable addresses are made (RFC 7217); if it is nil, of the MAC. It is called before the
 // first stack is made.
 func UseDHCP(secret []byte) {
-	startDHCP, newSLAAC, addressSecret = runDHCP, makeSLAAC, secret
-	watchStatic = (*Stack).watchStatic
+	startDHCP, newRouters, addressSecret = runDHCP, makeRouters, secret
+	watchStatic = (*card).watchStatic
 }
 
 // maxHeard bounds the frames that wait for the client; more are dropped.
 const maxHeard = 16
 
-// A dhcp keeps the address of a stack's network card.
+// A dhcp keeps the addresses of a network card.
 type dhcp struct {
 	s     *Stack
+	card  *card
 	c     *dhcp4.Client
 	slaac *slaac
 	start time.Time
@@ -58,27 +60,42 @@ type heardFrame struct {
 }
 
 func runDHCP(s *Stack) error {
-	d := &dhcp{s: s, slaac: s.routers.(*slaac), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: s.link.MTU()}
-	d.c = dhcp4.New(dhcp4.Config{
-		MAC: s.link.dev.MAC(), Hostname: s.config.Hostname,
-		Random: random32, Send: s.sendFrame, Notify: d.notify,
-	})
-	s.waiting.Store(newWaiting())
+	cards := slices.DeleteFunc(slices.Clone(s.cards), func(c *card) bool { return !c.finds() })
+	if len(cards) == 0 {
+		return nil
+	}
+	s.waiting.Store(newWaiting(len(cards)))
 	libos.BeforeResolver(s.await)
-	if !s.config.IP6.IsValid() { // before what is received is looked at
+	for _, c := range cards {
+		if err := c.runDHCP(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *card) runDHCP() error {
+	s := c.s
+	d := &dhcp{s: s, card: c, slaac: newSLAAC(c), start: time.Now(), heard: make(chan heardFrame, maxHeard), mtu: c.link.MTU()}
+	d.c = dhcp4.New(dhcp4.Config{
+		MAC: c.link.dev.MAC(), Hostname: s.config.Hostname,
+		Random: random32, Send: c.sendFrame, Notify: d.notify,
+	})
+	s.routers.(*routers).cards[c.nic-ethernetNIC] = d.slaac
+	if !c.config.IP6.IsValid() { // before what is received is looked at
 		if err := d.slaac.enable(); err != nil {
 			return err
 		}
 	}
 	hear := d.hear
-	if static := s.link.hear.Load(); static != nil {
+	if static := c.link.hear.Load(); static != nil {
 		hear = func(pkt *stack.PacketBuffer, validated bool) bool {
 			return (*static)(pkt, validated) || d.hear(pkt, validated)
 		}
 	}
-	s.link.hear.Store(&hear)
-	if err := s.ip.EnableNIC(ethernetNIC); err != nil {
-		return stackError("enable "+ethernetName, err)
+	c.link.hear.Store(&hear)
+	if err := s.ip.EnableNIC(c.nic); err != nil {
+		return stackError("enable "+c.name, err)
 	}
 	d.publish()
 	d.c.Start(0)
@@ -173,17 +190,17 @@ func (d *dhcp) notify(e dhcp4.Event, l *dhcp4.Lease) {
 		what = "loses its address, which the server does not know any more"
 		d.remove()
 	case dhcp4.Conflict:
-		d.s.conflicts.Add(1)
+		d.card.conflicts.Add(1)
 		what = "declines an address, which another machine has"
 		d.remove()
 	case dhcp4.Contested:
-		d.s.conflicts.Add(1)
+		d.card.conflicts.Add(1)
 		what = "keeps its address, which another machine has, too"
 	case dhcp4.NoAnswer:
-		println("tailor: network: eth0 has no address: no DHCP server has answered; looking further")
+		println("tailor: network: " + d.card.name + " has no address: no DHCP server has answered; looking further")
 		return
 	}
-	what = "tailor: network: eth0 " + what + ": " + l.Addr.String() + " by DHCP from " + l.Server.String()
+	what = "tailor: network: " + d.card.name + " " + what + ": " + l.Addr.String() + " by DHCP from " + l.Server.String()
 	if e <= dhcp4.Renewed && l.Duration != dhcp4.Forever {
 		what += " for " + l.Duration.String()
 	}
@@ -195,37 +212,37 @@ func (d *dhcp) apply(l *dhcp4.Lease) {
 	a := tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4(l.Addr.Addr().As4()), PrefixLen: l.Addr.Bits()}
 	if d.addr != a {
 		d.remove()
-		if err := d.s.addAddress(ethernetNIC, ipv4.ProtocolNumber, a); err != nil {
+		if err := d.s.addAddress(d.card.nic, ipv4.ProtocolNumber, a); err != nil {
 			println("tailor:", err.Error())
 			return
 		}
 		d.addr = a
 	}
 	d.routes(l)
-	if d.s.config.MTU == 0 {
+	if d.card.config.MTU == 0 {
 		d.setMTU(l.MTU)
 	}
 	d.lease = *l
 	d.learn()
-	d.s.arrived()
+	d.card.arrived()
 }
 
 // publish shows where things stand to whom it concerns.
 func (d *dhcp) publish() {
-	f := &Found{Events: d.count}
+	f := &Found{Device: d.card.name, Events: d.count}
 	if l := &d.lease; l.Addr.IsValid() {
 		f.Addr, f.Server, f.NTP, f.Forever = l.Addr, l.Server, l.NTP, l.Duration == dhcp4.Forever
 		f.Until = d.start.Add(d.c.End())
 	}
 	d.publish6(f)
-	d.s.found.Store(f)
+	d.card.found.Store(f)
 }
 
 // learn passes on what DHCP and routers say of names, DHCP first (RFC 8106 section
-// 5.3.1), and of that IPv4's.
+// 5.3.1), and of that IPv4's. What eth0's network says comes before eth1's.
 func (d *dhcp) learn() {
 	dns, search := d.slaac.names()
-	dns, search = append(text(d.six.lease.DNS), dns...), slices.Concat(d.six.lease.Search, search)
+	dns, search = append(d.card.text(d.six.lease.DNS), dns...), slices.Concat(d.six.lease.Search, search)
 	l := &d.lease
 	given := l.Search
 	if given == nil && l.Domain != "" {
@@ -235,7 +252,26 @@ func (d *dhcp) learn() {
 	if !params.IsHostname(name) {
 		name = ""
 	}
-	libos.Learn(once(text(l.DNS), dns), once(given, search), name)
+	d.card.learn(names{once(d.card.text(l.DNS), dns), once(given, search), name})
+}
+
+// learn joins what the cards' networks say of names, of which one says n.
+func (c *card) learn(n names) {
+	s := c.s
+	s.learn.Lock()
+	defer s.learn.Unlock()
+	c.learned = n
+	all := join(s.list())
+	libos.Learn(all.dns, all.search, all.host)
+}
+
+// join puts the names of cards together, the first card's first.
+func join(cards []*card) (all names) {
+	for _, c := range cards {
+		all.dns, all.search = once(all.dns, c.learned.dns), once(all.search, c.learned.search)
+		all.host = cmp.Or(all.host, c.learned.host)
+	}
+	return all
 }
 
 // once joins lists, without what comes again.
@@ -248,10 +284,10 @@ func once(lists ...[]string) (all []string) {
 	return all
 }
 
-func text(addrs []netip.Addr) (list []string) {
+func (c *card) text(addrs []netip.Addr) (list []string) {
 	for _, a := range addrs {
 		if a.IsLinkLocalUnicast() && a.Is6() {
-			a = a.WithZone(ethernetName)
+			a = a.WithZone(c.name)
 		}
 		list = append(list, a.String())
 	}
@@ -264,7 +300,7 @@ func (d *dhcp) setMTU(n int) {
 	if n > 0 {
 		m = min(m, uint32(max(n, params.MinMTU)))
 	}
-	d.s.link.SetMTU(m)
+	d.card.link.SetMTU(m)
 }
 
 // remove takes the address away, and the routes.
@@ -273,7 +309,7 @@ func (d *dhcp) remove() {
 		return
 	}
 	d.removeRoutes()
-	_ = d.s.ip.RemoveAddress(ethernetNIC, d.addr.Address)
+	_ = d.s.ip.RemoveAddress(d.card.nic, d.addr.Address)
 	d.addr = tcpip.AddressWithPrefix{}
 	d.lease = dhcp4.Lease{}
 	d.learn()
@@ -281,20 +317,37 @@ func (d *dhcp) remove() {
 
 func (d *dhcp) removeRoutes() {
 	d.s.ip.RemoveRoutes(func(r tcpip.Route) bool {
-		return r.NIC == ethernetNIC && r.Destination.ID().Len() == header.IPv4AddressSize
+		return r.NIC == d.card.nic && r.Destination.ID().Len() == header.IPv4AddressSize
 	})
 }
 
 // routes replaces all routes by those of the address and of its lease.
 func (d *dhcp) routes(l *dhcp4.Lease) {
 	d.removeRoutes()
-	d.s.ip.AddRoute(tcpip.Route{Destination: d.addr.Subnet(), NIC: ethernetNIC})
-	d.s.ip.AddRoute(tcpip.Route{Destination: ipv4Multicast, NIC: ethernetNIC})
+	d.s.addRoute(tcpip.Route{Destination: d.addr.Subnet(), NIC: d.card.nic})
+	d.s.addRoute(tcpip.Route{Destination: ipv4Multicast, NIC: d.card.nic})
 	for _, r := range l.Routes {
-		to := tcpip.Route{Destination: subnet(tcpip.AddrFrom4(r.To.Addr().As4()), r.To.Bits()), NIC: ethernetNIC}
+		to := tcpip.Route{Destination: subnet(tcpip.AddrFrom4(r.To.Addr().As4()), r.To.Bits()), NIC: d.card.nic}
 		if r.Via.IsValid() {
 			to.Gateway = tcpip.AddrFrom4(r.Via.As4())
 		}
-		d.s.ip.AddRoute(to)
+		d.s.addRoute(to)
+	}
+}
+
+// addRoute adds a route before those of later cards to the same network: the stack
+// takes the first.
+func (s *Stack) addRoute(r tcpip.Route) {
+	s.ip.AddRoute(r)
+	var later []tcpip.Route
+	s.ip.RemoveRoutes(func(o tcpip.Route) bool {
+		if o.Destination != r.Destination || o.NIC <= r.NIC {
+			return false
+		}
+		later = append(later, o)
+		return true
+	})
+	for _, o := range later {
+		s.ip.AddRoute(o)
 	}
 }

@@ -32,8 +32,8 @@ func (d *dhcp) changed6(now time.Duration) {
 	if mode != dhcp6.Nothing {
 		if d.six.c == nil {
 			d.six.c = dhcp6.New(dhcp6.Config{
-				MAC: d.s.link.dev.MAC(), Local: d.slaac.local.As16(), Hostname: d.s.config.Hostname,
-				Random: random32, Send: d.s.sendFrame, Notify: d.notify6,
+				MAC: d.card.link.dev.MAC(), Local: d.slaac.local.As16(), Hostname: d.s.config.Hostname,
+				Random: random32, Send: d.card.sendFrame, Notify: d.notify6,
 			})
 		}
 		d.six.c.Start(now, mode)
@@ -46,7 +46,7 @@ func (d *dhcp) changed6(now time.Duration) {
 			d.six.c.Duplicate(now, a)
 		default:
 			d.say6(a, "has its address")
-			time.AfterFunc(otherFamily, d.s.arrived)
+			time.AfterFunc(otherFamily, d.card.arrived)
 		}
 	}
 }
@@ -76,10 +76,10 @@ func (d *dhcp) notify6(e dhcp6.Event, l *dhcp6.Lease) {
 	case dhcp6.Refused:
 		d.remove6(d.six.addrs, "loses its address, which the server does not know any more")
 	case dhcp6.Conflict:
-		d.s.conflicts.Add(1)
+		d.card.conflicts.Add(1)
 		d.remove6(l.Addrs, "declines an address, which another machine has")
 	case dhcp6.NoAnswer:
-		println("tailor: network: no DHCPv6 server has answered, of which a router says that it is there; looking further")
+		println("tailor: network: " + d.card.name + ": no DHCPv6 server has answered, of which a router says that it is there; looking further")
 	}
 	d.learn()
 }
@@ -87,7 +87,7 @@ func (d *dhcp) notify6(e dhcp6.Event, l *dhcp6.Lease) {
 // say6 tells of an address.
 func (d *dhcp) say6(a netip.Addr, what string) {
 	l := &d.six.lease
-	what = "tailor: network: eth0 " + what + ": " + a.String() + " by DHCPv6 from " + l.Server.String()
+	what = "tailor: network: " + d.card.name + " " + what + ": " + a.String() + " by DHCPv6 from " + l.Server.String()
 	if l.Duration != dhcp6.Forever {
 		what += " for " + l.Duration.String()
 	}
@@ -112,7 +112,7 @@ func (d *dhcp) apply6(l *dhcp6.Lease) {
 		}
 		// The lease says nothing of who is on the link; routers do.
 		p := tcpip.AddressWithPrefix{Address: leased[i], PrefixLen: header.IPv6AddressSizeBits}
-		if err := d.s.addAddress(ethernetNIC, ipv6.ProtocolNumber, p); err != nil {
+		if err := d.s.addAddress(d.card.nic, ipv6.ProtocolNumber, p); err != nil {
 			println("tailor:", err.Error())
 			continue
 		}
@@ -124,7 +124,7 @@ func (d *dhcp) apply6(l *dhcp6.Lease) {
 // deprecate6 says whether the addresses are not for new connections any more.
 func (d *dhcp) deprecate6(old bool) {
 	for _, a := range d.six.addrs {
-		_ = d.s.ip.SetAddressLifetimes(ethernetNIC, tcpip.AddrFrom16(a.As16()), stack.AddressLifetimes{Deprecated: old})
+		_ = d.s.ip.SetAddressLifetimes(d.card.nic, tcpip.AddrFrom16(a.As16()), stack.AddressLifetimes{Deprecated: old})
 	}
 }
 
@@ -134,8 +134,8 @@ func (d *dhcp) remove6(list []netip.Addr, why string) {
 		if i := slices.Index(d.six.addrs, a); i >= 0 {
 			d.six.addrs = slices.Delete(d.six.addrs, i, i+1)
 		}
-		_ = d.s.ip.RemoveAddress(ethernetNIC, tcpip.AddrFrom16(a.As16())) // which may be gone
-		println("tailor: network: eth0 " + why + ": " + a.String() + " by DHCPv6 from " + d.six.lease.Server.String())
+		_ = d.s.ip.RemoveAddress(d.card.nic, tcpip.AddrFrom16(a.As16())) // which may be gone
+		println("tailor: network: " + d.card.name + " " + why + ": " + a.String() + " by DHCPv6 from " + d.six.lease.Server.String())
 	}
 	if len(list) > 0 && len(d.six.addrs) == 0 {
 		d.six.lease = dhcp6.Lease{}

@@ -28,10 +28,19 @@ func newFinder(t *testing.T) *dhcp {
 	if err := s.Start(c.Device[0], "ip=10.9.0.1/24"); err != nil {
 		t.Fatal(err)
 	}
-	d := &dhcp{s: s, slaac: makeSLAAC(s, &ipv6.Options{}).(*slaac), start: time.Now()}
+	a, _ := newRoutersFor(s.cards[0])
+	d := &dhcp{s: s, card: s.cards[0], slaac: a, start: time.Now()}
 	d.c = dhcp4.New(dhcp4.Config{})
 	d.six.c = dhcp6.New(dhcp6.Config{Random: random32, Send: func([]byte) {}, Notify: d.notify6})
 	return d
+}
+
+// newRoutersFor returns what keeps what routers say to a card, and whom the stack tells.
+func newRoutersFor(c *card) (*slaac, *routers) {
+	r := makeRouters(&ipv6.Options{}).(*routers)
+	a := newSLAAC(c)
+	r.cards[c.nic-ethernetNIC] = a
+	return a, r
 }
 
 // addresses6 are the global IPv6 addresses of the card, those not for new connections
@@ -86,11 +95,11 @@ func TestLease6(t *testing.T) {
 		if all["dhcp6_bound"] != step.bound || (all["dhcp6_lease_remaining_seconds"] != 0) != (step.bound == 1) || all["dhcp6_events_total "+step.e.String()] < 1 {
 			t.Errorf("%v: figures %v", step.e, all)
 		}
-		if f := d.s.Found(); len(f.NTP) != 1 && (step.bound == 1 || step.e == dhcp6.Informed) {
+		if f := d.card.found.Load(); len(f.NTP) != 1 && (step.bound == 1 || step.e == dhcp6.Informed) {
 			t.Errorf("%v: time servers %v", step.e, f.NTP)
 		}
 	}
-	if n := d.s.conflicts.Load(); n != 1 {
+	if n := d.card.conflicts.Load(); n != 1 {
 		t.Errorf("%d conflicts", n)
 	}
 }
@@ -100,7 +109,7 @@ func TestLease6(t *testing.T) {
 func TestRoutersFlags(t *testing.T) {
 	d := newFinder(t)
 	a := d.slaac
-	a.local = header.LinkLocalAddr(d.s.link.mac)
+	a.local = header.LinkLocalAddr(d.card.link.mac)
 	for _, step := range []struct {
 		say  ipv6.DHCPv6ConfigurationFromNDPRA
 		want dhcp6.Mode
@@ -112,11 +121,11 @@ func TestRoutersFlags(t *testing.T) {
 		{ipv6.DHCPv6OtherConfigurations, dhcp6.Addresses},
 	} {
 		a.ready = false
-		a.OnDHCPv6Configuration(ethernetNIC, step.say)
+		a.dhcpConfiguration(step.say)
 		if m, _ := a.news(); m != dhcp6.Nothing {
 			t.Errorf("%v, while there is no address to ask from", m)
 		}
-		a.OnDuplicateAddressDetectionResult(ethernetNIC, a.local, &stack.DADSucceeded{})
+		a.detected(a.local, &stack.DADSucceeded{})
 		if m, _ := a.news(); m != step.want {
 			t.Errorf("after %v: %v, want %v", step.say, m, step.want)
 		}
@@ -131,17 +140,17 @@ func TestManyAdvertised(t *testing.T) {
 	var leased []tcpip.Address
 	for i := range byte(200) {
 		addr := tcpip.AddrFrom16([16]byte{0x20, 1, 0xd, 0xb8, i, 15: 1})
-		a.OnOffLinkRouteUpdated(ethernetNIC, subnet(addr, 64), via, 0)
+		a.addRoute(subnet(addr, 64), via)
 		leased = append(leased, addr)
 	}
 	a.lease(leased)
 	for _, addr := range leased {
-		a.OnDuplicateAddressDetectionResult(ethernetNIC, addr, &stack.DADSucceeded{})
+		a.detected(addr, &stack.DADSucceeded{})
 	}
 	if len(a.routes) != maxRoutes || len(a.verdicts) != maxVerdicts {
 		t.Errorf("%d routes, %d verdicts", len(a.routes), len(a.verdicts))
 	}
-	if a.OnOffLinkRouteInvalidated(ethernetNIC, subnet(leased[0], 64), via); len(a.routes) != maxRoutes-1 {
+	if a.removeRoute(subnet(leased[0], 64), via); len(a.routes) != maxRoutes-1 {
 		t.Errorf("%d routes after one was taken back", len(a.routes))
 	}
 }
@@ -152,18 +161,18 @@ func TestTemporary(t *testing.T) {
 	of := func(iid []byte) tcpip.Address {
 		return tcpip.AddrFrom16([16]byte(append([]byte{0x20, 1, 0xd, 0xb8, 0, 0, 0, 0}, iid...)))
 	}
-	mac := header.EthernetAddressToModifiedEUI64(a.s.link.mac)
+	mac := header.EthernetAddressToModifiedEUI64(a.card.link.mac)
 	secret := []byte("a secret of sixteen bytes and more")
 	random, stable := of([]byte("8 random")), of(mac[:])
 	if a.temporary(random) || a.temporary(stable) {
 		t.Error("there are temporary addresses where none are wanted")
 	}
-	a.s.config.Temporary = true
+	a.card.s.config.Temporary = true
 	if !a.temporary(random) || a.temporary(stable) {
 		t.Error("of the MAC")
 	}
 	a.secret = secret
-	second := of(header.AppendOpaqueInterfaceIdentifier(nil, subnet(random, 64), ethernetName, 1, secret))
+	second := of(header.AppendOpaqueInterfaceIdentifier(nil, subnet(random, 64), a.card.name, 1, secret))
 	if !a.temporary(random) || !a.temporary(stable) || a.temporary(second) {
 		t.Error("of a secret")
 	}

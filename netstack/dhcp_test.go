@@ -9,7 +9,6 @@ import (
 	"github.com/tailor-os/tailor/libos"
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
-	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 )
 
 func TestParamsDHCP(t *testing.T) {
@@ -31,7 +30,7 @@ func TestParamsDHCP(t *testing.T) {
 		switch {
 		case err != nil:
 			got = err.Error()
-		case c.finds():
+		case c.Cards[0].finds():
 			got = "finds"
 		}
 		if got != want {
@@ -49,7 +48,7 @@ func TestParamsDHCP(t *testing.T) {
 // TestAwait: a connection waits for the address, other uses of sockets do not.
 func TestAwait(t *testing.T) {
 	s := newStack(t)
-	s.waiting.Store(newWaiting())
+	s.waiting.Store(newWaiting(2))
 	c, e := s.Socket(afInet, sockStream, 0)
 	if e != 0 {
 		t.Fatal(e)
@@ -72,7 +71,15 @@ func TestAwait(t *testing.T) {
 		t.Fatalf("connect did not wait: error %d", e)
 	case <-time.After(50 * time.Millisecond):
 	}
-	s.arrived()
+	first, second := &card{s: s}, &card{s: s}
+	first.arrived()
+	first.arrived() // which counts once
+	select {
+	case e := <-done:
+		t.Fatalf("connect did not wait for the second card: error %d", e)
+	case <-time.After(50 * time.Millisecond):
+	}
+	second.arrived()
 	if e := <-done; e != libos.ENETUNREACH && e != libos.EHOSTUNREACH {
 		t.Errorf("connect: error %d", e)
 	}
@@ -83,19 +90,19 @@ func TestAwait(t *testing.T) {
 
 // TestAdvertisedRoutes: routers have no say about this machine and its link.
 func TestAdvertisedRoutes(t *testing.T) {
-	a := makeSLAAC(nil, &ipv6.Options{}).(*slaac)
+	a, r := newRoutersFor(&card{nic: ethernetNIC})
 	for _, c := range []struct {
 		to   string
 		bits int
 		kept int
 	}{{"::", 0, 1}, {"2001:db8::", 64, 2}, {"::", 0, 2}, {"::1", 128, 2}, {"fe80::", 64, 2}, {"ff00::", 8, 2}} {
 		to := tcpip.AddrFrom16(netip.MustParseAddr(c.to).As16())
-		a.OnOffLinkRouteUpdated(ethernetNIC, subnet(to, c.bits), header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"), 0)
+		r.OnOffLinkRouteUpdated(ethernetNIC, subnet(to, c.bits), header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"), 0)
 		if len(a.routes) != c.kept {
 			t.Errorf("%s/%d: %v", c.to, c.bits, a.routes)
 		}
 	}
-	a.OnOffLinkRouteInvalidated(ethernetNIC, header.IPv6EmptySubnet, header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"))
+	r.OnOffLinkRouteInvalidated(ethernetNIC, header.IPv6EmptySubnet, header.LinkLocalAddr("\x02\x00\x00\x00\x00\x01"))
 	if len(a.routes) != 1 {
 		t.Errorf("%v", a.routes)
 	}

@@ -7,14 +7,16 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"github.com/tailor-os/tailor/metrics"
 	"github.com/tailor-os/tailor/netstack/dhcp4"
 	"github.com/tailor-os/tailor/netstack/dhcp6"
 )
 
-// Found is what DHCP has found.
+// Found is what DHCP has found for a network card.
 type Found struct {
+	Device  string       // eth0 and so on
 	Addr    netip.Prefix // invalid: there is no lease
 	Server  netip.Addr
 	NTP     []netip.Addr // time servers that the leases name
@@ -34,9 +36,16 @@ type Found6 struct {
 	Events  [dhcp6.Events]uint64
 }
 
-// Found returns what DHCP has found so far, nil if the image does not use it. What it
-// points to does not change. It is safe for concurrent use.
-func (s *Stack) Found() *Found { return s.found.Load() }
+// Found returns what DHCP has found so far, for each card that uses it, in order. What
+// it points to does not change. It is safe for concurrent use.
+func (s *Stack) Found() (list []*Found) {
+	for _, c := range s.list() {
+		if f := c.found.Load(); f != nil {
+			list = append(list, f)
+		}
+	}
+	return list
+}
 
 // WriteFigures writes the figures of the default stack; it is a [metrics.Source].
 func WriteFigures(w *metrics.Writer) {
@@ -57,13 +66,12 @@ func (s *Stack) writeFigures(w *metrics.Writer) {
 	w.Counter("tailor_ip_errors_total", "IP packets that were damaged or not for this machine, and those that could not be sent.").
 		Add(value(all.IP.MalformedPacketsReceived)+value(all.IP.InvalidDestinationAddressesReceived)+value(all.IP.InvalidSourceAddressesReceived), "direction", "in").
 		Add(value(all.IP.OutgoingPacketErrors), "direction", "out")
-	s.writeLink(w)
-	w.Counter("tailor_address_conflicts_total", "Times that another machine was found to have an address of this one.").Add(float64(s.conflicts.Load()))
-	if f := s.Found(); f != nil {
-		f.write(w)
-		if f.V6.Asked {
-			f.V6.write(w)
-		}
+	if cards := s.list(); len(cards) > 0 {
+		writeLinks(w, cards)
+	}
+	if found := s.Found(); found != nil {
+		writeFound(w, found)
+		writeFound6(w, found)
 	}
 }
 
@@ -85,31 +93,47 @@ func writeTCP(w *metrics.Writer, t *tcpip.TCPStats) {
 		Add(value(t.ListenOverflowSynDrop) + value(t.ListenOverflowAckDrop) + value(t.ForwardMaxInFlightDrop))
 }
 
-// writeLink writes what went through the network card.
-func (s *Stack) writeLink(w *metrics.Writer) {
-	nic, ok := s.ip.SingleNICInfo(ethernetNIC)
-	if !ok {
-		return
+// writeLinks writes what went through the network cards.
+func writeLinks(w *metrics.Writer, cards []*card) {
+	type counter func(*stack.NICInfo) (in, out *tcpip.StatCounter)
+	var nics []*stack.NICInfo
+	for _, c := range cards {
+		info, _ := c.s.ip.SingleNICInfo(c.nic)
+		nics = append(nics, info)
 	}
 	for _, f := range []struct {
 		name, help string
-		in, out    *tcpip.StatCounter
+		of         counter
 	}{
-		{"tailor_network_packets_total", "Packets through the network card.", nic.Stats.Rx.Packets, nic.Stats.Tx.Packets},
-		{"tailor_network_bytes_total", "Bytes through the network card, without Ethernet's headers.", nic.Stats.Rx.Bytes, nic.Stats.Tx.Bytes},
+		{"tailor_network_packets_total", "Packets through the network card.",
+			func(n *stack.NICInfo) (in, out *tcpip.StatCounter) { return n.Stats.Rx.Packets, n.Stats.Tx.Packets }},
+		{"tailor_network_bytes_total", "Bytes through the network card, without Ethernet's headers.",
+			func(n *stack.NICInfo) (in, out *tcpip.StatCounter) { return n.Stats.Rx.Bytes, n.Stats.Tx.Bytes }},
 	} {
-		w.Counter(f.name, f.help).
-			Add(float64(f.in.Value()), "device", ethernetName, "direction", "in").
-			Add(float64(f.out.Value()), "device", ethernetName, "direction", "out")
+		all := w.Counter(f.name, f.help)
+		for i, c := range cards {
+			in, out := f.of(nics[i])
+			all.Add(float64(in.Value()), "device", c.name, "direction", "in").
+				Add(float64(out.Value()), "device", c.name, "direction", "out")
+		}
 	}
-	w.Counter("tailor_network_dropped_total", "Packets that were dropped because the network card's queue, and the one before it, were full.").
-		Add(float64(nic.Stats.TxPacketsDroppedNoBufferSpace.Value()), "device", ethernetName, "direction", "out")
-	s.mu.Lock()
-	waiting := s.link.dev.Backlog()
-	s.mu.Unlock()
-	w.Gauge("tailor_network_backlog_packets", "Packets that were sent and are not on their way yet.").Add(float64(waiting), "device", ethernetName)
-	up := !s.down.Load() && nic.Flags.Running && slices.ContainsFunc(nic.ProtocolAddresses, leadsOff)
-	w.Gauge("tailor_network_up", "Whether the network card works and has an address.").Add(metrics.Bool(up), "device", ethernetName)
+	dropped := w.Counter("tailor_network_dropped_total", "Packets that were dropped because the network card's queue, and the one before it, were full.")
+	for i, c := range cards {
+		dropped.Add(float64(nics[i].Stats.TxPacketsDroppedNoBufferSpace.Value()), "device", c.name, "direction", "out")
+	}
+	backlog := w.Gauge("tailor_network_backlog_packets", "Packets that were sent and are not on their way yet.")
+	for _, c := range cards {
+		backlog.Add(float64(c.link.dev.Backlog()), "device", c.name)
+	}
+	up := w.Gauge("tailor_network_up", "Whether the network card works and has an address.")
+	for i, c := range cards {
+		n := nics[i]
+		up.Add(metrics.Bool(!c.down.Load() && n.Flags.Running && slices.ContainsFunc(n.ProtocolAddresses, leadsOff)), "device", c.name)
+	}
+	conflicts := w.Counter("tailor_address_conflicts_total", "Times that another machine was found to have an address of this one.")
+	for _, c := range cards {
+		conflicts.Add(float64(c.conflicts.Load()), "device", c.name)
+	}
 }
 
 // leadsOff reports whether an address is one that leads off the link.
@@ -121,35 +145,62 @@ func leadsOff(a tcpip.ProtocolAddress) bool {
 	return !header.IsV6LinkLocalUnicastAddress(addr) && !header.IsV6MulticastAddress(addr)
 }
 
-func (f *Found) write(w *metrics.Writer) {
-	w.Gauge("tailor_dhcp_bound", "Whether there is a lease.").Add(metrics.Bool(f.Addr.IsValid()))
-	events := w.Counter("tailor_dhcp_events_total", "What the DHCP client has told.")
-	for e, n := range f.Events {
-		events.Add(float64(n), "event", dhcp4.Event(e).String())
+func writeFound(w *metrics.Writer, found []*Found) {
+	bound := w.Gauge("tailor_dhcp_bound", "Whether there is a lease.")
+	for _, f := range found {
+		bound.Add(metrics.Bool(f.Addr.IsValid()), "device", f.Device)
 	}
-	if !f.Addr.IsValid() {
+	events := w.Counter("tailor_dhcp_events_total", "What the DHCP client has told.")
+	for _, f := range found {
+		for e, n := range f.Events {
+			events.Add(float64(n), "device", f.Device, "event", dhcp4.Event(e).String())
+		}
+	}
+	leased := slices.DeleteFunc(slices.Clone(found), func(f *Found) bool { return !f.Addr.IsValid() })
+	if len(leased) == 0 {
 		return
 	}
-	w.Gauge("tailor_dhcp_lease_info", "The lease that there is.").Add(1, "address", f.Addr.String(), "server", f.Server.String())
-	if !f.Forever {
-		w.Gauge("tailor_dhcp_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.").Add(time.Until(f.Until).Seconds())
+	info := w.Gauge("tailor_dhcp_lease_info", "The lease that there is.")
+	for _, f := range leased {
+		info.Add(1, "device", f.Device, "address", f.Addr.String(), "server", f.Server.String())
+	}
+	left := w.Gauge("tailor_dhcp_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.")
+	for _, f := range leased {
+		if !f.Forever {
+			left.Add(time.Until(f.Until).Seconds(), "device", f.Device)
+		}
 	}
 }
 
-func (f *Found6) write(w *metrics.Writer) {
-	w.Gauge("tailor_dhcp6_bound", "Whether there is a lease of DHCP for IPv6.").Add(metrics.Bool(len(f.Addrs) > 0))
-	events := w.Counter("tailor_dhcp6_events_total", "What the client of DHCP for IPv6 has told.")
-	for e, n := range f.Events {
-		events.Add(float64(n), "event", dhcp6.Event(e).String())
+func writeFound6(w *metrics.Writer, found []*Found) {
+	found = slices.DeleteFunc(slices.Clone(found), func(f *Found) bool { return !f.V6.Asked })
+	if len(found) == 0 {
+		return
 	}
-	if len(f.Addrs) == 0 {
+	bound := w.Gauge("tailor_dhcp6_bound", "Whether there is a lease of DHCP for IPv6.")
+	for _, f := range found {
+		bound.Add(metrics.Bool(len(f.V6.Addrs) > 0), "device", f.Device)
+	}
+	events := w.Counter("tailor_dhcp6_events_total", "What the client of DHCP for IPv6 has told.")
+	for _, f := range found {
+		for e, n := range f.V6.Events {
+			events.Add(float64(n), "device", f.Device, "event", dhcp6.Event(e).String())
+		}
+	}
+	leased := slices.DeleteFunc(found, func(f *Found) bool { return len(f.V6.Addrs) == 0 })
+	if len(leased) == 0 {
 		return
 	}
 	info := w.Gauge("tailor_dhcp6_lease_info", "The addresses of the lease that there is.")
-	for _, a := range f.Addrs {
-		info.Add(1, "address", a.String(), "server", f.Server.String())
+	for _, f := range leased {
+		for _, a := range f.V6.Addrs {
+			info.Add(1, "device", f.Device, "address", a.String(), "server", f.V6.Server.String())
+		}
 	}
-	if !f.Forever {
-		w.Gauge("tailor_dhcp6_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.").Add(time.Until(f.Until).Seconds())
+	left := w.Gauge("tailor_dhcp6_lease_remaining_seconds", "Time until the lease ends, unless it is renewed.")
+	for _, f := range leased {
+		if !f.V6.Forever {
+			left.Add(time.Until(f.V6.Until).Seconds(), "device", f.Device)
+		}
 	}
 }

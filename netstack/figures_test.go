@@ -75,7 +75,7 @@ func TestFigures(t *testing.T) {
 			t.Errorf("%s is %v (%v), want %v to %v", c.key, v, ok, c.low, c.high)
 		}
 	}
-	a.Broken(nil)
+	a.Broken(0)
 	if v := figuresOf(t, a)["network_up"]; v != 0 {
 		t.Errorf("a broken card is up: %v", v)
 	}
@@ -90,15 +90,24 @@ func TestFiguresDHCP(t *testing.T) {
 	if _, ok := figuresOf(t, s)["dhcp_bound"]; ok {
 		t.Error("DHCP where there is none")
 	}
-	s.found.Store(&Found{Events: [dhcp4.Events]uint64{dhcp4.NoAnswer: 2}})
+	cable, err := netdevtest.New(netdevtest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cable.Close()
+	if err := s.Start(cable.Device[0], "ip=none"); err != nil {
+		t.Fatal(err)
+	}
+	c := s.cards[0]
+	c.found.Store(&Found{Events: [dhcp4.Events]uint64{dhcp4.NoAnswer: 2}})
 	if all := figuresOf(t, s); all["dhcp_bound"] != 0 || all["dhcp_events_total no answer"] != 2 {
 		t.Errorf("%v", all)
 	}
-	s.found.Store(&Found{Addr: netip.MustParsePrefix("192.0.2.2/24"), Server: netip.MustParseAddr("192.0.2.1"), Until: time.Now().Add(time.Minute)})
+	c.found.Store(&Found{Addr: netip.MustParsePrefix("192.0.2.2/24"), Server: netip.MustParseAddr("192.0.2.1"), Until: time.Now().Add(time.Minute)})
 	if all := figuresOf(t, s); all["dhcp_bound"] != 1 || all["dhcp_lease_info 192.0.2.2/24 192.0.2.1"] != 1 || all["dhcp_lease_remaining_seconds"] < 58 {
 		t.Errorf("%v", all)
 	}
-	s.found.Store(&Found{Addr: netip.MustParsePrefix("192.0.2.2/24"), Forever: true})
+	c.found.Store(&Found{Addr: netip.MustParsePrefix("192.0.2.2/24"), Forever: true})
 	if _, ok := figuresOf(t, s)["dhcp_lease_remaining_seconds"]; ok {
 		t.Error("time is left of for ever")
 	}

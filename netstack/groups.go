@@ -6,6 +6,8 @@ import (
 
 	"gvisor.dev/gvisor/pkg/tcpip"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+
+	"github.com/tailor-os/tailor/params"
 )
 
 // The multicast groups that interfaces listen to, as /proc/net/igmp and
@@ -26,11 +28,20 @@ func (s *Stack) noteGroup(group tcpip.Address) {
 	defer s.joined.mu.Unlock()
 	kept := s.joined.addrs[:0]
 	for _, a := range s.joined.addrs {
-		if a != group && (s.listens(loopbackNIC, a) || s.listens(ethernetNIC, a)) {
+		if a != group && s.listensAnywhere(a) {
 			kept = append(kept, a)
 		}
 	}
 	s.joined.addrs = append(kept, group)
+}
+
+func (s *Stack) listensAnywhere(group tcpip.Address) bool {
+	for nic := loopbackNIC; nic < ethernetNIC+params.MaxCards; nic++ {
+		if s.listens(nic, group) {
+			return true
+		}
+	}
+	return false
 }
 
 // listens reports whether an interface is there and in a group.

@@ -4,7 +4,7 @@
 //
 // It registers itself with package libos, which decodes the system calls. The
 // stack is made at the first socket or by [Start], whichever comes first, with
-// the loopback interface; Start adds the network card.
+// the loopback interface; Start adds the network cards.
 //
 // Nothing here polls: readiness travels as edges from the stack's wait queues
 // to [libos.Poller]'s SetNotify, and an idle stack has no timer running.
@@ -33,9 +33,8 @@ import (
 // Interface indexes and names, as net.Interfaces shows them.
 const (
 	loopbackNIC  tcpip.NICID = 1
-	ethernetNIC  tcpip.NICID = 2
+	ethernetNIC  tcpip.NICID = 2 // eth0; eth1 is the next
 	loopbackName             = "lo"
-	ethernetName             = "eth0"
 )
 
 func init() {
@@ -59,14 +58,14 @@ func (registered) Socket(domain, typ, protocol int) (libos.Socket, libos.Errno) 
 // for concurrent use.
 var Default = sync.OnceValues(New)
 
-// Start attaches a network card to the default stack and configures it from
+// Start attaches network cards to the default stack and configures them from
 // the boot parameters; see [Stack.Start].
-func Start(dev Device, params string) error {
+func Start(dev Device, params string, more ...Device) error {
 	s, err := Default()
 	if err != nil {
 		return err
 	}
-	return s.Start(dev, params)
+	return s.Start(dev, params, more...)
 }
 
 // A Stack is one TCP/IP stack with its own loopback interface. It implements
@@ -75,19 +74,17 @@ type Stack struct {
 	ip      *stack.Stack
 	portIDs atomic.Uint32
 	tcpMax  int         // bytes of one direction's buffer, at the most
-	down    atomic.Bool // the device broke
+	down    atomic.Bool // all the devices broke
 	orphans orphans
 	joined  joined
-	waiting atomic.Pointer[waiting] // for an address; nil with a static one
-	found   atomic.Pointer[Found]   // by DHCP; nil where it is not in use
-	// conflicts counts the times that another machine had an address of this one.
-	conflicts atomic.Uint64
+	waiting atomic.Pointer[waiting] // for addresses; nil with static ones
 	// routers is told what IPv6 routers advertise; nil in images that do not find
-	// their address. It is a *slaac, which those others must not link.
+	// their address. It is a *routers, which those others must not link.
 	routers ipv6.NDPDispatcher
+	learn   sync.Mutex // held while names are put together
 
 	mu     sync.Mutex
-	link   *link // nil without a network card
+	cards  []*card // in order; what is missing is left out
 	config Config
 }
 
@@ -95,8 +92,8 @@ type Stack struct {
 func New() (*Stack, error) {
 	s := &Stack{}
 	v6 := ipv6Options()
-	if newSLAAC != nil {
-		s.routers = newSLAAC(s, &v6)
+	if newRouters != nil {
+		s.routers = newRouters(&v6)
 		v6.NDPDisp = s.routers
 	}
 	s.ip = stack.New(stack.Options{
@@ -143,8 +140,8 @@ func (s *Stack) addLoopback() error {
 	if err := s.addAddress(loopbackNIC, ipv6.ProtocolNumber, v6); err != nil {
 		return err
 	}
-	s.ip.AddRoute(tcpip.Route{Destination: v4.Subnet(), NIC: loopbackNIC})
-	s.ip.AddRoute(tcpip.Route{Destination: v6.Subnet(), NIC: loopbackNIC})
+	s.staticRoute(loopbackNIC, v4.Subnet(), tcpip.Address{})
+	s.staticRoute(loopbackNIC, v6.Subnet(), tcpip.Address{})
 	return nil
 }
 

@@ -201,9 +201,9 @@ func (s *socket) mtu() (int, libos.Errno) {
 	if _, err := s.ep.GetRemoteAddress(); err != nil {
 		return 0, libos.ENOTCONN
 	}
-	nic := ethernetNIC
-	if s.isLocal() {
-		nic = loopbackNIC
+	nic := loopbackNIC
+	if !s.isLocal() {
+		nic = s.st.ownerOf(s.ep)
 	}
 	info, ok := s.st.ip.NICInfo()[nic]
 	if !ok {

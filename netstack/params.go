@@ -12,51 +12,76 @@ import (
 // A Config is what the boot parameters say of the network. The zero Config is
 // loopback only.
 type Config struct {
-	IP, IP6  netip.Prefix // address and prefix of eth0; invalid: none
-	GW, GW6  netip.Addr   // default gateways; invalid: none
+	Cards    []CardConfig // params.MaxCards of them, eth0 first
 	DNS      []netip.Addr // resolvers, in order of preference
-	MTU      int          // bytes; 0: what the device says
 	Hostname string
-	// DHCP is whether ip=dhcp asks for an address, None whether ip=none wants
-	// that there is none.
-	DHCP, None bool
 	// Temporary is whether connections are to be made from addresses that change
 	// (RFC 8981), where IPv6 addresses are found.
 	Temporary bool
 }
 
+// A CardConfig is what they say of one network card.
+type CardConfig struct {
+	_       [0]func()    // not comparable, which would be code in each image
+	IP, IP6 netip.Prefix // address and prefix; invalid: none
+	GW, GW6 netip.Addr   // default gateways; invalid: none
+	MTU     int          // bytes; 0: what the device says
+	// DHCP is whether ip=dhcp asks for an address, None whether ip=none wants
+	// that there is none.
+	DHCP, None bool
+}
+
+// finds reports whether addresses are to be found. With a static IPv6 address,
+// that is IPv4's alone.
+func (c *CardConfig) finds() bool {
+	return c.DHCP || !c.IP.IsValid() && !c.IP6.IsValid() && !c.None
+}
+
+// given returns the parameter that wants an address, "" if there is none.
+func (c *CardConfig) given() string {
+	switch {
+	case c.DHCP || c.IP.IsValid():
+		return "ip="
+	case c.IP6.IsValid():
+		return "ip6="
+	}
+	return ""
+}
+
 // ParseParams reads the words ip=, ip6=, gw=, gw6=, dns=, mtu= and hostname= of
 // boot parameters (package params), and leaves the others alone. dns
 // takes several addresses with commas between them and may come again; of the
-// others the last one counts.
+// others the last one counts, of each card ([params.CutCard]).
 func ParseParams(words string) (Config, error) {
-	var c Config
+	c := Config{Cards: make([]CardConfig, params.MaxCards)}
 	for key, value, rest, ok := params.Words(words).Next(); ok; key, value, rest, ok = rest.Next() {
 		if err := c.set(key, value); err != nil {
-			return Config{}, errors.New("boot parameter " + strconv.Quote(key+"="+value) + ": " + err.Error())
+			return c, errors.New("boot parameter " + strconv.Quote(key+"="+value) + ": " + err.Error())
 		}
 	}
 	return c, c.check()
 }
 
 func (c *Config) set(key, value string) (err error) {
+	n, of := params.CutCard(value)
+	g := &c.Cards[n]
 	switch key {
 	case "ip":
-		c.DHCP, c.None = value == "dhcp", value == "none"
-		if c.IP = (netip.Prefix{}); c.DHCP || c.None {
+		g.DHCP, g.None = of == "dhcp", of == "none"
+		if g.IP = (netip.Prefix{}); g.DHCP || g.None {
 			return nil
 		}
-		c.IP, err = parsePrefix(value, netip.Addr.Is4, "10.0.2.15/24")
+		err = parsePrefix(&g.IP, of, netip.Addr.Is4, "10.0.2.15/24")
 	case "ip6":
-		c.IP6, err = parsePrefix(value, netip.Addr.Is6, "fd00::15/64")
+		err = parsePrefix(&g.IP6, of, netip.Addr.Is6, "fd00::15/64")
 	case "gw":
-		c.GW, err = parseAddr(value, netip.Addr.Is4, "10.0.2.2")
+		err = parseAddr(&g.GW, of, netip.Addr.Is4, "10.0.2.2")
 	case "gw6":
-		c.GW6, err = parseAddr(value, netip.Addr.Is6, "fd00::2")
+		err = parseAddr(&g.GW6, of, netip.Addr.Is6, "fd00::2")
+	case "mtu":
+		g.MTU, err = parseMTU(of)
 	case "dns":
 		err = c.addDNS(value)
-	case "mtu":
-		c.MTU, err = parseMTU(value)
 	case "ip6-privacy":
 		c.Temporary = value == "temporary"
 	case "hostname":
@@ -65,32 +90,34 @@ func (c *Config) set(key, value string) (err error) {
 	return err
 }
 
-func parsePrefix(value string, is func(netip.Addr) bool, example string) (netip.Prefix, error) {
+func parsePrefix(to *netip.Prefix, value string, is func(netip.Addr) bool, example string) error {
 	p, err := netip.ParsePrefix(value)
 	a := p.Addr()
 	if err != nil || !is(a) || a.Is4In6() {
-		return netip.Prefix{}, errors.New("want an address and a prefix length like " + example)
+		return errors.New("want an address and a prefix length like " + example)
 	}
 	if a.IsUnspecified() || a.IsMulticast() || a.IsLoopback() {
-		return netip.Prefix{}, errors.New("an interface cannot have this address; want one like " + example)
+		return errors.New("an interface cannot have this address; want one like " + example)
 	}
-	return p, nil
+	*to = p
+	return nil
 }
 
-func parseAddr(value string, is func(netip.Addr) bool, example string) (netip.Addr, error) {
+func parseAddr(to *netip.Addr, value string, is func(netip.Addr) bool, example string) error {
 	a, err := netip.ParseAddr(value)
 	if err != nil || !is(a) || a.Is4In6() || a.Zone() != "" || a.IsUnspecified() || a.IsMulticast() {
-		return netip.Addr{}, errors.New("want an address like " + example)
+		return errors.New("want an address like " + example)
 	}
-	return a, nil
+	*to = a
+	return nil
 }
 
 func anyAddr(netip.Addr) bool { return true }
 
 func (c *Config) addDNS(value string) error {
 	for _, v := range strings.Split(value, ",") {
-		a, err := parseAddr(v, anyAddr, "10.0.2.3")
-		if err != nil {
+		var a netip.Addr
+		if err := parseAddr(&a, v, anyAddr, "10.0.2.3"); err != nil {
 			return err
 		}
 		c.DNS = append(c.DNS, a)
@@ -115,15 +142,24 @@ func parseHostname(value string) (string, error) {
 
 // check looks at what several words say together.
 func (c *Config) check() error {
+	for n := range c.Cards {
+		if err := c.Cards[n].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *CardConfig) check() error {
 	switch {
-	case c.GW.IsValid() && !c.IP.IsValid():
-		return errors.New("boot parameter gw=" + c.GW.String() + " needs ip=, the guest's own address")
-	case c.GW6.IsValid() && !c.IP6.IsValid():
-		return errors.New("boot parameter gw6=" + c.GW6.String() + " needs ip6=, the guest's own address")
-	case c.GW.IsValid() && !c.IP.Contains(c.GW):
-		return errors.New("boot parameter gw=" + c.GW.String() + " is not in the network of ip=" + c.IP.String())
-	case c.GW6.IsValid() && !c.IP6.Contains(c.GW6) && !c.GW6.IsLinkLocalUnicast():
-		return errors.New("boot parameter gw6=" + c.GW6.String() + " is not in the network of ip6=" + c.IP6.String())
+	case g.GW.IsValid() && !g.IP.IsValid():
+		return errors.New("boot parameter gw=" + g.GW.String() + " needs ip=, the guest's own address")
+	case g.GW6.IsValid() && !g.IP6.IsValid():
+		return errors.New("boot parameter gw6=" + g.GW6.String() + " needs ip6=, the guest's own address")
+	case g.GW.IsValid() && !g.IP.Contains(g.GW):
+		return errors.New("boot parameter gw=" + g.GW.String() + " is not in the network of ip=" + g.IP.String())
+	case g.GW6.IsValid() && !g.IP6.Contains(g.GW6) && !g.GW6.IsLinkLocalUnicast():
+		return errors.New("boot parameter gw6=" + g.GW6.String() + " is not in the network of ip6=" + g.IP6.String())
 	}
 	return nil
 }

@@ -19,9 +19,9 @@ import (
 // What routers advertise (RFC 4861, RFC 4862, RFC 8106). The stack does it and
 // tells; routes and name servers are ours to keep.
 
-// newSLAAC returns what the stack tells of IPv6, and sets what it needs for that. It is
+// newRouters returns whom the stack tells of IPv6, and sets what it needs for that. It is
 // nil in images that do not find their address.
-var newSLAAC func(*Stack, *ipv6.Options) ipv6.NDPDispatcher
+var newRouters func(*ipv6.Options) ipv6.NDPDispatcher
 
 // Times and bounds. An address counts as free after dadWait, a tenth of RFC
 // 4861's second, as on one link everybody has answered long before.
@@ -44,11 +44,11 @@ const (
 	otherFamily = 500 * time.Millisecond
 )
 
-// A slaac keeps what routers have advertised. It implements
-// [ipv6.NDPDispatcher], whose methods may not call the stack: they leave a token
+// A slaac keeps what routers have advertised to a card. [routers] calls its methods,
+// which may not call the stack: they leave a token
 // in changed, and [slaac.configure] does the rest on another goroutine.
 type slaac struct {
-	s       *Stack
+	card    *card
 	changed chan struct{}
 	enabled bool          // does what routers advertise; else addresses are static
 	local   tcpip.Address // of the link
@@ -76,31 +76,35 @@ type expiring struct {
 	until time.Time
 }
 
-func makeSLAAC(s *Stack, o *ipv6.Options) ipv6.NDPDispatcher {
-	a := &slaac{s: s, changed: make(chan struct{}, 1), secret: addressSecret}
-	if a.secret != nil {
+func newSLAAC(c *card) *slaac {
+	return &slaac{card: c, changed: make(chan struct{}, 1), secret: addressSecret}
+}
+
+func makeRouters(o *ipv6.Options) ipv6.NDPDispatcher {
+	if addressSecret != nil {
 		o.OpaqueIIDOpts = ipv6.OpaqueInterfaceIdentifierOptions{
 			NICNameFromID: func(_ tcpip.NICID, name string) string { return name },
-			SecretKey:     a.secret,
+			SecretKey:     addressSecret,
 		}
 	}
 	o.TempIIDSeed = make([]byte, header.IIDSize)
 	_, _ = rand.Read(o.TempIIDSeed) // which does not fail
-	return a
+	return &routers{none: newSLAAC(nil)}
 }
 
 // linkLocal returns the card's link-local address.
 func (a *slaac) linkLocal() tcpip.Address {
 	if a.secret != nil {
-		return header.LinkLocalAddrWithOpaqueIID(ethernetName, 0, a.secret)
+		return header.LinkLocalAddrWithOpaqueIID(a.card.name, 0, a.secret)
 	}
-	return header.LinkLocalAddr(a.s.link.mac)
+	return header.LinkLocalAddr(a.card.link.mac)
 }
 
 // enable makes the card, which is disabled yet, listen to routers.
 func (a *slaac) enable() error {
 	a.enabled = true
-	ep, err := a.s.ip.GetNetworkEndpoint(ethernetNIC, ipv6.ProtocolNumber)
+	s := a.card.s
+	ep, err := s.ip.GetNetworkEndpoint(a.card.nic, ipv6.ProtocolNumber)
 	if err != nil {
 		return stackError("configure IPv6", err)
 	}
@@ -109,16 +113,16 @@ func (a *slaac) enable() error {
 		MaxRtrSolicitations: solicitations, RtrSolicitationInterval: solicitInterval,
 		HandleRAs:              ipv6.HandlingRAsEnabledWhenForwardingDisabled,
 		DiscoverDefaultRouters: true, DiscoverMoreSpecificRoutes: true, DiscoverOnLinkPrefixes: true, AutoGenGlobalAddresses: true,
-		AutoGenAddressConflictRetries: conflictRetries, AutoGenTempGlobalAddresses: a.s.config.Temporary,
+		AutoGenAddressConflictRetries: conflictRetries, AutoGenTempGlobalAddresses: s.config.Temporary,
 		MaxTempAddrValidLifetime: tempValid, MaxTempAddrPreferredLifetime: tempPreferred, RegenAdvanceDuration: tempAdvance,
 	})
 	a.local = a.linkLocal()
 	local := tcpip.AddressWithPrefix{Address: a.local, PrefixLen: 64}
-	if err := a.s.addAddress(ethernetNIC, ipv6.ProtocolNumber, local); err != nil {
+	if err := s.addAddress(a.card.nic, ipv6.ProtocolNumber, local); err != nil {
 		return err
 	}
-	a.s.ip.AddRoute(tcpip.Route{Destination: local.Subnet(), NIC: ethernetNIC})
-	a.s.ip.AddRoute(tcpip.Route{Destination: ipv6Multicast, NIC: ethernetNIC})
+	s.addRoute(tcpip.Route{Destination: local.Subnet(), NIC: a.card.nic})
+	s.addRoute(tcpip.Route{Destination: ipv6Multicast, NIC: a.card.nic})
 	return nil
 }
 
@@ -129,12 +133,13 @@ func (a *slaac) configure() {
 	routes := append([]tcpip.Route(nil), a.routes...)
 	a.mu.Unlock()
 	linkLocal := header.IPv6LinkLocalPrefix.Subnet()
-	a.s.ip.RemoveRoutes(func(r tcpip.Route) bool {
-		return r.NIC == ethernetNIC && r.Destination.ID().Len() == header.IPv6AddressSize &&
+	s := a.card.s
+	s.ip.RemoveRoutes(func(r tcpip.Route) bool {
+		return r.NIC == a.card.nic && r.Destination.ID().Len() == header.IPv6AddressSize &&
 			r.Destination != linkLocal && r.Destination != ipv6Multicast
 	})
 	for _, r := range routes {
-		a.s.ip.AddRoute(r)
+		s.addRoute(r)
 	}
 }
 
@@ -205,7 +210,7 @@ func (a *slaac) addRoute(to tcpip.Subnet, via tcpip.Address) {
 	a.removeRoute(to, via)
 	a.update(func() {
 		if len(a.routes) < maxRoutes {
-			a.routes = append(a.routes, tcpip.Route{Destination: to, Gateway: via, NIC: ethernetNIC})
+			a.routes = append(a.routes, tcpip.Route{Destination: to, Gateway: via, NIC: a.card.nic})
 		}
 	})
 }
@@ -222,65 +227,40 @@ func (a *slaac) removeRoute(to tcpip.Subnet, via tcpip.Address) {
 	})
 }
 
-// OnOffLinkRouteUpdated implements [ipv6.NDPDispatcher]. The stack bounds how
-// many there are.
-func (a *slaac) OnOffLinkRouteUpdated(_ tcpip.NICID, to tcpip.Subnet, via tcpip.Address, _ header.NDPRoutePreference) {
-	a.addRoute(to, via)
-}
-
-// OnOffLinkRouteInvalidated implements [ipv6.NDPDispatcher].
-func (a *slaac) OnOffLinkRouteInvalidated(_ tcpip.NICID, to tcpip.Subnet, via tcpip.Address) {
-	a.removeRoute(to, via)
-}
-
-// OnOnLinkPrefixDiscovered implements [ipv6.NDPDispatcher].
-func (a *slaac) OnOnLinkPrefixDiscovered(_ tcpip.NICID, to tcpip.Subnet) {
-	a.addRoute(to, tcpip.Address{})
-}
-
-// OnOnLinkPrefixInvalidated implements [ipv6.NDPDispatcher].
-func (a *slaac) OnOnLinkPrefixInvalidated(_ tcpip.NICID, to tcpip.Subnet) {
-	a.removeRoute(to, tcpip.Address{})
-}
-
-// OnDuplicateAddressDetectionResult implements [ipv6.NDPDispatcher]: an address
-// can be used from now on, or never.
-func (a *slaac) OnDuplicateAddressDetectionResult(nic tcpip.NICID, addr tcpip.Address, result stack.DADResult) {
-	if nic != ethernetNIC {
-		return
-	}
+// detected: an address can be used from now on, or never.
+func (a *slaac) detected(addr tcpip.Address, result stack.DADResult) {
 	_, dup := result.(*stack.DADDupAddrDetected)
 	if _, ok := result.(*stack.DADSucceeded); !ok && !dup || a.judge(addr, dup) {
 		return
 	}
 	switch {
 	case dup:
-		a.s.conflicts.Add(1)
-		println("tailor: network: eth0 does not use an address, which another machine has: " + addr.String())
+		a.card.conflicts.Add(1)
+		println("tailor: network: " + a.card.name + " does not use an address, which another machine has: " + addr.String())
 	case a.enabled && !header.IsV6LinkLocalUnicastAddress(addr):
 		what := "has its address: "
 		if a.temporary(addr) {
 			what = "has a temporary address: "
 		}
-		println("tailor: network: eth0 " + what + addr.String() + " from a router's advertisement")
-		time.AfterFunc(otherFamily, a.s.arrived)
+		println("tailor: network: " + a.card.name + " " + what + addr.String() + " from a router's advertisement")
+		time.AfterFunc(otherFamily, a.card.arrived)
 	}
 }
 
 // temporary reports whether an address is one that changes: it has neither the MAC
 // nor the secret in it.
 func (a *slaac) temporary(addr tcpip.Address) bool {
-	if !a.s.config.Temporary {
+	if !a.card.s.config.Temporary {
 		return false
 	}
 	b := addr.As16()
 	head, tail := b[:header.IIDOffsetInIPv6Address], string(b[header.IIDOffsetInIPv6Address:])
 	if a.secret == nil {
-		mac := header.EthernetAddressToModifiedEUI64(a.s.link.mac)
+		mac := header.EthernetAddressToModifiedEUI64(a.card.link.mac)
 		return tail != string(mac[:])
 	}
 	for n := range byte(conflictRetries + 1) {
-		if tail == string(header.AppendOpaqueInterfaceIdentifier(nil, subnet(addr, 8*len(head)), ethernetName, n, a.secret)) {
+		if tail == string(header.AppendOpaqueInterfaceIdentifier(nil, subnet(addr, 8*len(head)), a.card.name, n, a.secret)) {
 			return false
 		}
 	}
@@ -318,29 +298,21 @@ func (a *slaac) news() (m dhcp6.Mode, v []verdict) {
 	return m, v
 }
 
-// OnAutoGenAddress implements [ipv6.NDPDispatcher].
-func (a *slaac) OnAutoGenAddress(tcpip.NICID, tcpip.AddressWithPrefix) stack.AddressDispatcher {
-	return nil
-}
-
-// OnAutoGenAddressDeprecated implements [ipv6.NDPDispatcher].
-func (a *slaac) OnAutoGenAddressDeprecated(tcpip.NICID, tcpip.AddressWithPrefix) {}
-
-// OnAutoGenAddressInvalidated implements [ipv6.NDPDispatcher].
-func (a *slaac) OnAutoGenAddressInvalidated(_ tcpip.NICID, addr tcpip.AddressWithPrefix) {
+// invalidated: no router advertises the network of an address any more.
+func (a *slaac) invalidated(addr tcpip.AddressWithPrefix) {
 	if a.temporary(addr.Address) {
 		return // there are others by now
 	}
-	println("tailor: network: eth0 loses its address, which no router advertises any more: " + addr.String())
+	println("tailor: network: " + a.card.name + " loses its address, which no router advertises any more: " + addr.String())
 }
 
-// OnRecursiveDNSServerOption implements [ipv6.NDPDispatcher].
-func (a *slaac) OnRecursiveDNSServerOption(_ tcpip.NICID, addrs []tcpip.Address, lifetime time.Duration) {
+// resolvers takes name servers.
+func (a *slaac) resolvers(addrs []tcpip.Address, lifetime time.Duration) {
 	a.update(func() {
 		for _, addr := range addrs {
 			ip, _ := netip.AddrFromSlice(addr.AsSlice())
 			if ip.IsLinkLocalUnicast() {
-				ip = ip.WithZone(ethernetName)
+				ip = ip.WithZone(a.card.name)
 			}
 			if !ip.IsUnspecified() && !ip.IsMulticast() && !ip.IsLoopback() {
 				a.dns = with(a.dns, ip.String(), lifetime)
@@ -349,8 +321,8 @@ func (a *slaac) OnRecursiveDNSServerOption(_ tcpip.NICID, addrs []tcpip.Address,
 	})
 }
 
-// OnDNSSearchListOption implements [ipv6.NDPDispatcher].
-func (a *slaac) OnDNSSearchListOption(_ tcpip.NICID, names []string, lifetime time.Duration) {
+// domains takes a search list.
+func (a *slaac) domains(names []string, lifetime time.Duration) {
 	a.update(func() {
 		for _, name := range names {
 			if params.IsHostname(name) {
@@ -360,9 +332,9 @@ func (a *slaac) OnDNSSearchListOption(_ tcpip.NICID, names []string, lifetime ti
 	})
 }
 
-// OnDHCPv6Configuration implements [ipv6.NDPDispatcher]. What one router says is not
+// dhcpConfiguration: what one router says of DHCP is not
 // taken back by another, or by nobody in particular.
-func (a *slaac) OnDHCPv6Configuration(_ tcpip.NICID, c ipv6.DHCPv6ConfigurationFromNDPRA) {
+func (a *slaac) dhcpConfiguration(c ipv6.DHCPv6ConfigurationFromNDPRA) {
 	m := dhcp6.Nothing
 	switch c {
 	case ipv6.DHCPv6ManagedAddress:

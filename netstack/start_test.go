@@ -15,8 +15,8 @@ func TestParseParams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.IP.String() != "10.0.2.15/24" || c.GW.String() != "10.0.2.2" || c.IP6.String() != "fd00::15/64" ||
-		c.GW6.String() != "fe80::1" || c.MTU != 9000 || c.Hostname != "web-1.example" {
+	if e := c.Cards[0]; e.IP.String() != "10.0.2.15/24" || e.GW.String() != "10.0.2.2" || e.IP6.String() != "fd00::15/64" ||
+		e.GW6.String() != "fe80::1" || e.MTU != 9000 || c.Hostname != "web-1.example" {
 		t.Errorf("%+v", c)
 	}
 	if got := c.ResolvConf(); got != "nameserver 10.0.2.3\nnameserver 2001:db8::1\nnameserver 1.1.1.1\n" {
@@ -29,6 +29,7 @@ func TestParseParamsRefuses(t *testing.T) {
 		"ip=10.0.2.15", "ip=10.0.2.15/33", "ip=fd00::1/64", "ip=", "ip=127.0.0.1/8", "ip=0.0.0.0/0", "ip=224.0.0.1/4",
 		"ip6=10.0.2.15/24", "ip6=::1/128", "ip6=::ffff:1.2.3.4/120", "gw=10.0.2.2", "gw6=fd00::1", "ip=10.0.2.15/24 gw=10.0.3.1",
 		"ip=10.0.2.15/24 gw=fd00::1", "ip6=fd00::15/64 gw6=fd01::1", "dns=", "dns=1.2.3.4,", "dns=0.0.0.0", "dns=fe80::1%eth0",
+		"ip=eth8:10.0.2.15/24", "ip=eth1:", "ip=eth1", "ip=eth:10.0.2.15/24", "ip=eth01:10.0.2.15/24", "mtu=eth1:9", "dns=eth1:10.0.2.3",
 		"mtu=0", "mtu=1279", "mtu=65536", "mtu=x", "hostname=", "hostname=-a", "hostname=a..b", "hostname=a_b", "hostname=" + strings.Repeat("a", 65),
 	} {
 		_, err := ParseParams(p)
@@ -43,7 +44,8 @@ func TestParseParamsRefuses(t *testing.T) {
 func FuzzParseParams(f *testing.F) {
 	f.Add("ip=10.0.2.15/24 gw=10.0.2.2 dns=10.0.2.3,1.1.1.1 mtu=1500 hostname=a")
 	f.Fuzz(func(t *testing.T, p string) {
-		c, err := ParseParams(p)
+		all, err := ParseParams(p)
+		c := all.Cards[0]
 		if err != nil && (c.IP.IsValid() || c.MTU != 0) && strings.HasPrefix(err.Error(), "boot parameter \"") {
 			t.Errorf("value and error: %+v, %v", c, err)
 		}
@@ -130,8 +132,8 @@ func TestBroken(t *testing.T) {
 		read <- err
 	}()
 	time.Sleep(10 * time.Millisecond)
-	s2.Broken(nil)
-	s2.Broken(nil)
+	s2.Broken(0)
+	s2.Broken(0)
 	if err := <-read; !isErrno(err, libos.ENETDOWN) {
 		t.Errorf("read: %v, want ENETDOWN", err)
 	}

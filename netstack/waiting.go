@@ -9,14 +9,17 @@ import (
 // Servers that ping an address before they give it away take 3 s.
 const addressWait = 4 * time.Second
 
-// A waiting is the time in which an address is to be expected.
+// A waiting is the time in which addresses are to be expected.
 type waiting struct {
 	over  chan struct{}
 	ended atomic.Bool
+	left  atomic.Int32 // cards without one
 }
 
-func newWaiting() *waiting {
+// newWaiting waits for so many cards.
+func newWaiting(cards int) *waiting {
 	w := &waiting{over: make(chan struct{})}
+	w.left.Store(int32(cards))
 	time.AfterFunc(addressWait, w.end)
 	return w
 }
@@ -27,16 +30,17 @@ func (w *waiting) end() {
 	}
 }
 
-// await parks what needs an address until there is one, or it takes too long.
+// await parks what needs an address until each card has one, lest the wrong card is
+// chosen, or it takes too long.
 func (s *Stack) await() {
 	if w := s.waiting.Load(); w != nil && !w.ended.Load() {
 		<-w.over
 	}
 }
 
-// arrived ends the waiting.
-func (s *Stack) arrived() {
-	if w := s.waiting.Load(); w != nil {
+// arrived notes that a card has an address.
+func (c *card) arrived() {
+	if w := c.s.waiting.Load(); w != nil && !c.there.Swap(true) && w.left.Add(-1) <= 0 {
 		w.end()
 	}
 }

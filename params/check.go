@@ -12,15 +12,15 @@ type Param struct {
 func Known() []Param { return known[:] }
 
 var known = [...]Param{
-	{"ip", "ADDRESS/BITS", some},
-	{"gw", "ADDRESS", some},
-	{"ip6", "ADDRESS/BITS", some},
-	{"gw6", "ADDRESS", some},
+	{"ip", "[CARD:]ADDRESS/BITS", some},
+	{"gw", "[CARD:]ADDRESS", some},
+	{"ip6", "[CARD:]ADDRESS/BITS", some},
+	{"gw6", "[CARD:]ADDRESS", some},
 	{"ip6-privacy", "temporary", func(v string) bool { return v == "temporary" }},
 	{"dns", "ADDRESS[,ADDRESS]...", some},
 	{"search", "DOMAIN[,DOMAIN]...", some},
 	{"hostname", "NAME", IsHostname},
-	{"mtu", "BYTES", func(v string) bool { return MTU(v) != 0 }},
+	{"mtu", "[CARD:]BYTES", isMTU},
 	{"metrics", "[ADDRESS]:PORT", some},
 	{"ntp", "SERVER[,SERVER]...", some},
 	{"dns-cache", "ENTRIES", func(v string) bool { return Entries(v) >= 0 }},
@@ -119,6 +119,24 @@ func some(v string) bool { return v != "" }
 func isVariable(v string) bool {
 	name, _ := cut(v)
 	return name != "" && len(name) < len(v)
+}
+
+// MaxCards is how many network cards a guest has at the most: eth0 to eth7.
+const MaxCards = 8
+
+// CutCard takes the card off a value of ip, ip6, gw, gw6 or mtu: eth1:192.0.2.5/24 is
+// 192.0.2.5/24 of card 1. A value that names none that there can be is of card 0, eth0,
+// and all of it is the rest.
+func CutCard(v string) (n int, rest string) {
+	if hasPrefix(v, "eth") && len(v) >= len("eth0:") && v[4] == ':' && v[3]-'0' < MaxCards {
+		return int(v[3] - '0'), v[len("eth0:"):]
+	}
+	return 0, v
+}
+
+func isMTU(v string) bool {
+	_, v = CutCard(v)
+	return MTU(v) != 0
 }
 
 // Bounds of an MTU, in bytes: IPv6 needs 1280 (RFC 8200 section 5), and a

@@ -146,3 +146,20 @@ func FuzzQuote(f *testing.F) {
 		}
 	})
 }
+
+func TestCutCard(t *testing.T) {
+	for in, want := range map[string]string{
+		"eth1:10.0.0.1/8": "1 10.0.0.1/8", "eth0:dhcp": "0 dhcp", "eth7:fd00::1/64": "7 fd00::1/64", "eth3:": "3 ",
+		"10.0.0.1/8": "0 10.0.0.1/8", "eth8:dhcp": "0 eth8:dhcp", "eth/:dhcp": "0 eth/:dhcp", "eth1": "0 eth1", "eth": "0 eth",
+		"": "0 ", "eth10:dhcp": "0 eth10:dhcp", "xeth1:dhcp": "0 xeth1:dhcp",
+	} {
+		if n, rest := CutCard(in); fmt.Sprint(n, " ", rest) != want {
+			t.Errorf("%q: %d %q, want %s", in, n, rest, want)
+		}
+	}
+	for word, ok := range map[string]bool{"mtu=eth1:1400": true, "mtu=eth8:1400": false, "mtu=eth1:14": false, "mtu=1400": true} {
+		if err := Check([]string{word}); (err == nil) != ok {
+			t.Errorf("%s: %v", word, err)
+		}
+	}
+}

@@ -95,8 +95,8 @@ func digits(n int) string {
 	return digits(n/10) + string(rune('0'+n%10))
 }
 
-// Defaults is the parameter that lists those which the tool chose by itself, with
-// commas between them: a volume's count more.
+// Defaults is the parameter that lists those which the tool chose by itself ([Key]),
+// with commas between them: a volume's count more.
 const Defaults = "defaults"
 
 // Over returns l with what base has and l does not: of a system parameter or a
@@ -119,7 +119,7 @@ func (l Line) split() (given, chosen []string) {
 		name, _ := cut(word)
 		switch {
 		case name == Defaults:
-		case has(names, name):
+		case has(names, Key(word)):
 			chosen = append(chosen, word)
 		default:
 			given = append(given, word)
@@ -131,15 +131,32 @@ func (l Line) split() (given, chosen []string) {
 // without returns the defaults that make sense beside the parameters of base: no
 // router of another network than that of an address there.
 func without(chosen, base []string) (words []string) {
-	all := Words(Line{System: base}.String())
+	var keys []string
+	for _, word := range base {
+		keys = append(keys, Key(word))
+	}
 	for _, word := range chosen {
 		name, _ := cut(word)
-		if name == "gw" && all.Get("ip") != "" || name == "gw6" && all.Get("ip6") != "" {
+		key := Key(word)
+		if card := key[:len(key)-len(name)]; name == "gw" && has(keys, card+"ip") || name == "gw6" && has(keys, card+"ip6") {
 			continue
 		}
 		words = append(words, word)
 	}
 	return words
+}
+
+// Key returns what one parameter takes the place of another by: its name and, before
+// that, the card that it is of unless that is the first: eth1:ip.
+func Key(word string) string {
+	name, value := cut(word)
+	switch name {
+	case "ip", "gw", "ip6", "gw6", "mtu":
+		if n, rest := CutCard(value); n > 0 {
+			return value[:len(value)-len(rest)] + name
+		}
+	}
+	return name
 }
 
 func has(names []string, name string) bool {
@@ -151,15 +168,13 @@ func has(names []string, name string) bool {
 	return false
 }
 
-// over returns the words of base whose names are not among those of top, and
+// over returns the words of base whose keys are not among those of top, and
 // then those of top.
 func over(top, base []string) (words []string) {
 	for _, word := range base {
-		name, _ := cut(word)
-		found := false
+		key, found := Key(word), false
 		for _, t := range top {
-			n, _ := cut(t)
-			found = found || n == name
+			found = found || Key(t) == key
 		}
 		if !found {
 			words = append(words, word)

@@ -73,6 +73,8 @@ func TestOverDefaults(t *testing.T) {
 		{chosen + "defaults=ip,gw,ip6,gw6,dns", "dns=9.9.9.9 hostname=v", "dns=9.9.9.9 ip=10.0.2.15/24 gw=10.0.2.2 ip6=fd00::15/64 gw6=fd00::2 hostname=h"},
 		{chosen + "defaults=ip,gw,ip6,gw6", "dns=9.9.9.9 ip=192.0.2.5/24", "ip=192.0.2.5/24 ip6=fd00::15/64 gw6=fd00::2 dns=10.0.2.3 dns=fd00::3 hostname=h"},
 		{chosen + "defaults=ip,gw,ip6,gw6", "", chosen[:len(chosen)-1]},
+		{"ip=10.0.2.15/24 gw=10.0.2.2 ip=eth1:10.8.0.5/24 gw=eth1:10.8.0.1 defaults=ip,gw,eth1:ip,eth1:gw", "ip=eth1:192.0.2.5/24", "ip=eth1:192.0.2.5/24 ip=10.0.2.15/24 gw=10.0.2.2"},
+		{"ip=eth1:10.8.0.5/24 gw=eth1:10.8.0.1", "ip=192.0.2.5/24 ip=eth1:192.0.2.6/24 mtu=eth0:1400", "ip=192.0.2.5/24 mtu=eth0:1400 ip=eth1:10.8.0.5/24 gw=eth1:10.8.0.1"},
 		{"ip=10.0.2.15/24 gw=10.0.2.2 defaults=ip,gw", "ip=192.0.2.5/24 gw=192.0.2.1", "ip=192.0.2.5/24 gw=192.0.2.1"},
 	} {
 		boot, err := Split(tt.boot)

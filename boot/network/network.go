@@ -1,18 +1,18 @@
 //go:build tailoros
 
 // Package network brings the network up before main: the TCP/IP stack on the
-// first network device the starter offers, configured by the boot parameters.
+// network devices the starter offers, configured by the boot parameters.
 // It is linked into images whose program imports net.
 package network
 
 import (
-	"errors"
 	_ "unsafe" // for go:linkname
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/boot/event"
 	"github.com/tailor-os/tailor/libos"
 	"github.com/tailor-os/tailor/netstack"
+	"github.com/tailor-os/tailor/params"
 	"github.com/tailor-os/tailor/virtio/netdev"
 )
 
@@ -28,44 +28,39 @@ func init() {
 	}
 }
 
-func start(params string) error {
+func start(words string) error {
 	if dhcp {
 		netstack.UseDHCP(secret())
 	}
-	d := event.Device(abi.DeviceNet, 0)
-	p := libos.Params(params)
-	given := "" // the parameter that gives an address
-	switch ip := p.Get("ip"); {
-	case ip != "" && ip != "none":
-		given = "ip="
-	case p.Get("ip6") != "":
-		given = "ip6="
-	}
-	if d == nil {
-		err := netstack.Start(nil, params)
-		if err == nil && given != "" {
-			err = errors.New("the machine has no network device, or none that can be used, for the address given by " + given)
+	var cards [params.MaxCards]netstack.Device
+	found := false
+	for n := range cards {
+		d := event.Device(abi.DeviceNet, n)
+		if d == nil {
+			break
 		}
-		return err
+		dev, err := netdev.New(d, netdev.Config{
+			Notify: bell,
+			Waiter: event.Waiter{Background: true},
+			Broken: func(err error) { broken(n, err) },
+		})
+		if err != nil {
+			println("tailor: network:", err.Error())
+			continue
+		}
+		cards[n], found = dev, true
 	}
-	if given == "" && p.Get("ip") == "" && !dhcp && bootInfo().Platform != 0 {
+	p := libos.Params(words)
+	if found && p.Get("ip") == "" && p.Get("ip6") == "" && !dhcp && bootInfo().Platform != 0 {
 		println("tailor: network: the device has no address; give it one by the boot parameters ip=ADDRESS/BITS and gw=ADDRESS")
 	}
-	dev, err := netdev.New(d, netdev.Config{
-		Notify: bell,
-		Waiter: event.Waiter{Background: true},
-		Broken: broken,
-	})
-	if err != nil {
-		return err
-	}
-	return netstack.Start(dev, params)
+	return netstack.Start(cards[0], words, cards[1:]...)
 }
 
-// broken is called once if the host breaks the virtio protocol.
-func broken(err error) {
+// broken is called once for a device if the host breaks the virtio protocol.
+func broken(n int, err error) {
 	println("tailor: network:", err.Error())
 	if s, e := netstack.Default(); e == nil {
-		s.Broken(err)
+		s.Broken(n)
 	}
 }

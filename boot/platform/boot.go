@@ -56,8 +56,8 @@ func init() {
 	seal()
 	checkParams() // now that there is a console to say it on
 	collect(m, f.Have(abi.DeviceRNG) > 0)
-	if d := device(abi.DeviceNet, 0); d != nil {
-		setMAC(d, libos.Hooks.Random) // which collect has made random
+	for n := 0; device(abi.DeviceNet, n) != nil; n++ {
+		setMAC(device(abi.DeviceNet, n), libos.Hooks.Random) // which collect has made random
 	}
 }
 

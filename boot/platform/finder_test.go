@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/params"
 	"github.com/tailor-os/tailor/virtio/mmio"
 	"github.com/tailor-os/tailor/virtio/transport"
 	"github.com/tailor-os/tailor/virtio/transport/transporttest"
@@ -98,18 +99,17 @@ func TestFind(t *testing.T) {
 		got = append(got, fmt.Sprint(d.Type, " ", name, " ", d.Queues[0].Notify))
 	}
 	want := []string{"3 virtio-mmio device at 0xfeb0020 0", "3 virtio-mmio device at 0xfeb0040 2",
-		"1 PCI device 00:01.0 4", "4 PCI device 00:02.0 6"}
+		"1 PCI device 00:01.0 4", "4 PCI device 00:02.0 6", "1 PCI device 00:03.0 7"}
 	if !slices.Equal(got, want) || len(r.said) > 0 {
 		t.Errorf("devices %q, want %q; said %q", got, want, r.said)
 	}
 	if want := []string{
 		"virtio-mmio device at 0xfeb00600 is not used: there already is one of virtio type 3",
 		"virtio-mmio device at 0xfeb00800 is a block device, and the image mounts no volumes",
-		"PCI device 00:03.0 is not used: there already is one of virtio type 1",
 	}; !slices.Equal(r.not, want) {
 		t.Errorf("noted %q, want %q", r.not, want)
 	}
-	if len(r.bells) != 7 || r.bells[3] != (transport.Bell{Addr: 0xfeb00450, Value: 1, Width: 4}) ||
+	if len(r.bells) != 9 || r.bells[3] != (transport.Bell{Addr: 0xfeb00450, Value: 1, Width: 4}) ||
 		r.bells[5] != (transport.Bell{Addr: low + 0x3004, Value: 1, Width: 2}) {
 		t.Errorf("bells %+v", r.bells)
 	}
@@ -118,6 +118,25 @@ func TestFind(t *testing.T) {
 	}
 	if f.Have(abi.DeviceRNG) != 1 || f.Have(abi.DeviceConsole) != 2 || len(r.mmio.Wrong)+len(r.Wrong) > 0 {
 		t.Errorf("%+v, wrong %q %q", f.have, r.mmio.Wrong, r.Wrong)
+	}
+	checkRings(t, r.devices)
+}
+
+// TestManyCards: network cards are in the order in which they are found, and there is
+// an end to how many.
+func TestManyCards(t *testing.T) {
+	r := newRig()
+	for n := range uint8(params.MaxCards + 1) {
+		r.Functions[[3]uint8{0, n + 1, 0}] = transporttest.NewFunction(device(abi.DeviceNet, 2), low+uint64(n)*0x40000)
+	}
+	NewFinder(r).PCI()
+	for n, d := range r.devices {
+		if want := fmt.Sprintf("PCI device 00:%02x.0", n+1); !strings.HasPrefix(string(d.Name[:]), want) {
+			t.Errorf("card %d is %s", n, d.Name)
+		}
+	}
+	if len(r.devices) != params.MaxCards || len(r.not) != 1 || len(r.Wrong) > 0 {
+		t.Errorf("%d cards, noted %q, wrong %q", len(r.devices), r.not, r.Wrong)
 	}
 	checkRings(t, r.devices)
 }

@@ -2,6 +2,7 @@ package platform
 
 import (
 	"github.com/tailor-os/tailor/abi"
+	"github.com/tailor-os/tailor/params"
 	"github.com/tailor-os/tailor/virtio/transport"
 )
 
@@ -23,7 +24,7 @@ var blockDevices = func() int {
 // The uses. The first console is standard input and output, a second one
 // standard error; each has one port, two queues (virtio 1.2 section 5.3.2).
 var uses = [...]use{
-	{typ: abi.DeviceNet, most: 1, wants: transport.Wants{
+	{typ: abi.DeviceNet, most: params.MaxCards, wants: transport.Wants{
 		Features: netFeatures, Queues: 2, MaxSize: 1024,
 		Config: []transport.Field{
 			{Offset: 0, Width: 1, Feature: abi.NetFMAC}, {Offset: 1, Width: 1, Feature: abi.NetFMAC},

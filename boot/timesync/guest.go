@@ -42,13 +42,13 @@ func init() {
 
 func withPort(host string) string { return net.JoinHostPort(host, strconv.Itoa(ntp.Port)) }
 
-// found returns the servers of the lease.
+// found returns the servers of the leases, eth0's first.
 func found() (list []string) {
 	s, err := netstack.Default()
 	if err != nil {
 		return nil
 	}
-	if f := s.Found(); f != nil {
+	for _, f := range s.Found() {
 		for _, a := range f.NTP {
 			list = append(list, withPort(a.String()))
 		}

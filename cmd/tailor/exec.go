@@ -96,7 +96,7 @@ func (a *app) exec(ctx context.Context, o execOptions, d testDir, args []string)
 	defer drop()
 	c := vmConfig{
 		Image: img, Path: args[0], Name: args[0], Memory: o.memory, Env: mergeEnv(guestEnv(os.Environ(), facts.Env), o.env),
-		Verbose: o.verbose, Net: o.net, Log: a.msg, Trace: o.trace,
+		Verbose: o.verbose, Nets: []cli.Net{o.net}, Log: a.msg, Trace: o.trace,
 	}
 	if c.Memory == 0 {
 		c.Memory = testMemory

@@ -14,12 +14,12 @@ import (
 	"github.com/tailor-os/tailor/params"
 )
 
-// An address plan is what the guest's network is to be configured with. Invalid
-// addresses are not configured.
+// An address plan is what a network card of the guest's is to be configured with.
+// Invalid addresses are not configured.
 type addresses struct {
+	card    int // eth0 is 0
 	ip, ip6 netip.Prefix
 	gw, gw6 netip.Addr
-	dns     []netip.Addr
 	dhcp    bool // the guest finds its IPv4 address
 	host    bool // they are to be next to the host's
 }
@@ -28,10 +28,34 @@ type addresses struct {
 func (a *addresses) given() bool { return a.ip.IsValid() || a.ip6.IsValid() || a.dhcp }
 
 // An ipFlag is a value of --ip: an address with its network or, if that is not
-// valid, one of the words.
+// valid, one of the words; and the card that it is of.
 type ipFlag struct {
+	card   int
 	prefix netip.Prefix
 	word   string
+}
+
+// A gatewayFlag is a value of --gateway.
+type gatewayFlag struct {
+	card int
+	addr netip.Addr
+}
+
+// ofCard writes before a value of which card it is, as [params.CutCard] reads it.
+func ofCard(n int, value any) string {
+	if n == 0 {
+		return fmt.Sprint(value)
+	}
+	return fmt.Sprintf("eth%d:%v", n, value)
+}
+
+// cutCard takes the card off the value of a flag.
+func cutCard(s string) (n int, rest string, err error) {
+	n, rest = params.CutCard(s)
+	if rest == s && strings.HasPrefix(s, "eth") {
+		return 0, "", hint.Errorf(fmt.Sprintf("write a card from eth0: to eth%d: before the value, or none for eth0", params.MaxCards-1), "no such network card")
+	}
+	return n, rest, nil
 }
 
 // The words: the guest finds its addresses; or has ones next to the host's on the
@@ -42,30 +66,71 @@ const (
 )
 
 // parseIP reads a value of --ip.
-func parseIP(s string) (ipFlag, error) {
-	if s == ipDHCP || s == ipHost {
-		return ipFlag{word: s}, nil
+func parseIP(s string) (f ipFlag, err error) {
+	if f.card, s, err = cutCard(s); err != nil {
+		return f, err
 	}
-	p, err := cli.ParsePrefix(s)
-	return ipFlag{prefix: p}, err
+	if s == ipDHCP || s == ipHost {
+		f.word = s
+		return f, nil
+	}
+	f.prefix, err = cli.ParsePrefix(s)
+	return f, err
 }
 
-// staticAddresses sorts --ip, --gateway and --dns by family, of which the guest
-// has one address each.
-func staticAddresses(ips []ipFlag, gateways, dns []netip.Addr) (addresses, error) {
-	a := addresses{dns: dns}
+// parseGateway reads a value of --gateway.
+func parseGateway(s string) (f gatewayFlag, err error) {
+	if f.card, s, err = cutCard(s); err != nil {
+		return f, err
+	}
+	f.addr, err = cli.ParseAddr(s)
+	return f, err
+}
+
+// staticAddresses sorts --ip and --gateway by card and family, of which each card has
+// one address.
+func staticAddresses(cards int, ips []ipFlag, gateways []gatewayFlag) ([]addresses, error) {
+	list := make([]addresses, cards)
+	for n := range list {
+		list[n].card = n
+	}
 	for _, f := range ips {
-		if err := a.add(f); err != nil {
-			return a, err
+		if f.card >= cards {
+			return nil, noCard("--ip", f.card)
+		}
+		if err := list[f.card].add(f); err != nil {
+			return nil, err
 		}
 	}
+	for n := range list {
+		if err := list[n].check(); err != nil {
+			return nil, err
+		}
+	}
+	for _, g := range gateways {
+		if g.card >= cards {
+			return nil, noCard("--gateway", g.card)
+		}
+		if err := list[g.card].addGateway(g.addr); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+func noCard(flag string, n int) error {
+	return hint.Errorf("add a --net for each card, eth0 first", "%s is for eth%d, and there is no such network card", flag, n)
+}
+
+// check refuses values of --ip that contradict each other.
+func (a *addresses) check() error {
 	if a.dhcp && a.ip.IsValid() {
-		return a, hint.Errorf("remove one of them", "--ip dhcp and --ip %s both give the guest its IPv4 address", a.ip)
+		return hint.Errorf("remove one of them", "--ip %s and --ip %s both give the guest its IPv4 address", ofCard(a.card, ipDHCP), ofCard(a.card, a.ip))
 	}
 	if a.host && a.given() {
-		return a, hint.Errorf("remove it, or the others", "--ip host chooses all addresses, and there is another --ip")
+		return hint.Errorf("remove it, or the others", "--ip %s chooses all addresses, and there is another --ip", ofCard(a.card, ipHost))
 	}
-	return a, a.addGateways(gateways)
+	return nil
 }
 
 // add takes one value of --ip.
@@ -79,51 +144,45 @@ func (a *addresses) add(f ipFlag) error {
 		to = &a.ip6
 	}
 	if to.IsValid() {
-		return hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", *to, p)
+		return hint.Errorf("give one IPv4 and one IPv6 address", "--ip %s and --ip %s are of the same family", ofCard(a.card, *to), ofCard(a.card, p))
 	}
 	*to = p
 	return nil
 }
 
-// addGateways takes the values of --gateway.
-func (a *addresses) addGateways(gateways []netip.Addr) error {
-	for _, g := range gateways {
-		to, ip := &a.gw, a.ip
-		if g.Is6() {
-			to, ip = &a.gw6, a.ip6
-		}
-		switch {
-		case to.IsValid():
-			return hint.Errorf("give one IPv4 and one IPv6 gateway", "--gateway %s and --gateway %s are of the same family", *to, g)
-		case !ip.IsValid():
-			return hint.Errorf("add --ip ADDRESS/BITS of the same family", "--gateway %s needs a static address", g)
-		case !ip.Contains(g) && !g.IsLinkLocalUnicast():
-			return hint.Errorf("check both; the number after / is the length of the network", "--gateway %s is not in the network of --ip %s", g, ip)
-		}
-		*to = g
+// addGateway takes a value of --gateway.
+func (a *addresses) addGateway(g netip.Addr) error {
+	to, ip := &a.gw, a.ip
+	if g.Is6() {
+		to, ip = &a.gw6, a.ip6
 	}
+	switch written := ofCard(a.card, g); {
+	case to.IsValid():
+		return hint.Errorf("give one IPv4 and one IPv6 gateway", "--gateway %s and --gateway %s are of the same family", ofCard(a.card, *to), written)
+	case !ip.IsValid():
+		return hint.Errorf("add --ip "+ofCard(a.card, "ADDRESS/BITS")+" of the same family", "--gateway %s needs a static address", written)
+	case !ip.Contains(g) && !g.IsLinkLocalUnicast():
+		return hint.Errorf("check both; the number after / is the length of the network", "--gateway %s is not in the network of --ip %s", written, ofCard(a.card, ip))
+	}
+	*to = g
 	return nil
 }
 
 // params writes a as boot parameters, which package netstack reads.
-func (a addresses) params() string {
-	var words []string
-	add := func(key string, valid bool, value fmt.Stringer) {
+func (a *addresses) params() string { return strings.Join(a.words(), " ") }
+
+func (a *addresses) words() (words []string) {
+	add := func(key string, valid bool, value any) {
 		if valid {
-			words = append(words, key+"="+value.String())
+			words = append(words, key+"="+ofCard(a.card, value))
 		}
 	}
-	if a.dhcp {
-		words = append(words, "ip=dhcp")
-	}
+	add("ip", a.dhcp, ipDHCP)
 	add("ip", a.ip.IsValid(), a.ip)
 	add("gw", a.gw.IsValid(), a.gw)
 	add("ip6", a.ip6.IsValid(), a.ip6)
 	add("gw6", a.gw6.IsValid(), a.gw6)
-	for _, d := range a.dns {
-		add("dns", d.IsValid(), d)
-	}
-	return strings.Join(words, " ")
+	return words
 }
 
 // helpParameters completes a program's own help, if that is all it was asked for, by

@@ -43,39 +43,59 @@ func (o *runOptions) checkQEMU() error {
 var slirp = addresses{
 	ip: netip.MustParsePrefix("10.0.2.15/24"), gw: netip.MustParseAddr("10.0.2.2"),
 	ip6: netip.MustParsePrefix("fec0::15/64"), gw6: netip.MustParseAddr("fec0::2"),
-	dns: []netip.Addr{netip.MustParseAddr("10.0.2.3")},
 }
 
-// byHandNet chooses the card, nil for none, and the addresses of a guest that is
-// started by hand.
-func (c *vmConfig) byHandNet() (card *qemu.Net, addrs addresses, err error) {
-	if c.Net.Kind == "none" || c.Image != nil && !wantsNet(c.Image) {
-		return nil, addresses{dns: c.Addrs.dns}, nil
+// slirpDNS is its name server.
+var slirpDNS = netip.MustParseAddr("10.0.2.3")
+
+// byHandNet chooses the cards and the addresses of a guest that is started by hand.
+func (c *vmConfig) byHandNet() (cards []qemu.Net, w wire, err error) {
+	w.dns = c.DNS
+	if c.Image != nil && !wantsNet(c.Image) {
+		return nil, w, nil
 	}
-	if c.Net.Kind == "tap" {
-		info, err := tap.Lookup(c.Net.Tap)
-		if err != nil {
-			return nil, addresses{}, err
+	for n, net := range c.Nets {
+		switch net.Kind {
+		case "none":
+		case "tap":
+			info, err := tap.Lookup(net.Tap)
+			if err != nil {
+				return nil, w, err
+			}
+			addrs, err := c.tapAddresses(info, n)
+			if err != nil {
+				return nil, w, err
+			}
+			cards = append(cards, qemu.Net{Tap: info.Name, MAC: info.GuestMAC().String(), MTU: min(info.MTU, 65535)})
+			w.addrs = append(w.addrs, addrs)
+		default:
+			forwards, err := c.slirpForwards()
+			if err != nil {
+				return nil, w, err
+			}
+			cards = append(cards, qemu.Net{Forwards: forwards})
+			addrs := slirp
+			addrs.card = n
+			w.addUser(addrs, slirpDNS)
 		}
-		addrs, err = c.tapAddresses(info)
-		return &qemu.Net{Tap: info.Name, MAC: info.GuestMAC().String(), MTU: min(info.MTU, 65535)}, addrs, err
 	}
-	card, addrs = &qemu.Net{}, slirp
-	if len(c.Addrs.dns) > 0 {
-		addrs.dns = c.Addrs.dns
-	}
+	return cards, w, nil
+}
+
+// slirpForwards are the published ports, as QEMU's own user network has them.
+func (c *vmConfig) slirpForwards() (list []qemu.Forward, err error) {
 	for _, p := range c.Publish {
 		if p.Addr.IsValid() && !p.Addr.Is4() {
-			return nil, addrs, hint.Errorf("use an IPv4 address", "-p %s: QEMU's own user network publishes on IPv4 addresses only", p)
+			return nil, hint.Errorf("use an IPv4 address", "-p %s: QEMU's own user network publishes on IPv4 addresses only", p)
 		}
-		card.Forwards = append(card.Forwards, qemu.Forward{UDP: p.UDP, Addr: p.Addr, Host: p.Host, Guest: p.Guest})
+		list = append(list, qemu.Forward{UDP: p.UDP, Addr: p.Addr, Host: p.Host, Guest: p.Guest})
 	}
-	return card, addrs, nil
+	return list, nil
 }
 
 // qemuMachine lays out the machine. path is the image's.
-func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addresses, control bool) qemu.Machine {
-	words := []string{c.params(wire{addrs: addrs}), c.Params, strings.TrimSpace(guest.VolumeParams(c.Volumes))}
+func (c *vmConfig) qemuMachine(path, machine string, cards []qemu.Net, w wire, control bool) qemu.Machine {
+	words := []string{c.params(w), c.Params, strings.TrimSpace(guest.VolumeParams(c.Volumes))}
 	if control {
 		words = append(words, "control=com2")
 	}
@@ -86,7 +106,7 @@ func (c *vmConfig) qemuMachine(path, machine string, card *qemu.Net, addrs addre
 		words = append(words, "verbose=1")
 	}
 	words = append(words, params.Line{Env: c.Env, Args: c.Args}.String())
-	m := qemu.Machine{Type: machine, Image: path, Memory: c.memory(), Net: card, CmdLine: strings.Join(strings.Fields(words[0]), " ")}
+	m := qemu.Machine{Type: machine, Image: path, Memory: c.memory(), Nets: cards, CmdLine: strings.Join(strings.Fields(words[0]), " ")}
 	for _, w := range words[1:] {
 		m.CmdLine = strings.TrimSpace(m.CmdLine + " " + w)
 	}
@@ -133,23 +153,24 @@ func startQEMU(ctx context.Context, c vmConfig, machine string) (int, error) {
 		return 0, err
 	}
 	defer wire.close()
-	var card *qemu.Net
-	if d := wire.device; d != nil {
-		card = &qemu.Net{Tap: c.Net.Tap, MAC: net.HardwareAddr(d.MAC[:]).String(), MTU: int(d.MTU)}
+	var cards []qemu.Net
+	for n, d := range wire.devices {
+		cards = append(cards, qemu.Net{Tap: c.Nets[n].Tap, MAC: net.HardwareAddr(d.MAC[:]).String(), MTU: int(d.MTU)})
 	}
 	cfg := qemu.Config{
-		Path: path, Machine: c.qemuMachine(c.Path, machine, card, wire.addrs, true),
+		Path: path, Machine: c.qemuMachine(c.Path, machine, cards, wire, true),
 		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Signals: signals,
 		OutOfMemory: c.adviseMemory,
 	}
 	cfg.Machine.Drives = drives
-	if card != nil {
-		fd, err := unix.FcntlInt(uintptr(wire.device.FD), unix.F_DUPFD_CLOEXEC, 0)
+	for _, d := range wire.devices {
+		fd, err := unix.FcntlInt(uintptr(d.FD), unix.F_DUPFD_CLOEXEC, 0)
 		if err != nil {
 			return 0, os.NewSyscallError("dup", err)
 		}
-		cfg.Net = os.NewFile(uintptr(fd), "network")
-		defer cfg.Net.Close()
+		f := os.NewFile(uintptr(fd), "network")
+		defer f.Close()
+		cfg.Nets = append(cfg.Nets, f)
 	}
 	accel := "KVM"
 	if use, why := qemu.KVM("/"); !use {
@@ -213,11 +234,11 @@ func (c *vmConfig) describeQEMU(machine string) (string, error) {
 	if err != nil {
 		path = qemu.Program
 	}
-	card, addrs, err := c.byHandNet()
+	cards, wire, err := c.byHandNet()
 	if err != nil {
 		return "", err
 	}
-	m := c.qemuMachine(c.Path, machine, card, addrs, false)
+	m := c.qemuMachine(c.Path, machine, cards, wire, false)
 	for _, v := range c.Volumes {
 		d := qemu.Drive{Path: "secrets.tar"}
 		if v.Name != guest.SecretsVolume {

@@ -33,9 +33,9 @@ type runOptions struct {
 	buildOptions
 	memory   uint64 // bytes, 0 if not given
 	publish  []cli.Publish
-	net      cli.Net
+	nets     []cli.Net // eth0 first
 	ip       []ipFlag
-	gateways []netip.Addr
+	gateways []gatewayFlag
 	dns      []netip.Addr
 	env      []string
 	params   []string // boot parameters, NAME=VALUE
@@ -45,7 +45,7 @@ type runOptions struct {
 	volumeOptions
 	serve serviceOptions
 
-	addrs addresses // ip, gateways and dns by family
+	addrs []addresses // ip and gateways by card and family
 }
 
 func runVerb() *verb {
@@ -54,9 +54,9 @@ func runVerb() *verb {
 		cli.ListFlag(&o.publish, "publish", 'p', "[ADDR:]HOST:GUEST[/udp]", "publish a port of the guest on the host; repeatable", cli.ParsePublish),
 		cli.ValueFlag(&o.memory, "memory", 'm', "SIZE", "memory of the guest, such as 64M or 1G\n(default 256M; only what is used is taken)", cli.ParseSize),
 		cli.ListFlag(&o.env, "env", 'e', "NAME=VALUE", "set a variable in the program's environment;\nrepeatable; nothing of the host's is passed on to\na virtual machine", cli.ParseEnv),
-		cli.ValueFlag(&o.net, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device)", cli.ParseNet),
-		cli.ListFlag(&o.ip, "ip", 0, "ADDR/BITS", "address, IPv4 or IPv6, with --net tap:NAME;\ndhcp (default) to find it, host for one next to\nthe host's; repeatable", parseIP),
-		cli.ListFlag(&o.gateways, "gateway", 0, "ADDR", "router, with --ip; repeatable", cli.ParseAddr),
+		cli.ListFlag(&o.nets, "net", 0, "KIND", "user (default: behind this host, no privileges),\nnone, or tap:NAME (an existing device); each is a\nnetwork card, eth0 first, up to 8", cli.ParseNet),
+		cli.ListFlag(&o.ip, "ip", 0, "[CARD:]ADDR/BITS", "address, IPv4 or IPv6, with --net tap:NAME;\ndhcp (default) to find it, host for one next to\nthe host's; of eth0, or of CARD (eth1:192.0.2.5/24);\nrepeatable", parseIP),
+		cli.ListFlag(&o.gateways, "gateway", 0, "[CARD:]ADDR", "router, with --ip; repeatable", parseGateway),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
 		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
@@ -86,6 +86,7 @@ is fetched. A file that is not Go source is taken for an image.`,
   tailor run -t qemu --machine q35 -n hello.elf the command that starts QEMU
   tailor run --metrics :9090 ./examples/website   curl localhost:9090/metrics
   tailor run --net tap:tap0 --ip 192.0.2.5/24 --gateway 192.0.2.1 server.img
+  tailor run --net tap:tap0 --net tap:tap1 --ip eth1:198.51.100.5/24 ./server
 `,
 		run: func(ctx context.Context, a *app, args []string) (int, error) {
 			return a.run(ctx, o, args)
@@ -151,35 +152,6 @@ func (a *app) run(ctx context.Context, o runOptions, args []string) (int, error)
 	return a.runPackage(ctx, o, p)
 }
 
-// checkNet refuses combinations of network flags that mean nothing.
-func (o *runOptions) checkNet() error {
-	if o.net.Kind == "" {
-		o.net.Kind = "user"
-	}
-	switch {
-	case len(o.publish) > 0 && o.net.Kind != "user":
-		return hint.Errorf("remove -p: "+map[string]string{
-			"none": "there is no network",
-			"tap":  "the guest has an address of its own on the tap",
-		}[o.net.Kind], "-p %s works with --net user only", o.publish[0])
-	case o.net.Kind == "none" && len(o.ip)+len(o.gateways)+len(o.dns) > 0:
-		return hint.Errorf("remove --net none, or the addresses", "--ip, --gateway and --dns need a network")
-	case o.net.Kind == "user" && len(o.ip)+len(o.gateways) > 0:
-		return hint.Errorf("use them with --net tap:NAME, or remove them",
-			"--ip and --gateway need --net tap:NAME: the user network gives the guest its addresses")
-	}
-	addrs, err := staticAddresses(o.ip, o.gateways, o.dns)
-	if err != nil {
-		return err
-	}
-	o.addrs = addrs
-	return o.checkPorts()
-}
-
-// wantsDHCP reports whether what is built is to find its addresses, or whether others
-// have them, as on a tap it may.
-func (o *runOptions) wantsDHCP() bool { return o.addrs.dhcp || o.net.Kind == "tap" }
-
 // checkPorts refuses to publish two ports of the guest at one of the host.
 func (o *runOptions) checkPorts() error {
 	for i, p := range o.publish {
@@ -198,7 +170,7 @@ func (a *app) checkUnix(o runOptions) error {
 	if o.trace != "" {
 		return errTraceUnix()
 	}
-	if o.net.Kind != "user" || len(o.ip)+len(o.gateways)+len(o.dns) > 0 {
+	if !o.onlyUser() || len(o.ip)+len(o.gateways)+len(o.dns) > 0 {
 		return hint.Errorf("use -t hvt (tailor doctor says what it needs), or remove --net, --ip, --gateway and --dns",
 			"a plain process (target unix) has the host's own network")
 	}
@@ -365,7 +337,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 	}
 	c := vmConfig{
 		Target: o.target, Image: img, Path: path, Name: build.ProgramName(path), Args: args, Env: o.env, Memory: o.memory, Verbose: o.verbose, Stall: o.stall,
-		Net: o.net, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
+		Nets: o.nets, DNS: o.dns, Publish: o.publish, Addrs: o.addrs, Log: a.msg, Trace: o.trace,
 		Params: params.Line{System: o.words()}.String(), Sources: sources,
 	}
 	machine := cmp.Or(o.machine, qemu.Machines[0])
@@ -418,9 +390,12 @@ func (o *runOptions) describe(path string, args []string) string {
 	if o.target == build.SPT {
 		where = "as a confined process"
 	}
-	s := fmt.Sprintf("# run %q %s with %s, network %s", words, where, memory, o.net.Kind)
-	if o.net.Tap != "" {
-		s += " " + o.net.Tap
+	s := fmt.Sprintf("# run %q %s with %s, network", words, where, memory)
+	for i, n := range o.nets {
+		if i > 0 {
+			s += " and"
+		}
+		s += strings.TrimRight(" "+n.Kind+" "+n.Tap, " ")
 	}
 	for _, p := range o.publish {
 		s += ", port " + p.String()

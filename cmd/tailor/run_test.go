@@ -27,15 +27,76 @@ func TestParams(t *testing.T) {
 		{"host 192.0.2.5/24", "", "", "error"},
 		{"host dhcp", "", "", "error"},
 		{"host", "192.0.2.1", "", "error"},
+		{"eth1:192.0.2.5/24 dhcp eth2:2001:db8::5/64", "eth1:192.0.2.1 eth2:fe80::1", "192.0.2.53",
+			"ip=dhcp ip=eth1:192.0.2.5/24 gw=eth1:192.0.2.1 ip6=eth2:2001:db8::5/64 gw6=eth2:fe80::1 dns=192.0.2.53"},
+		{"192.0.2.5/24 eth0:2001:db8::5/64 eth1:dhcp", "eth0:192.0.2.1", "", "ip=192.0.2.5/24 gw=192.0.2.1 ip6=2001:db8::5/64 ip=eth1:dhcp"},
+		{"eth1:192.0.2.5/24 eth1:192.0.2.6/24", "", "", "error"},
+		{"eth1:192.0.2.5/24 eth1:host", "", "", "error"},
+		{"192.0.2.5/24", "eth1:192.0.2.1", "", "error"},
+		{"eth3:dhcp", "", "", "error"}, // there are three
+		{"dhcp", "eth3:192.0.2.1", "", "error"},
 	} {
-		a, err := staticAddresses(parseAll(t, c.ip, parseIP), parseAll(t, c.gw, cli.ParseAddr), parseAll(t, c.dns, cli.ParseAddr))
-		if got := a.params(); err == nil && got != c.want || (err != nil) != (c.want == "error") {
+		list, err := staticAddresses(3, parseAll(t, c.ip, parseIP), parseAll(t, c.gw, parseGateway))
+		vm := vmConfig{}
+		if got := vm.params(wire{addrs: list, dns: parseAll(t, c.dns, cli.ParseAddr)}); err == nil && got != c.want || (err != nil) != (c.want == "error") {
 			t.Errorf("%+v: %q, %v", c, got, err)
+		}
+	}
+	for _, bad := range []string{"eth8:dhcp", "eth1", "eth:192.0.2.5/24", "eth10:192.0.2.5/24", "eth1:", "eth1:eth2:dhcp", "eth1:192.0.2.5"} {
+		if f, err := parseIP(bad); err == nil {
+			t.Errorf("%q: %+v", bad, f)
 		}
 	}
 }
 
-func parseAll[T netip.Addr | ipFlag](t *testing.T, s string, parse func(string) (T, error)) (out []T) {
+// TestCards: which networks go together.
+func TestCards(t *testing.T) {
+	for words, want := range map[string]string{
+		"":                             "",
+		"user":                         "",
+		"tap:a tap:b":                  "",
+		"tap:a user tap:b":             "",
+		"a b c d e f g h":              "",
+		"a b c d e f g h i":            "9 network cards are too many: a guest has 8 at the most",
+		"user tap:a user":              "--net user is there twice",
+		"tap:a tap:b tap:a":            "--net tap:a is there twice",
+		"none tap:a":                   "--net none is for a guest without any network card",
+		"tap:a none":                   "--net none is for a guest without any network card",
+		"tap:a tap:b ip=eth2:dhcp":     "--ip is for eth2, and there is no such network card",
+		"tap:a user ip=eth1:dhcp":      "--ip and --gateway need --net tap:NAME",
+		"tap:a user ip=192.0.2.5/24":   "",
+		"user ip=dhcp":                 "--ip and --gateway need --net tap:NAME",
+		"tap:a tap:b publish":          "-p 80:80 works with --net user only",
+		"tap:a user publish":           "",
+		"tap:a ip=eth0:dhcp gw=eth1:1": "--gateway is for eth1, and there is no such network card",
+	} {
+		var o runOptions
+		for word := range strings.FieldsSeq(words) {
+			switch {
+			case strings.HasPrefix(word, "ip="):
+				o.ip = parseAll(t, word[3:], parseIP)
+			case strings.HasPrefix(word, "gw="):
+				o.gateways = []gatewayFlag{{card: 1, addr: netip.MustParseAddr("192.0.2.1")}}
+			case word == "publish":
+				o.publish = []cli.Publish{{Host: 80, Guest: 80}}
+			case len(word) == 1:
+				o.nets = append(o.nets, cli.Net{Kind: "tap", Tap: word})
+			default:
+				n, err := cli.ParseNet(word)
+				if err != nil {
+					t.Fatal(err)
+				}
+				o.nets = append(o.nets, n)
+			}
+		}
+		err := o.checkNet()
+		if (err == nil) != (want == "") || err != nil && !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", words, err, want)
+		}
+	}
+}
+
+func parseAll[T netip.Addr | ipFlag | gatewayFlag](t *testing.T, s string, parse func(string) (T, error)) (out []T) {
 	t.Helper()
 	for _, f := range strings.Fields(s) {
 		v, err := parse(f)

@@ -177,7 +177,7 @@ func (o *runOptions) checkUnixServices(path string) error {
 // publishMetrics publishes the port of the metrics on the host, unless -p does. The address
 // is then the host's, and the guest listens at all of its own.
 func (o *runOptions) publishMetrics() {
-	if o.serve.metrics == "" || o.net.Kind != "user" || o.target == build.Unix {
+	if o.serve.metrics == "" || !o.hasNet("user") || o.target == build.Unix {
 		return
 	}
 	host, text, _ := net.SplitHostPort(o.serve.metrics)

@@ -87,6 +87,18 @@ type NetStats struct {
 	Wakes                uint64 // times the guest asked to be woken
 }
 
+// Add adds what another device did.
+func (s *NetStats) Add(o NetStats) {
+	s.TxPackets += o.TxPackets
+	s.TxDropped += o.TxDropped
+	s.RxPackets += o.RxPackets
+	s.RxDropped += o.RxDropped
+	s.Bells += o.Bells
+	s.Handovers += o.Handovers
+	s.Sleeps += o.Sleeps
+	s.Wakes += o.Wakes
+}
+
 type netCounters struct {
 	txPackets, txDropped, rxPackets, rxDropped, bells, handovers, sleeps, wakes atomic.Uint64
 }

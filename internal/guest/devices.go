@@ -14,8 +14,12 @@ import (
 // Layout decides which devices the guest has and where their queues are.
 func Layout(cfg *Config) ([]abi.Device, error) {
 	specs := []devices.Spec{devices.ConsoleSpec()}
-	if n := cfg.Net; n != nil {
-		specs = append(specs, devices.NetSpec("net", n.MAC, n.MTU, devices.Offloads))
+	for i, n := range cfg.Nets {
+		name := "net"
+		if i > 0 {
+			name += strconv.Itoa(i)
+		}
+		specs = append(specs, devices.NetSpec(name, n.MAC, n.MTU, devices.Offloads))
 	}
 	for i := range cfg.Shares {
 		specs = append(specs, devices.FSSpec(shareTag(i)))
@@ -36,7 +40,7 @@ func Layout(cfg *Config) ([]abi.Device, error) {
 
 // Attach puts the back ends behind the devices of the table.
 func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.Server) error {
-	volumes := cfg.Volumes
+	volumes, nets := cfg.Volumes, cfg.Nets
 	for i := range table {
 		var err error
 		switch d := &table[i]; d.Type {
@@ -46,8 +50,9 @@ func Attach(bus *devices.Bus, table []abi.Device, cfg *Config, shares []*hostfs.
 			})
 		case abi.DeviceNet:
 			var net *devices.Net
-			net, err = bus.AddNet(d, cfg.Net.FD)
-			cfg.Net.stats = net.Stats
+			net, err = bus.AddNet(d, nets[0].FD)
+			nets[0].stats = net.Stats
+			nets = nets[1:]
 		case abi.DeviceFS:
 			err = bus.AddFS(d, shares[0])
 			shares = shares[1:]

@@ -26,7 +26,7 @@ func (sizedDisk) ReadNow([]byte, int64) bool { return true }
 
 // Each queue has a bit among the bells, and none has one that means something else.
 func TestLayoutQueues(t *testing.T) {
-	cfg := &Config{Net: &Net{MTU: 1500}, Shares: make([]Share, maxShares)}
+	cfg := &Config{Nets: []*Net{{MTU: 1500}}, Shares: make([]Share, maxShares)}
 	const others = 3 + 2 + 2*maxShares // the console's, the network's and those of shares
 	for i := range abi.MaxBells - others {
 		cfg.Volumes = append(cfg.Volumes, Volume{Name: fmt.Sprint("v", i), Disk: sizedDisk{}})

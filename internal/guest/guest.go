@@ -33,7 +33,7 @@ type Config struct {
 
 	Stdin          *os.File // nil: at its end
 	Stdout, Stderr io.Writer
-	Net            *Net // nil: no network device
+	Nets           []*Net // network devices, eth0 first
 
 	// Shares are the host folders that the guest sees, and there are no others.
 	// The image must have the "fs" device in its note.
@@ -53,7 +53,7 @@ type Config struct {
 	Stats *Stats
 }
 
-// A Net is the guest's network device. FD is a packet descriptor: see
+// A Net is a network device of the guest's. FD is a packet descriptor: see
 // devices.NetConfig. It stays open.
 type Net struct {
 	FD  int
@@ -84,13 +84,13 @@ type Volume struct {
 
 // Stats is what Run has seen.
 type Stats struct {
-	Exits       uint64        // VM exits, or wake-ups of the monitor by a process
-	Notifies    uint64        // of these, notifications of a virtqueue
-	Idles       uint64        // of these, with nothing to do
-	Setup       time.Duration // from the call of Run to the guest's first instruction
-	FirstNotify time.Duration // from the guest's first instruction to its first notification, 0 if there was none
-	Net         devices.NetStats
-	OutOfMemory uint64 // bytes that the guest asked for last and did not get
+	Exits       uint64           // VM exits, or wake-ups of the monitor by a process
+	Notifies    uint64           // of these, notifications of a virtqueue
+	Idles       uint64           // of these, with nothing to do
+	Setup       time.Duration    // from the call of Run to the guest's first instruction
+	FirstNotify time.Duration    // from the guest's first instruction to its first notification, 0 if there was none
+	Net         devices.NetStats // of all network devices
+	OutOfMemory uint64           // bytes that the guest asked for last and did not get
 }
 
 // An Error is something the guest did that ends it.
@@ -100,8 +100,10 @@ func (e *Error) Error() string { return "the guest was stopped: " + e.What }
 
 // Finish fills in what of the statistics is known at the end only.
 func (cfg *Config) Finish(ctl *abi.Control) {
-	if cfg.Net != nil && cfg.Net.stats != nil {
-		cfg.Stats.Net = cfg.Net.stats()
+	for _, n := range cfg.Nets {
+		if n.stats != nil {
+			cfg.Stats.Net.Add(n.stats())
+		}
 	}
 	cfg.Stats.OutOfMemory = ctl.OutOfMemory
 }

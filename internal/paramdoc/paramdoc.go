@@ -20,15 +20,15 @@ type doc struct {
 }
 
 var docs = []doc{
-	{name: "ip", meaning: "IPv4 address of eth0 with the length of its network; dhcp to find it, and IPv6 addresses unless ip6 is given; none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
-	{name: "gw", meaning: "IPv4 router, in the network of ip", example: "10.0.2.2", flag: "--gateway"},
-	{name: "ip6", meaning: "IPv6 address of eth0 with the length of its network", example: "fd00::15/64", flag: "--ip"},
-	{name: "gw6", meaning: "IPv6 router, in the network of ip6 or link-local", example: "fe80::2", flag: "--gateway"},
+	{name: "ip", meaning: "IPv4 address of a network card with the length of its network; dhcp to find it, and IPv6 addresses unless ip6 is given; none for none (default: dhcp in images that have it, unless ip6 is given)", example: "10.0.2.15/24", flag: "--ip"},
+	{name: "gw", meaning: "IPv4 router, in the network of the card's ip", example: "10.0.2.2", flag: "--gateway"},
+	{name: "ip6", meaning: "IPv6 address of a network card with the length of its network", example: "fd00::15/64", flag: "--ip"},
+	{name: "gw6", meaning: "IPv6 router, in the network of the card's ip6 or link-local", example: "fe80::2", flag: "--gateway"},
 	{name: "ip6-privacy", meaning: "connect from IPv6 addresses that change each day (RFC 8981), where addresses are found; what listens keeps a stable one, too", example: "temporary"},
 	{name: "dns", meaning: "name servers, in order of preference; may come again", example: "10.0.2.3,9.9.9.9", flag: "--dns"},
 	{name: "search", meaning: "domains that resolv.conf names for short names", example: "example.com"},
 	{name: "hostname", meaning: "what os.Hostname returns: letters, digits, hyphens, dots, at most 64 (default tailor)", example: "web-1"},
-	{name: "mtu", meaning: "largest packet of eth0, 1280 to 65535 bytes (default: what the device says, else 1500)", example: "1400"},
+	{name: "mtu", meaning: "largest packet of a network card, 1280 to 65535 bytes (default: what the device says, else 1500)", example: "1400"},
 	{name: "metrics", meaning: "where to serve figures to Prometheus, if the image was built with --metrics", example: ":9090", flag: "--metrics"},
 	{name: "ntp", meaning: "time servers, addresses or names, if the image was built with --ntp (default: those of DHCP)", example: "192.0.2.1,pool.ntp.org", flag: "--ntp"},
 	{name: "dns-cache", meaning: "answers that are kept, up to 100000, 0 for none, in images built with --resolver (default 1000)", example: "200"},
@@ -53,7 +53,7 @@ var docs = []doc{
 	{name: "mount", meaning: "a shared folder: tag of its device, path as %XX, ro, rw or overlay", example: "share0:/src:overlay", own: true},
 	{name: "volume", meaning: "a volume to mount: name of its block device, path as %XX, ro or rw", example: "data:/data:rw", own: true},
 	{name: "disk", meaning: "a block device to show as /dev/disk/by-id/virtio-NAME; with :ro it is only read; in a plain process NAME:PATH[:ro], a file or device of the host's, path as %XX; may come again", example: "data:ro", flag: "--disk"},
-	{name: "defaults", meaning: "parameters that tailor run chose by itself: a volume's count more", example: "ip,gw,dns", own: true},
+	{name: "defaults", meaning: "parameters that tailor run chose by itself: a volume's count more", example: "ip,gw,dns,eth1:ip", own: true},
 	{name: "empty", meaning: "a folder of a share that is to look empty, path as %XX", example: "/usr/local/go/bin", own: true},
 	{name: "cwd", meaning: "the working directory, path as %XX", example: "/src/pkg", own: true},
 	{name: "exe", meaning: "what os.Executable returns", example: "/tmp/pkg.test", own: true},
@@ -72,6 +72,8 @@ run writes them itself; --param NAME=VALUE adds one that has no flag of its own.
 - Unquoted words virtio_mmio.device=... at the very end are the system's even
   after --, because loaders append them. Quoted, they are arguments.
 - Of a name given twice, the last one counts, unless it may come again.
+- ip, gw, ip6, gw6 and mtu are of the first network card, eth0, or of the one
+  before the value, and the last one counts of each: ip=eth1:198.51.100.5/24.
 - An unknown or malformed parameter ends the boot with an error that names it.
 `
 

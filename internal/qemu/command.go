@@ -43,16 +43,16 @@ type Machine struct {
 	Image   string // path of an image of target virtio
 	CmdLine string // as package params writes it
 	Memory  uint64 // bytes, rounded up to MiB
-	Net     *Net   // nil for none
+	Nets    []Net  // cards, eth0 first
 	Drives  []Drive
 }
 
 // ends are where the character devices of a guest and its card lead, as QEMU
 // writes them.
 type ends struct {
-	console, errors, serial string // backends of -chardev, without their names
-	control                 string // "": no control channel
-	net                     string // backend of -netdev, without its name
+	console, errors, serial string   // backends of -chardev, without their names
+	control                 string   // "": no control channel
+	nets                    []string // backends of -netdev, without their names
 }
 
 // CmdLine returns the words of a QEMU command that runs m by hand: the program's
@@ -64,8 +64,8 @@ func CmdLine(path string, m Machine) []string {
 		errors:  "file,path=/dev/stderr",
 		serial:  "file,path=/dev/stderr",
 	}
-	if m.Net != nil {
-		e.net = m.Net.byHand()
+	for i := range m.Nets {
+		e.nets = append(e.nets, m.Nets[i].byHand())
 	}
 	return append([]string{path}, m.args(e)...)
 }
@@ -91,8 +91,8 @@ func (m *Machine) args(e ends) []string {
 	}
 	// Where the guest's ring 0 ends the machine for what ring 3 cannot take.
 	a = append(a, "-device", m.virtio("virtio-rng"), "-device", "isa-debug-exit,iobase=0xf4,iosize=4")
-	if m.Net != nil {
-		a = append(a, "-netdev", e.net+",id=net0", "-device", m.card())
+	for i, backend := range e.nets {
+		a = append(a, "-netdev", fmt.Sprintf("%s,id=net%d", backend, i), "-device", m.card(i))
 	}
 	for i := range m.Drives {
 		a = append(a, m.drive(i)...)
@@ -161,13 +161,14 @@ func serial(n int, id, backend string) []string {
 	return []string{"-chardev", backend + ",id=" + id, "-device", fmt.Sprintf("isa-serial,index=%d,chardev=%s", n, id)}
 }
 
-func (m *Machine) card() string {
-	options := []string{"netdev=net0"}
-	if m.Net.MAC != "" {
-		options = append(options, "mac="+m.Net.MAC)
+// card is the nth network card.
+func (m *Machine) card(n int) string {
+	c, options := &m.Nets[n], []string{fmt.Sprintf("netdev=net%d", n)}
+	if c.MAC != "" {
+		options = append(options, "mac="+c.MAC)
 	}
-	if m.Net.MTU != 0 {
-		options = append(options, "host_mtu="+strconv.Itoa(m.Net.MTU))
+	if c.MTU != 0 {
+		options = append(options, "host_mtu="+strconv.Itoa(c.MTU))
 	}
 	if m.Type != "microvm" {
 		options = append(options, "romfile=") // it boots from no network

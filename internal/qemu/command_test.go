@@ -10,9 +10,9 @@ import (
 )
 
 func TestCmdLine(t *testing.T) {
-	m := Machine{Type: "q35", Image: "a b.elf", CmdLine: `x=1 -- it's "q"`, Memory: 64<<20 + 1, Net: &Net{
+	m := Machine{Type: "q35", Image: "a b.elf", CmdLine: `x=1 -- it's "q"`, Memory: 64<<20 + 1, Nets: []Net{{
 		MTU: 1400, Forwards: []Forward{{Host: 8080, Guest: 80}, {UDP: true, Addr: netip.MustParseAddr("127.0.0.1"), Host: 53, Guest: 5353}},
-	}}
+	}}}
 	for _, c := range []struct {
 		change     func()
 		want, lack []string
@@ -24,9 +24,12 @@ func TestCmdLine(t *testing.T) {
 			"stdio,signal=off,id=out", "virtconsole,bus=bus-err.0,chardev=err", "isa-serial,index=0,chardev=com1",
 		}, []string{"control", "tap"}},
 		{func() { m.Type, m.KVM = "microvm", true }, []string{"-accel kvm", "-global virtio-mmio.force-legacy=false", "virtio-net-device,netdev=net0,host_mtu=1400", "virtio-rng-device"}, []string{"-pci", "romfile"}},
-		{func() { m.Net = &Net{Tap: "tap0", MAC: "02:00:00:00:00:01"} },
-			[]string{"tap,vhost=off,ifname=tap0,script=no,downscript=no,id=net0", "netdev=net0,mac=02:00:00:00:00:01"}, []string{"host_mtu", "user,"}},
-		{func() { m.Net = nil }, nil, []string{"net"}},
+		{func() {
+			m.Nets = []Net{{Tap: "tap0", MAC: "02:00:00:00:00:01"}, {Tap: "tap1", MAC: "02:00:00:00:00:02"}}
+		},
+			[]string{"tap,vhost=off,ifname=tap0,script=no,downscript=no,id=net0", "netdev=net0,mac=02:00:00:00:00:01",
+				"ifname=tap1,script=no,downscript=no,id=net1", "netdev=net1,mac=02:00:00:00:00:02"}, []string{"host_mtu", "user,"}},
+		{func() { m.Nets = nil }, nil, []string{"net"}},
 		{func() {
 			m.Drives = []Drive{{Name: "a", Path: "d.img", Size: 4096}, {Name: "b", Path: "e.img", Offset: 512, Size: 1024, ReadOnly: true}}
 		},

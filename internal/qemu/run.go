@@ -22,7 +22,7 @@ import (
 type Config struct {
 	Path    string // of QEMU
 	Machine Machine
-	Net     *os.File // if Machine.Net is set: its tap, attached, or a socket whose datagrams are Ethernet frames
+	Nets    []*os.File // for each of Machine.Nets: its tap, attached, or a socket whose datagrams are Ethernet frames
 
 	Stdin          *os.File // nil: at its end
 	Stdout, Stderr io.Writer
@@ -155,8 +155,8 @@ func (g *guest) start() error {
 		return err
 	}
 	m := g.cfg.Machine
-	if m.Net != nil {
-		e.net = m.Net.attached(files.add(g.cfg.Net))
+	for i := range m.Nets {
+		e.nets = append(e.nets, m.Nets[i].attached(files.add(g.cfg.Nets[i])))
 	}
 	m.Drives = slices.Clone(m.Drives)
 	for i := range m.Drives {

@@ -113,10 +113,10 @@ func TestNTP(t *testing.T) {
 	f.between(t, 3, 3, "tailor_ntp_stratum")
 	f.between(t, 0, 0.5, "tailor_ntp_distance_seconds")
 	f.between(t, 1, 10, "tailor_ntp_answers_total", "server", tapHost4+":123", "result", "ok")
-	f.between(t, 1, 1, "tailor_dhcp_bound")
-	f.between(t, 1, 1, "tailor_dhcp_events_total", "event", "bound")
-	f.between(t, 1, 1, "tailor_dhcp_lease_info", "address", tapGuest4+"/24", "server", tapHost4)
-	f.between(t, 60, 120, "tailor_dhcp_lease_remaining_seconds")
+	f.between(t, 1, 1, "tailor_dhcp_bound", "device", "eth0")
+	f.between(t, 1, 1, "tailor_dhcp_events_total", "device", "eth0", "event", "bound")
+	f.between(t, 1, 1, "tailor_dhcp_lease_info", "device", "eth0", "address", tapGuest4+"/24", "server", tapHost4)
+	f.between(t, 60, 120, "tailor_dhcp_lease_remaining_seconds", "device", "eth0")
 }
 
 // TestNTPWrong: a server with a wrong clock is believed if there is no other, which is
