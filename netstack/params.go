@@ -150,16 +150,16 @@ func (c *Config) check() error {
 	return nil
 }
 
-func (g *CardConfig) check() error {
+func (c *CardConfig) check() error {
 	switch {
-	case g.GW.IsValid() && !g.IP.IsValid():
-		return errors.New("boot parameter gw=" + g.GW.String() + " needs ip=, the guest's own address")
-	case g.GW6.IsValid() && !g.IP6.IsValid():
-		return errors.New("boot parameter gw6=" + g.GW6.String() + " needs ip6=, the guest's own address")
-	case g.GW.IsValid() && !g.IP.Contains(g.GW):
-		return errors.New("boot parameter gw=" + g.GW.String() + " is not in the network of ip=" + g.IP.String())
-	case g.GW6.IsValid() && !g.IP6.Contains(g.GW6) && !g.GW6.IsLinkLocalUnicast():
-		return errors.New("boot parameter gw6=" + g.GW6.String() + " is not in the network of ip6=" + g.IP6.String())
+	case c.GW.IsValid() && !c.IP.IsValid():
+		return errors.New("boot parameter gw=" + c.GW.String() + " needs ip=, the guest's own address")
+	case c.GW6.IsValid() && !c.IP6.IsValid():
+		return errors.New("boot parameter gw6=" + c.GW6.String() + " needs ip6=, the guest's own address")
+	case c.GW.IsValid() && !c.IP.Contains(c.GW):
+		return errors.New("boot parameter gw=" + c.GW.String() + " is not in the network of ip=" + c.IP.String())
+	case c.GW6.IsValid() && !c.IP6.Contains(c.GW6) && !c.GW6.IsLinkLocalUnicast():
+		return errors.New("boot parameter gw6=" + c.GW6.String() + " is not in the network of ip6=" + c.IP6.String())
 	}
 	return nil
 }

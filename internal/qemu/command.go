@@ -122,12 +122,22 @@ func fileName(path string) string {
 	return path
 }
 
+// A microvm has places for so many virtio devices, of which the consoles and the source
+// of random numbers take three; with ACPI, and a second interrupt controller with that, 24.
+const (
+	maxTransports = 8
+	ownDevices    = 3
+)
+
 // options are those of -machine. A microvm without ACPI says on the command line
 // where its devices are and starts a tenth faster; the guest needs neither of
 // the old timers and interrupt controllers, but the clock.
 func (m *Machine) options() string {
 	switch m.Type {
 	case "microvm":
+		if ownDevices+len(m.Nets)+len(m.Drives) > maxTransports {
+			return "microvm,acpi=on,pit=off,pic=off,rtc=on,x-option-roms=off"
+		}
 		return "microvm,acpi=off,pit=off,pic=off,rtc=on,x-option-roms=off"
 	case "q35":
 		return "q35,sata=off,smbus=off,usb=off,vmport=off"

@@ -147,6 +147,25 @@ func testCardsMixed(t *testing.T, on target) {
 	}
 }
 
+// TestCardsSLAAC: what a router advertises on a link is for the card on that link.
+func TestCardsSLAAC(t *testing.T) {
+	r, img := newCards(t, targetHVT(t))
+	r.ns.ip(t, "addr add 2001:db8:2::1/64 dev "+tapName2+" nodad")
+	r.dnsmasq(t, "192.0.2.50", "192.0.2.50", "--interface="+tapName2, tap2Range, "--enable-ra",
+		"--dhcp-range=2001:db8::,ra-only,64,10m", "--dhcp-range=2001:db8:2::,ra-only,64,10m")
+	p := r.startImage(t, img, []string{"-m", "128M"}, "serve")
+	for card, prefix := range map[string]string{"eth0": "2001:db8::", "eth1": "2001:db8:2:"} {
+		p.said(t, "tailor: network: "+card+" has its address: "+prefix)
+	}
+	for _, card := range []string{"eth0", "eth1"} {
+		m := regexp.MustCompile(card + ` has its address: (2001:\S+) from a router's advertisement`).FindStringSubmatch(p.errOut.String())
+		if m == nil {
+			t.Fatalf("%s has no address of a router's:\n%s", card, p.errOut)
+		}
+		r.mustEcho(t, "", m[1])
+	}
+}
+
 // TestCardsMany: as many cards as there can be, in their order.
 func TestCardsMany(t *testing.T) { each(t, testCardsMany, ownNetwork) }
 
