@@ -159,6 +159,29 @@ func TestBindToDevice(t *testing.T) {
 	}
 }
 
+// TestBindToDeviceTCP: so does a connection.
+func TestBindToDeviceTCP(t *testing.T) {
+	x := newCrossing(t)
+	l, err := x.right.listen(net.JoinHostPort(far, "99"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for device, reached := range map[string]bool{"eth0": false, "eth1": true} {
+		k, _ := x.mid.Socket(afInet, sockStream, 0)
+		c := newTestConn(k, false)
+		defer c.Close()
+		if e := k.SetOption(solSocket, soBindtodevice, []byte(device)); e != 0 {
+			t.Fatalf("bind to %s: errno %d", device, e)
+		}
+		c.SetDeadline(time.Now().Add(5 * time.Second))
+		// On the left nobody listens.
+		if err := c.connect(at(far, 99)); (err == nil) != reached {
+			t.Errorf("by %s: %v", device, err)
+		}
+	}
+}
+
 // TestBrokenCard: what uses a card that breaks ends, the rest goes on.
 func TestBrokenCard(t *testing.T) {
 	x := newCrossing(t)

@@ -56,7 +56,7 @@ func ParseParams(words string) (Config, error) {
 	c := Config{Cards: make([]CardConfig, params.MaxCards)}
 	for key, value, rest, ok := params.Words(words).Next(); ok; key, value, rest, ok = rest.Next() {
 		if err := c.set(key, value); err != nil {
-			return c, errors.New("boot parameter " + strconv.Quote(key+"="+value) + ": " + err.Error())
+			return Config{}, errors.New("boot parameter " + strconv.Quote(key+"="+value) + ": " + err.Error())
 		}
 	}
 	return c, c.check()

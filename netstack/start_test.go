@@ -43,14 +43,16 @@ func TestParseParamsRefuses(t *testing.T) {
 
 func FuzzParseParams(f *testing.F) {
 	f.Add("ip=10.0.2.15/24 gw=10.0.2.2 dns=10.0.2.3,1.1.1.1 mtu=1500 hostname=a")
+	f.Add("ip=eth1:10.0.2.15/24 gw=eth1:10.0.2.2 mtu=eth7:1400 ip6=eth3:fd00::1/64 ip=eth8:dhcp")
 	f.Fuzz(func(t *testing.T, p string) {
 		all, err := ParseParams(p)
-		c := all.Cards[0]
-		if err != nil && (c.IP.IsValid() || c.MTU != 0) && strings.HasPrefix(err.Error(), "boot parameter \"") {
-			t.Errorf("value and error: %+v, %v", c, err)
+		if err != nil && len(all.Cards) > 0 && strings.HasPrefix(err.Error(), "boot parameter \"") {
+			t.Errorf("value and error: %+v, %v", all, err)
 		}
-		if err == nil && c.MTU != 0 && (c.MTU < 1280 || c.MTU > 65535) {
-			t.Errorf("mtu %d", c.MTU)
+		for _, c := range all.Cards {
+			if err == nil && c.MTU != 0 && (c.MTU < 1280 || c.MTU > 65535) {
+				t.Errorf("mtu %d", c.MTU)
+			}
 		}
 	})
 }

@@ -34,6 +34,8 @@ func TestCmdLine(t *testing.T) {
 			m.Drives = []Drive{{Name: "a", Path: "d.img", Size: 4096}, {Name: "b", Path: "e.img", Offset: 512, Size: 1024, ReadOnly: true}}
 		},
 			[]string{"file=d.img -device", "file=e.img,offset=512,size=1024,readonly=on -device"}, nil},
+		{func() { m.Nets = make([]Net, 3) }, []string{"-machine microvm,acpi=off,", "netdev=net2"}, nil},
+		{func() { m.Nets = make([]Net, 4) }, []string{"-machine microvm,acpi=on,"}, nil}, // with the drives, more than there are places for
 	} {
 		c.change()
 		got := Quote(CmdLine("qemu", m))
