@@ -98,8 +98,8 @@ func hostsFile(p Params) string {
 	s := "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 	static := false
 	for _, addr := range p.All("ip") {
-		if _, of := cut(addr, ':'); of != "" {
-			addr = of // of another card than the first
+		if len(addr) > 5 && addr[:3] == "eth" {
+			addr = addr[5:] // without the card, eth1:
 		}
 		if addr == "dhcp" || addr == "none" {
 			continue

@@ -37,7 +37,7 @@ func rootFS() *memFS { return files.mounts[0].fs.(*memFS) }
 
 func TestBootFiles(t *testing.T) {
 	reset(t)
-	boot(`hostname=web1 ip=10.0.0.2/24 ip=fd00::2/64 gw=10.0.0.1 dns=10.0.0.53,1.1.1.1 search="a.example,b.example" exe=/bin/site`)
+	boot(`hostname=web1 ip=10.0.0.2/24 ip=fd00::2/64 ip=eth1:10.1.0.2/24 ip=eth2:dhcp gw=10.0.0.1 dns=10.0.0.53,1.1.1.1 search="a.example,b.example" exe=/bin/site`)
 	for path, expect := range map[string]string{
 		"/etc/hostname":                "web1\n",
 		"/etc/resolv.conf":             "nameserver 10.0.0.53\nnameserver 1.1.1.1\nsearch a.example b.example\n",
@@ -46,7 +46,7 @@ func TestBootFiles(t *testing.T) {
 		"/proc/sys/fs/pipe-max-size":   "65536\n",
 		"/proc/sys/kernel/hostname":    "web1\n",
 		"/etc/hosts": "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n" +
-			"10.0.0.2 web1\nfd00::2 web1\n",
+			"10.0.0.2 web1\nfd00::2 web1\n10.1.0.2 web1\n",
 	} {
 		if got := readAll(t, path); got != expect {
 			t.Errorf("%s: %q", path, got)
