@@ -20,7 +20,7 @@ func testHelpParameters(t *testing.T, on target) {
 		r := on.run(t, img, flag)
 		r.want(t, 0, nil, []string{"Usage of " + name + ":\n"})
 		usage, at := strings.Index(r.stderr, "Usage of"), strings.Index(r.stderr, system)
-		if own := on.has(ownSystem); own != (at > usage) || own != strings.Contains(r.stderr, "ip=ADDRESS/BITS") || strings.Contains(r.stderr, "syslog=") || r.stdout != "" {
+		if own := on.has(ownSystem); own != (at > usage) || own != strings.Contains(r.stderr, "ip=[CARD:]ADDRESS/BITS") || strings.Contains(r.stderr, "syslog=") || r.stdout != "" {
 			t.Errorf("%s:\n%s", flag, r.stderr)
 		}
 	}

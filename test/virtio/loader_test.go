@@ -48,7 +48,7 @@ func TestBadParameters(t *testing.T) {
 		"colour=red":            "tailor: error: boot parameter colour=red is unknown; known are: ip gw ",
 		"syslog=tcp://10.0.0.1": "tailor: error: boot parameter syslog=tcp://10.0.0.1: the program was built without syslog+tcp; rebuild it with: tailor build --log syslog+tcp",
 		"metrics=:9090":         "tailor: error: boot parameter metrics=:9090: the program was built without metrics; rebuild it with: tailor build --metrics",
-		"mtu=9":                 "tailor: error: boot parameter mtu=9 is malformed: want mtu=BYTES",
+		"mtu=9":                 "tailor: error: boot parameter mtu=9 is malformed: want mtu=[CARD:]BYTES",
 		"stall-warning=1s":      "tailor: error: boot parameter stall-warning=1s is malformed: want stall-warning=MILLISECONDS",
 		"hostname=a=b":          "tailor: error: boot parameter hostname=a=b is malformed: want hostname=NAME",
 		`hostname="a b" mtu=x`:  `tailor: error: boot parameter "hostname=a b" is malformed: want hostname=NAME`,
