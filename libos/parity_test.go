@@ -29,9 +29,15 @@ type side struct {
 	fds   []uintptr
 }
 
+// linuxEnter repeats what a signal has interrupted: Go's scheduler sends its threads
+// some.
 func linuxEnter(num uintptr, a *[6]uintptr) (uintptr, Errno) {
-	r, _, errno := syscall.Syscall6(num, a[0], a[1], a[2], a[3], a[4], a[5])
-	return r, Errno(errno)
+	for {
+		r, _, errno := syscall.Syscall6(num, a[0], a[1], a[2], a[3], a[4], a[5])
+		if errno != syscall.EINTR {
+			return r, Errno(errno)
+		}
+	}
 }
 
 func libosEnter(num uintptr, a *[6]uintptr) (uintptr, Errno) {
