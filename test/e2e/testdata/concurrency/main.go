@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"os"
 	"runtime"
 	"runtime/pprof"
@@ -115,16 +116,19 @@ func profileOften([]string) {
 }
 
 // profile writes a CPU profile of burnOne and burnThree, a quarter and three
-// quarters of two seconds, to standard output. It sleeps half of the time. Each
-// computes for the time of one and of three samples at once, or longer where the
-// processor is busy: so few samples have the proportion, too.
+// quarters of two seconds, to standard output. It sleeps half of the time. They
+// compute for the time of about one and of three samples at once, or longer where
+// the processor is busy: so few samples have the proportion, too. The times differ,
+// because those of one length would keep step with the kernel's ticks, and then
+// each sample of burnOne might be late enough to be one of burnThree.
 func profile([]string) {
-	n := burnsIn(10 * time.Millisecond)
+	n := burnsIn(time.Millisecond)
 	check(pprof.StartCPUProfile(os.Stdout))
 	for computed := time.Duration(0); computed < 2*time.Second; {
+		m := n*5 + rand.IntN(n*10)
 		begin := time.Now()
-		burnOne(n)
-		burnThree(n)
+		burnOne(m)
+		burnThree(m)
 		took := time.Since(begin)
 		computed += took
 		time.Sleep(took)
