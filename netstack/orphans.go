@@ -39,7 +39,7 @@ func (o *orphans) add(ep tcpip.Endpoint) {
 	}
 	o.mu.Unlock()
 	if victim != nil {
-		victim.Abort()
+		end(victim)
 	}
 }
 

@@ -3,7 +3,6 @@ package devices
 import (
 	"encoding/binary"
 	"errors"
-	"runtime"
 	"sync"
 	"time"
 	"unsafe"
@@ -102,9 +101,6 @@ func (b *Bus) AddBlk(d *abi.Device, disk Disk) error {
 		return err
 	}
 	k.q = q
-	if !k.solo {
-		keepReady()
-	}
 	b.polled = append(b.polled, k)
 	b.stops = append(b.stops, k.stop)
 	return nil
@@ -112,10 +108,6 @@ func (b *Bus) AddBlk(d *abi.Device, disk Disk) error {
 
 // errBlkRequest is for a chain that is no request: the guest's driver is broken.
 var errBlkRequest = errors.New("devices: a request to a block device without a header or a status")
-
-// keepReady sees to it that Go's scheduler has room for threads that are in the kernel
-// or look at a queue: a vCPU's thread that comes back must go on at once.
-var keepReady = sync.OnceFunc(func() { runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4)) })
 
 // parse reads what the guest wants. The header is copied first: the guest may
 // change it at any time.

@@ -3,6 +3,7 @@ package devices
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -79,12 +80,18 @@ func NewBusFor(mem *virtq.Memory, guest Guest, listen *uint32, onError func(erro
 // goroutine, when the guest broke a ring or a device failed: the guest must
 // then be stopped. It must not call the bus's Stop.
 func NewBus(mem *virtq.Memory, onError func(error)) (*Bus, error) {
+	keepReady()
 	p, err := newPark()
 	if err != nil {
 		return nil, fmt.Errorf("devices: %w", err)
 	}
 	return &Bus{mem: mem, park: p, outer: -1, bells: map[uint64]func() bool{}, onError: onError}, nil
 }
+
+// keepReady sees to it that Go's scheduler has room for threads that are in the kernel
+// without its knowledge or look at a queue: those of the vCPU and of the network's
+// devices. Whoever comes back must go on at once, too.
+var keepReady = sync.OnceFunc(func() { runtime.GOMAXPROCS(max(runtime.GOMAXPROCS(0), 4)) })
 
 // queue makes the device side of one queue and registers its bell.
 func (b *Bus) queue(d *abi.Device, i int, dir virtq.Direction, what string, bell func() bool) (*virtq.Queue, error) {

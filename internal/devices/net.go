@@ -357,7 +357,7 @@ func (n *Net) spin() {
 // goes idle.
 func (n *Net) doze() {
 	ts := unix.NsecToTimespec(int64(dozeTime))
-	unix.Nanosleep(&ts, nil)
+	rawNanosleep(&ts)
 }
 
 // nap waits for a guest that is short of buffers, and reports whether things go

@@ -511,6 +511,9 @@ var ModuleEdits = []Edit{
 			"func (e *Endpoint) TailorAck() {\n\te.LockUser()\n" +
 			"\tif e.EndpointState().connected() && e.rcv.RcvNxt != e.snd.MaxSentAck {\n\t\te.snd.sendAck()\n\t}\n" +
 			"\te.UnlockUser()\n}\n\n" +
+			"// TailorEnd ends a connection that has nothing left to deliver: in TIME-WAIT as its timer does.\n" +
+			"func (e *Endpoint) TailorEnd() {\n" +
+			"\tif e.EndpointState() == StateTimeWait {\n\t\te.timeWaitTimerExpired()\n\t\treturn\n\t}\n\te.Abort()\n}\n\n" +
 			"// handleSegment handles a given segment and notifies the worker goroutine if\n",
 		Why: "See above.",
 	},

@@ -1,9 +1,7 @@
 package e2e
 
 import (
-	"net"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -135,24 +133,8 @@ func TestDHCPServerGone(t *testing.T) {
 // would that has it.
 func (r *road) claim(t *testing.T, addr string) {
 	t.Helper()
-	var fd int
-	err := r.ns.do(func() (err error) {
-		i, err := net.InterfaceByName(tapName)
-		if err != nil {
-			return err
-		}
-		const arp = 0x0608 // ETH_P_ARP, in network order
-		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, arp); err != nil {
-			return err
-		}
-		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: arp, Ifindex: i.Index})
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := os.NewFile(uintptr(fd), "arp")
-	t.Cleanup(func() { unix.Shutdown(fd, unix.SHUT_RDWR); f.Close() })
-	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
+	const arp = 0x0608 // ETH_P_ARP, in network order
+	f := r.packets(t, arp)
 	ip := netip.MustParseAddr(addr).As4()
 	go func() {
 		for b := make([]byte, 64); t.Context().Err() == nil; {

@@ -4,8 +4,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/internal/vmtest"
 	"github.com/tailor-os/tailor/internal/xtest"
@@ -210,4 +213,28 @@ func (r *road) listenPacket(t testing.TB, family int) string {
 		}
 	}()
 	return withPort(host, c.LocalAddr())
+}
+
+// packets returns a socket that sees the tap's frames of a protocol, in network
+// order, and sends some. Reading from it ends after 0.1 s without any.
+func (r *road) packets(t *testing.T, protocol uint16) *os.File {
+	t.Helper()
+	var fd int
+	err := r.ns.do(func() (err error) {
+		i, err := net.InterfaceByName(tapName)
+		if err != nil {
+			return err
+		}
+		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(protocol)); err != nil {
+			return err
+		}
+		return unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: protocol, Ifindex: i.Index})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "packets")
+	t.Cleanup(func() { unix.Shutdown(fd, unix.SHUT_RDWR); f.Close() })
+	unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000})
+	return f
 }

@@ -9,8 +9,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // What the guest's servers do for clients outside, each over every road.
@@ -337,4 +340,43 @@ func testServeLate(t *testing.T, on target) {
 		t.Errorf("served after %v, the guest listens after 1 s", took)
 	}
 	p.wait().want(t, 0, nil, nil)
+}
+
+// TestNetLinger: a guest that has more connections to remember than it has room for
+// forgets the oldest, and does not reset it.
+func TestNetLinger(t *testing.T) {
+	r := tapRoad(t, targetHVT(t))
+	r.start(t, "serve").expect("ready")
+	const ip = 0x0008 // ETH_P_IP, in network order
+	f := r.packets(t, ip)
+	var ended, resets atomic.Int64
+	go func() {
+		for b := make([]byte, 128); t.Context().Err() == nil; {
+			n, err := f.Read(b)
+			if err != nil || n < 54 || b[23] != unix.IPPROTO_TCP || b[34] != 0 || b[35] != 80 {
+				continue // not from port 80 of the guest
+			}
+			const fin, rst = 1, 4
+			ended.Add(int64(b[47] & fin))
+			resets.Add(int64(b[47] & rst / rst))
+		}
+	}()
+	const many = 700 // netstack remembers 512
+	for range many {
+		c, err := r.dial(t.Context(), "tcp 80")
+		if err != nil {
+			t.Fatal(err)
+		}
+		io.WriteString(c, "GET / HTTP/1.0\r\n\r\n")
+		if b, err := io.ReadAll(c); err != nil || !strings.HasSuffix(string(b), "hello\n") {
+			t.Fatalf("%q, %v", b, err)
+		}
+		c.Close()
+	}
+	for end := time.Now().Add(limit); ended.Load() < many && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if ended.Load() < many || resets.Load() > 0 {
+		t.Errorf("%d of %d connections ended, %d were reset", ended.Load(), many, resets.Load())
+	}
 }
