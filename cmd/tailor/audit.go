@@ -103,7 +103,7 @@ func (a *app) audit(ctx context.Context, o auditOptions, files []string) (int, e
 	if o.json {
 		err = printJSON(a.stdout, report)
 	} else {
-		err = report.WriteText(a.stdout)
+		err = report.WriteText(a.stdout, cli.Width(a.stdout))
 	}
 	switch {
 	case err != nil:

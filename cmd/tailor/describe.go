@@ -92,7 +92,7 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 	case d.dot:
 		return report.WriteDOT(a.stdout)
 	}
-	return report.WriteText(a.stdout)
+	return report.WriteText(a.stdout, cli.Width(a.stdout))
 }
 
 // addLines counts lines, if they were asked for.

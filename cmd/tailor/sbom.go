@@ -68,7 +68,7 @@ func (a *app) sbom(path, format string) error {
 	case spdx:
 		return bill.WriteSPDX(a.stdout, d)
 	case plainText:
-		return bill.WriteText(a.stdout)
+		return bill.WriteText(a.stdout, cli.Width(a.stdout))
 	}
 	return bill.WriteCycloneDX(a.stdout, d)
 }

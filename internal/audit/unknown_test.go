@@ -98,7 +98,7 @@ func TestIncomplete(t *testing.T) {
 		t.Errorf("found %+v", r.Vulnerabilities)
 	}
 	var w strings.Builder
-	if err := r.WriteText(&w); err != nil || !strings.Contains(w.String(), ": it may be inlined, which cannot be read\n") {
+	if err := r.WriteText(&w, 0); err != nil || !strings.Contains(w.String(), ": it may be inlined, which cannot be read\n") {
 		t.Errorf("%v\n%s", err, w.String())
 	}
 }

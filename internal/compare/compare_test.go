@@ -220,7 +220,7 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%d: a damaged image is the same", i)
 		}
 		if err == nil {
-			err = r.WriteText(new(bytes.Buffer), true)
+			err = r.WriteText(new(bytes.Buffer), 80, true)
 		}
 		if i%5 == 0 && err == nil {
 			t.Errorf("%d: a truncated image is none", i)

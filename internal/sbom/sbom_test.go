@@ -168,7 +168,7 @@ func TestDocuments(t *testing.T) {
 		for format, write := range map[string]func(*bytes.Buffer) error{
 			"cdx":  func(w *bytes.Buffer) error { return b.WriteCycloneDX(w, d) },
 			"spdx": func(w *bytes.Buffer) error { return b.WriteSPDX(w, d) },
-			"text": func(w *bytes.Buffer) error { return b.WriteText(w) },
+			"text": func(w *bytes.Buffer) error { return b.WriteText(w, 80) },
 		} {
 			var one, two bytes.Buffer
 			if write(&one) != nil || write(&two) != nil || one.String() != two.String() {
