@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -75,8 +76,12 @@ func (a *app) sbom(path, format string) error {
 
 // readBill reads an image. A package is one that is not built yet.
 func readBill(path string) (*sbom.Bill, error) {
-	if isDir(path) || strings.HasSuffix(path, ".go") {
+	source, _ := filepath.Glob(filepath.Join(path, "*.go"))
+	switch {
+	case strings.HasSuffix(path, ".go") || isDir(path) && len(source) > 0:
 		return nil, hint.Errorf("build it first: tailor build -o x.img "+path, "%s is a package, not an image", cli.Printable(path))
+	case isDir(path):
+		return nil, hint.Errorf("name the images in it: "+filepath.Join(path, "*.img"), "%s is a folder, not an image", cli.Printable(path))
 	}
 	bill, err := sbom.Read(path)
 	if err != nil {

@@ -72,6 +72,9 @@ func (v *Vulnerability) level(b *strings.Builder, l Level, width int) {
 // text is a finding on one line.
 func (f *Finding) text() string {
 	s := fmt.Sprintf("%s: %s %s", f.File, f.Module, cmp.Or(f.Version, "of a version that is not known"))
+	if f.Version != "" && slices.Contains(f.Unknown, "version") {
+		s += " or another version"
+	}
 	if f.Fixed != "" {
 		s += ", fixed in " + f.Fixed
 	} else {

@@ -176,7 +176,7 @@ func (p *printer) unknown() {
 	if len(p.r.Unknown) > 0 {
 		p.b.WriteString("\nCannot be known:\n")
 		for _, u := range p.r.Unknown {
-			p.b.WriteString(cli.Fill("  "+clean(u), cli.TextWidth, 4))
+			p.b.WriteString(cli.Fill("  "+clean(u), p.width, 4))
 		}
 	}
 }

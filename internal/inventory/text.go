@@ -77,7 +77,7 @@ func list(b *page, title string, lines []string) {
 	}
 	b.WriteString("\n" + title + "\n")
 	for _, l := range lines {
-		b.WriteString(cli.Fill("  "+oneLine(l), cli.TextWidth, 4))
+		b.WriteString(cli.Fill("  "+oneLine(l), b.width, 4))
 	}
 }
 

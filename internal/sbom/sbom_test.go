@@ -104,18 +104,18 @@ func TestImage(t *testing.T) {
 
 // A note is not believed against the bytes, and what only it says is gone with it.
 func TestForgedNote(t *testing.T) {
-	b := read(t, changed(t, true, `"go":"go1`, `"go":"go9`, "examples/website", "examples/xxxxxxx",
+	b := read(t, changed(t, true, `"go":"go1`, `"go":"go9`, `"target":"hvt"`, `"target":"xyz"`, "examples/website", "examples/xxxxxxx",
 		`{"path":"github.com/tailor-os/tailor"`, `{"path":"github.com/tailor-os/tailoR"`,
 		`"path":"stdlib","version":"go1`, `"path":"stdlib","version":"go9`, `"licences":["BSD-3-Clause"]`, `"licences":["BSD-9-Clause"]`))
 	for _, want := range []string{
 		"the note says Go release go9", "the note says package github.com/tailor-os/tailor/examples/xxxxxxx, the bytes say", "the note says that it has github.com/tailor-os/tailoR",
-		"the note says stdlib go9",
+		"the note says stdlib go9", "the note says target xyz, the bytes say hvt or spt",
 	} {
 		if !slices.ContainsFunc(b.Warnings, func(w string) bool { return strings.HasPrefix(w, want) }) {
 			t.Errorf("no warning %q in %q", want, b.Warnings)
 		}
 	}
-	if len(b.Warnings) != 4 || !strings.HasPrefix(b.Go, "go1") || find(b, Standard, Stdlib).Licences != nil {
+	if len(b.Warnings) != 5 || !strings.HasPrefix(b.Go, "go1") || find(b, Standard, Stdlib).Licences != nil {
 		t.Errorf("warnings %q, %s", b.Warnings, b.Go)
 	}
 	b = read(t, changed(t, true, "Tailor\x00", "Tayler\x00"))
@@ -126,7 +126,7 @@ func TestForgedNote(t *testing.T) {
 		t.Errorf("without a note: unknown %q", b.Unknown)
 	}
 	b = read(t, changed(t, true, `{"abi":`, `["abi":`))
-	if b.Note != nil || len(b.Warnings) != 1 || !strings.Contains(b.Warnings[0], "its note") {
+	if b.Note != nil || len(b.Warnings) != 1 || !strings.HasPrefix(b.Warnings[0], "it has a bad note: ") {
 		t.Errorf("with a damaged note: warnings %q", b.Warnings)
 	}
 	b = read(t, changed(t, true, "Apache-2.0", `Apache", 0`))

@@ -34,7 +34,7 @@ func (b *Bill) WriteText(w io.Writer, width int) error {
 	t := cli.Table{Rows: rows, Below: 5}
 	t.Write(&s, width)
 	for _, u := range b.Unknown {
-		s.WriteString("\n" + cli.Fill("Not known: "+u+".", cli.TextWidth, 0))
+		s.WriteString("\n" + cli.Fill("Not known: "+u+".", width, 0))
 	}
 	_, err := io.WriteString(w, s.String())
 	return err

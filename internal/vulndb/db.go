@@ -100,7 +100,7 @@ func (db *DB) open(where string) error {
 	}
 	info, err := os.Stat(where)
 	if err != nil {
-		return hint.Errorf(giveCopy, "no vulnerability database: %w", err)
+		return hint.Errorf(giveCopy, "no vulnerability database: %w", short(where, err))
 	}
 	if info.IsDir() {
 		db.src = folder(where)
