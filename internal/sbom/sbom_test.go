@@ -3,9 +3,11 @@ package sbom
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -200,6 +202,26 @@ func TestDocuments(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(out), ": 8 components\n") != len(files) {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A linker's record that was tampered with, so that it has a module twice, or in another
+// version than its files, makes no document with a name twice, and is told.
+func TestTamperedRecord(t *testing.T) {
+	b := &Bill{File: "x", Modules: []Module{
+		{Path: "example.com/a", Version: "v1.0.0", Kind: Dependency, Source: Linker}, {Path: "example.com/a", Version: "v2.0.0", InFiles: "v1.9.0", Kind: Dependency, Source: Linker},
+	}}
+	var cdx, spdx bytes.Buffer
+	if err := errors.Join(b.WriteCycloneDX(&cdx, Document{}), b.WriteSPDX(&spdx, Document{})); err != nil {
+		t.Fatal(err)
+	}
+	refs := regexp.MustCompile(`"bom-ref": .*`).FindAllString(cdx.String(), -1)
+	slices.Sort(refs)
+	if len(refs) != 3 || len(slices.Compact(refs)) != 3 {
+		t.Errorf("references: %q", refs)
+	}
+	if !strings.Contains(cdx.String(), `"tailor:version-in-files",`) || !strings.Contains(spdx.String(), "its files are of v1.9.0") {
+		t.Errorf("the other version is missing in\n%s\n%s", &cdx, &spdx)
 	}
 }
 
