@@ -167,7 +167,7 @@ func (p *printer) sections() {
 	p.table(rows, 0)
 	for _, s := range p.r.Sections {
 		if len(s.Functions) > 0 {
-			p.b.WriteString("\nCode differs, not in size, of:\n" + cli.Fill("  "+clean(strings.Join(s.Functions, ", ")), p.width, 2))
+			p.b.WriteString("\nCode, or addresses in it, differ, not in size, of:\n" + cli.Fill("  "+clean(strings.Join(s.Functions, ", ")), p.width, 2))
 		}
 	}
 }
@@ -196,7 +196,7 @@ func (r *Report) Brief() (lines []string) {
 	for _, s := range r.Sections {
 		add("section %s: %d and %d bytes, %d of them differ", s.Name, s.A, s.B, s.Differ)
 		for _, f := range s.Functions {
-			add("function %s: other code", f)
+			add("function %s: other code, or addresses in it", f)
 		}
 	}
 	const most = 20
