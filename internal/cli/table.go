@@ -202,7 +202,7 @@ func Shorten(s string, width int) string {
 	}
 	const dots = ".."
 	keep := max(width-len(dots), 0)
-	return string(r[:keep/3]) + dots + string(r[len(r)-(keep-keep/3):])
+	return string(r[:keep/4]) + dots + string(r[len(r)-(keep-keep/4):])
 }
 
 // fit narrows the widest columns until a line has width columns, or no column can be

@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
 	const narrow = `  NAME              BYTES  WHAT
   a                     1  one thing
     by: main > x
-  exa..Function        22  several other
+  ex...Function        22  several other
                            things
     by: main  more
   sum                  23
@@ -78,8 +78,8 @@ func TestShorten(t *testing.T) {
 		want  string
 	}{
 		{"abc", 3, "abc"}, {"", 0, ""}, {"abcd", 3, "..d"}, {"abcd", 1, ".."},
-		{"gvisor.dev/tcp.(*Endpoint).handle", 20, "gvisor..oint).handle"},
-		{"ñandúñandúñandú", 8, "ña..andú"},
+		{"gvisor.dev/tcp.(*Endpoint).handle", 20, "gvis..dpoint).handle"},
+		{"ñandúñandúñandú", 8, "ñ..ñandú"},
 	} {
 		if got := Shorten(c.s, c.width); got != c.want {
 			t.Errorf("%q in %d: %q, want %q", c.s, c.width, got, c.want)

@@ -472,7 +472,7 @@ func TestWidth(t *testing.T) {
 		}
 	}
 	const below = "starter's\n                                       clock page\n    imported by: main > net > Tailor/boot/network > Tailor/virtio/netdev\n"
-	if got := text(80); !strings.Contains(got, below) || !strings.Contains(got, "\n  github...a-long-name/v2") {
+	if got := text(80); !strings.Contains(got, below) || !strings.Contains(got, "\n  githu..h-a-long-name/v2") {
 		t.Error(got)
 	}
 	for _, want := range []string{"clock page  main > net > Tailor/boot/network > Tailor/virtio/netdev\n", long + "  ", strings.TrimPrefix(long, "module ") + "  "} {
