@@ -135,6 +135,12 @@ func Fill(text string, width, indent int) string {
 	return fill(start, strings.Fields(text), width, indent)
 }
 
+// Hang returns text as [Fill] does, after start and all below its own beginning.
+func Hang(start, text string, width int) string {
+	n := length(start)
+	return start + Fill(spaces(n)+text, width, n)[n:]
+}
+
 // FillList is [Fill] for a list of items, indented, none of which is broken.
 func FillList(items []string, width, indent int) string {
 	words := slices.Clone(items)

@@ -94,6 +94,8 @@ func TestFill(t *testing.T) {
 		{Fill("  one two three", 0, 4), "  one two three\n"},
 		{Fill("a wordthatislong b", 6, 1), "a\n wordthatislong\n b\n"},
 		{Fill("", 10, 0), "\n"},
+		{Hang("ñ:  ", "one two three", 11), "ñ:  one two\n    three\n"},
+		{Hang("a: ", "one two", 0), "a: one two\n"},
 		{FillList([]string{"a b", "c d", "e"}, 11, 2), "  a b, c d,\n  e\n"},
 		{FillList(nil, 11, 2), "  \n"},
 	} {
