@@ -103,7 +103,7 @@ func (a *app) audit(ctx context.Context, o auditOptions, files []string) (int, e
 	if o.json {
 		err = printJSON(a.stdout, report)
 	} else {
-		err = report.WriteText(a.stdout)
+		err = report.WriteText(a.stdout, cli.Width(a.stdout))
 	}
 	switch {
 	case err != nil:
@@ -132,8 +132,11 @@ func (a *app) readBills(ctx context.Context, files []string) (bills []*sbom.Bill
 			failed = append(failed, audit.Failure{File: file, Error: err.Error(), Hint: hint.Of(err)})
 			continue
 		}
-		for _, text := range slices.Concat(bill.Warnings, bill.Unknown) {
+		for _, text := range bill.Warnings {
 			a.msg.Warnf("%s: %s", file, text)
+		}
+		for _, text := range bill.Unknown {
+			a.msg.Warnf("%s: not known: %s", file, text)
 		}
 		bills = append(bills, bill)
 	}

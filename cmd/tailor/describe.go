@@ -63,6 +63,11 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 	ctx, stop := untilInterrupt(ctx)
 	defer stop()
 	path, b := "", built{}
+	if len(args) == 1 {
+		if err := missingImage(args[0]); err != nil {
+			return err
+		}
+	}
 	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
 		if err := onlyImage(o); err != nil {
 			return err
@@ -92,7 +97,7 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 	case d.dot:
 		return report.WriteDOT(a.stdout)
 	}
-	return report.WriteText(a.stdout)
+	return report.WriteText(a.stdout, cli.Width(a.stdout))
 }
 
 // addLines counts lines, if they were asked for.

@@ -52,7 +52,7 @@ func (a *app) diff(args []string, functions, asJSON bool) (int, error) {
 	if err == nil && asJSON {
 		err = printJSON(a.stdout, r)
 	} else if err == nil {
-		err = r.WriteText(a.stdout, functions)
+		err = r.WriteText(a.stdout, cli.Width(a.stdout), functions)
 	}
 	switch {
 	case err != nil:

@@ -53,7 +53,7 @@ func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {
 	if asJSON {
 		err = printJSON(a.stdout, report)
 	} else {
-		err = report.Write(a.stdout)
+		err = report.Write(a.stdout, cli.Width(a.stdout))
 	}
 	if err == nil && !report.OK() {
 		return exitNothing, nil

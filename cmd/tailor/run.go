@@ -128,10 +128,16 @@ func (p program) imagePath() (string, error) {
 	if isFile(name) {
 		return name, nil
 	}
+	return "", missingImage(name)
+}
+
+// missingImage refuses what is named as an image is, and is not there: no package of
+// that name is meant.
+func missingImage(name string) error {
 	if _, err := os.Stat(name); err != nil && filepath.Ext(name) == ".img" {
-		return "", hint.Errorf("build it with: tailor build -o "+name+" PACKAGE", "no such image: %s", name)
+		return hint.Errorf("build it with: tailor build -o "+name+" PACKAGE", "no such image: %s", name)
 	}
-	return "", nil
+	return nil
 }
 
 func (a *app) run(ctx context.Context, o runOptions, args []string) (int, error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -68,15 +69,19 @@ func (a *app) sbom(path, format string) error {
 	case spdx:
 		return bill.WriteSPDX(a.stdout, d)
 	case plainText:
-		return bill.WriteText(a.stdout)
+		return bill.WriteText(a.stdout, cli.Width(a.stdout))
 	}
 	return bill.WriteCycloneDX(a.stdout, d)
 }
 
 // readBill reads an image. A package is one that is not built yet.
 func readBill(path string) (*sbom.Bill, error) {
-	if isDir(path) || strings.HasSuffix(path, ".go") {
+	source, _ := filepath.Glob(filepath.Join(path, "*.go"))
+	switch {
+	case strings.HasSuffix(path, ".go") || isDir(path) && len(source) > 0:
 		return nil, hint.Errorf("build it first: tailor build -o x.img "+path, "%s is a package, not an image", cli.Printable(path))
+	case isDir(path):
+		return nil, hint.Errorf("name the images in it: "+filepath.Join(path, "*.img"), "%s is a folder, not an image", cli.Printable(path))
 	}
 	bill, err := sbom.Read(path)
 	if err != nil {

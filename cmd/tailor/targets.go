@@ -35,7 +35,7 @@ States are ok, limited (works, with less speed or function) and missing.`,
 					Targets []doctor.Target `json:"targets"`
 				}{list})
 			}
-			return exitOK, doctor.WriteTargets(a.stdout, list)
+			return exitOK, doctor.WriteTargets(a.stdout, list, cli.Width(a.stdout))
 		},
 	}
 }

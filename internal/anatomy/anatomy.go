@@ -114,6 +114,9 @@ func (p *Program) readNote() error {
 			return nil
 		}
 	}
+	if errors.Is(err, image.NotELF) && IsDisk(p.Path) {
+		return hint.Errorf("give the ELF image that it was made of: tailor build -t virtio makes it without --format", "%s is a disk, of which the inside is not looked at", p.Path)
+	}
 	return err
 }
 

@@ -180,6 +180,8 @@ type subject struct {
 	*sbom.Module
 	name    string
 	version string // as package semver takes it, "" if it is not known
+	shown   string // as it is shown
+	unsure  bool   // it may be another, too
 }
 
 // subjects returns the names of m: Go's packages are of two, and what stands in for
@@ -187,17 +189,25 @@ type subject struct {
 func subjects(m *sbom.Module) []subject {
 	if m.Kind == sbom.Standard {
 		version, _ := vulndb.GoVersion(m.Version)
-		return []subject{{m, vulndb.Stdlib, version}, {m, vulndb.Toolchain, version}}
+		return []subject{{m, vulndb.Stdlib, version, m.Version, false}, {m, vulndb.Toolchain, version, m.Version, false}}
 	}
-	version := m.Version
-	if !semver.IsValid(version) { // a folder's, or of a tailor that was not released
-		version = ""
+	list := []subject{{m, m.Path, comparableOr(m.Version), m.Version, m.InFiles != ""}}
+	if m.InFiles != "" {
+		list = append(list, subject{m, m.Path, comparableOr(m.InFiles), m.InFiles, true})
 	}
-	list := []subject{{m, m.Path, version}}
-	if m.Replaced != "" {
-		list = append(list, subject{m, m.Replaced, ""})
+	if m.Replaced != "" { // it has the version of what stands in for it
+		list = append(list, subject{m, m.Replaced, "", "", false})
 	}
 	return list
+}
+
+// comparableOr returns version if it can be compared, else "": of a folder, or of a
+// tailor that was not released.
+func comparableOr(version string) string {
+	if !semver.IsValid(version) {
+		return ""
+	}
+	return version
 }
 
 // module adds to found what db knows of m.
@@ -226,7 +236,7 @@ func (img *Image) module(ctx context.Context, db *vulndb.DB, m *sbom.Module, fou
 // look looks for one vulnerability in one module; ok is false if its version does not
 // have it, or not on Linux and amd64, which all images are for.
 func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
-	f = Finding{File: img.File, Module: s.name, Version: s.Version, Level: Module, Packages: []string{}, Functions: []Function{}, Unknown: []string{}, kind: s.Kind}
+	f = Finding{File: img.File, Module: s.name, Version: s.shown, Level: Module, Packages: []string{}, Functions: []Function{}, Unknown: []string{}, kind: s.Kind}
 	for i := range e.Affected {
 		a := &e.Affected[i]
 		frozen := img.frozen(s, a)
@@ -249,14 +259,11 @@ func (img *Image) look(s *subject, e *vulndb.Entry) (f Finding, ok bool) {
 			img.lookIn(s, &p, &f)
 		}
 	}
-	if s.version == "" {
+	if s.version == "" || s.unsure {
 		f.Unknown = append(f.Unknown, "version")
 	}
 	if img.bill.Incomplete && f.Level != Symbol && s.name != vulndb.Toolchain {
 		f.Level, f.Unknown = Symbol, append(f.Unknown, "inlined")
-	}
-	if s.Replaced == s.name {
-		f.Version = "" // it has that of what stands in for it
 	}
 	if s.Kind == sbom.Standard && f.Fixed != "" {
 		f.Fixed = vulndb.GoRelease(f.Fixed)

@@ -171,7 +171,7 @@ func checkFinding(t *testing.T, r *Report, path string) {
 		t.Errorf("a finding is %+v", f)
 	}
 	var b strings.Builder
-	if err := r.WriteText(&b); err != nil {
+	if err := r.WriteText(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

@@ -10,7 +10,6 @@ import (
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/cli"
-	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/sbom"
 	"github.com/tailor-os/tailor/internal/vulndb"
 )
@@ -112,7 +111,9 @@ func (img *Image) rebuild(release, at string) string {
 	if img.fetched() {
 		args[2] += "@" + at
 	}
-	if n := img.bill.Note; n != nil && n.Build != nil {
+	target := img.bill.Target()
+	switch n := img.bill.Note; {
+	case n != nil && n.Build != nil:
 		if len(n.Build.Args) > 0 && !img.fetched() { // files
 			args = append(args[:2], n.Build.Args...)
 		}
@@ -121,14 +122,12 @@ func (img *Image) rebuild(release, at string) string {
 			again.Flags = slices.Delete(slices.Clone(again.Flags), i, min(i+2, len(again.Flags)))
 		}
 		return build.AgainWith(&again, img.bill.Settings, release, args...)
-	} else if n != nil {
+	case target == "virtio":
+		words = []string{"tailor", "build", "-t", target}
+	case n != nil || target != "unix":
 		words = []string{"tailor", "build"}
-		switch {
-		case n.Build != nil:
-			words = append(words, flagsOf(n.Build)...)
-		case n.Target == "virtio":
-			words = append(words, "-t", n.Target)
-		}
+	case img.fetched(): // by go install, which has no -o
+		words, args = []string{"go", "install"}, args[2:]
 	}
 	for _, w := range args {
 		words = append(words, quote(w))
@@ -138,18 +137,6 @@ func (img *Image) rebuild(release, at string) string {
 		command = "GOTOOLCHAIN=" + release + " " + command
 	}
 	return command
-}
-
-// flagsOf are the flags that an image was built with, but for the name of its file.
-func flagsOf(b *image.Build) (words []string) {
-	for i := 0; i < len(b.Flags); i++ {
-		if b.Flags[i] == "-o" {
-			i++
-			continue
-		}
-		words = append(words, quote(b.Flags[i]))
-	}
-	return words
 }
 
 // quote is a word as a shell takes it.

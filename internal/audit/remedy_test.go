@@ -30,9 +30,9 @@ func TestRemedy(t *testing.T) {
 		"the latest of what fixes it": {sbom.Bill{Note: note, Modules: []sbom.Module{main}},
 			[]Finding{find(sbom.Dependency, dep, "v1.9.0"), find(sbom.Dependency, dep, "v1.10.0"), find(sbom.Dependency, dep, "v1.2.0")},
 			[]string{"go get example.com/dep@v1.10.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
-		"Go and a module": {sbom.Bill{Note: &image.Note{Target: "virtio"}, Modules: []sbom.Module{main}},
+		"Go and a module": {sbom.Bill{Note: note, Modules: []sbom.Module{main}},
 			[]Finding{find(sbom.Standard, "stdlib", "go1.26.9"), find(sbom.Standard, "stdlib", "go1.26.10"), find(sbom.Standard, "toolchain", "go1.25.1"), find(sbom.Dependency, dep, "v1.0.0")},
-			[]string{"go get example.com/dep@v1.0.0", "GOTOOLCHAIN=go1.26.10 tailor build -t virtio -o 'it'\\''s.img' example.com/app/cmd"}},
+			[]string{"go get example.com/dep@v1.0.0", "GOTOOLCHAIN=go1.26.10 tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"a plain program": {sbom.Bill{Modules: []sbom.Module{main}}, []Finding{find(sbom.Dependency, dep, "v1.0.0")},
 			[]string{"go get example.com/dep@v1.0.0", "go build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"with its flags": {sbom.Bill{Note: &image.Note{Target: "virtio", Build: &image.Build{Flags: []string{"-t", "virtio", "--ldflags", "-X a=b c", "-o", "x.img"}}}, Modules: []sbom.Module{main}},
@@ -44,6 +44,8 @@ func TestRemedy(t *testing.T) {
 			[]string{"# example.com/app was fetched as it is: a release of it must require example.com/dep v1.0.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd@latest"}},
 		"fetched itself": {sbom.Bill{Note: note, Modules: []sbom.Module{fetched}}, []Finding{find(sbom.Main, app, "v1.1.0")},
 			[]string{"tailor build -o 'it'\\''s.img' example.com/app/cmd@v1.1.0"}},
+		"a plain program that was fetched": {sbom.Bill{Modules: []sbom.Module{fetched}}, []Finding{find(sbom.Main, app, "v1.1.0")},
+			[]string{"go install example.com/app/cmd@v1.1.0"}},
 		"itself": {sbom.Bill{Note: note, Modules: []sbom.Module{main}}, []Finding{find(sbom.Main, app, "v1.1.0")},
 			[]string{"# get example.com/app v1.1.0", "tailor build -o 'it'\\''s.img' example.com/app/cmd"}},
 		"replaced": {sbom.Bill{Note: note, Modules: []sbom.Module{main, {Path: "../fork", Replaced: dep, Kind: sbom.Dependency}}}, []Finding{find(sbom.Dependency, dep, "v1.1.0")},
@@ -64,6 +66,23 @@ func TestRemedy(t *testing.T) {
 		img := Image{File: c.bill.File, Package: "example.com/app/cmd", bill: &c.bill}
 		if got := img.remedy(c.findings); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// An image whose note is gone, or says another target, is built again as what its bytes
+// say that it is.
+func TestRebuildWithoutNote(t *testing.T) {
+	for target, want := range map[string]string{
+		"hvt":    "tailor build -o x.img example.com/old",
+		"virtio": "tailor build -t virtio -o x.img example.com/old",
+		"unix":   "go build -o x.img example.com/old",
+	} {
+		b := read(t, built(t, target))
+		b.Note = nil
+		img := Image{File: "x.img", Package: "example.com/old", bill: b}
+		if got := img.rebuild("", "latest"); got != want {
+			t.Errorf("%s without a note: %q, want %q", target, got, want)
 		}
 	}
 }

@@ -15,13 +15,14 @@ var levelText = map[Level]string{Module: "module present", Package: "package lin
 
 const maxShown = 6 // functions of a finding that are listed
 
-// WriteText writes the report for people. The error is w's.
-func (r *Report) WriteText(w io.Writer) error {
+// WriteText writes the report for people, in lines of width columns, or of any length
+// if that is 0; commands are never broken. The error is w's.
+func (r *Report) WriteText(w io.Writer, width int) error {
 	var b strings.Builder
 	for i := range r.Vulnerabilities {
-		r.Vulnerabilities[i].text(&b)
+		r.Vulnerabilities[i].text(&b, width)
 	}
-	r.summary(&b)
+	r.summary(&b, width)
 	for _, img := range r.Images {
 		if len(img.Commands) > 0 {
 			fmt.Fprintf(&b, "\nFor %s:\n", cli.Printable(img.File))
@@ -34,7 +35,7 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-func (v *Vulnerability) text(b *strings.Builder) {
+func (v *Vulnerability) text(b *strings.Builder, width int) {
 	head := v.ID
 	if len(v.Aliases) > 0 {
 		head += " (" + strings.Join(v.Aliases, ", ") + ")"
@@ -42,18 +43,18 @@ func (v *Vulnerability) text(b *strings.Builder) {
 	if v.Ignored {
 		head += ", ignored"
 	}
-	fmt.Fprintf(b, "%s: %s\n", cli.Printable(head), cli.Printable(cmp.Or(v.Summary, "no summary")))
+	b.WriteString(cli.Fill(cli.Printable(head+": "+cmp.Or(v.Summary, "no summary")), width, 2))
 	if v.URL != "" {
 		fmt.Fprintf(b, "  %s\n", cli.Printable(v.URL))
 	}
 	for i := len(Levels) - 1; i >= 0; i-- {
-		v.level(b, Levels[i])
+		v.level(b, Levels[i], width)
 	}
 	b.WriteString("\n")
 }
 
 // level lists the images that have it at a level.
-func (v *Vulnerability) level(b *strings.Builder, l Level) {
+func (v *Vulnerability) level(b *strings.Builder, l Level, width int) {
 	first := true
 	for i := range v.Findings {
 		f := &v.Findings[i]
@@ -64,13 +65,16 @@ func (v *Vulnerability) level(b *strings.Builder, l Level) {
 			fmt.Fprintf(b, "  %s:\n", levelText[l])
 			first = false
 		}
-		fmt.Fprintf(b, "    %s\n", cli.Printable(f.text()))
+		b.WriteString(cli.Fill("    "+cli.Printable(f.text()), width, 6))
 	}
 }
 
 // text is a finding on one line.
 func (f *Finding) text() string {
 	s := fmt.Sprintf("%s: %s %s", f.File, f.Module, cmp.Or(f.Version, "of a version that is not known"))
+	if f.Version != "" && slices.Contains(f.Unknown, "version") {
+		s += " or another version"
+	}
 	if f.Fixed != "" {
 		s += ", fixed in " + f.Fixed
 	} else {
@@ -100,7 +104,7 @@ func (f *Finding) text() string {
 }
 
 // summary says how many are affected.
-func (r *Report) summary(b *strings.Builder) {
+func (r *Report) summary(b *strings.Builder, width int) {
 	vulnerabilities, images, lesser := 0, []string{}, 0
 	for _, v := range r.Vulnerabilities {
 		if v.Affected {
@@ -115,24 +119,25 @@ func (r *Report) summary(b *strings.Builder) {
 		}
 	}
 	of := fmt.Sprintf("%d %s", len(r.Images), plural(len(r.Images), "image", "images"))
+	var text string
 	switch {
 	case len(r.Images) == 0:
 	case len(images) == 0:
-		fmt.Fprintf(b, "Not affected: %s (%s).", of, levelText[r.Level])
+		text = fmt.Sprintf("Not affected: %s (%s).", of, levelText[r.Level])
 	default:
-		fmt.Fprintf(b, "Affected: %d of %s, by %d known %s (%s): %s.", len(images), of,
+		text = fmt.Sprintf("Affected: %d of %s, by %d known %s (%s): %s.", len(images), of,
 			vulnerabilities, plural(vulnerabilities, "vulnerability", "vulnerabilities"), levelText[r.Level], strings.Join(images, ", "))
 	}
 	if lesser > 0 {
-		fmt.Fprintf(b, " %d more %s not reach that far, or %s ignored.", lesser, plural(lesser, "does", "do"), plural(lesser, "is", "are"))
+		text += fmt.Sprintf(" %d more %s not reach that far, or %s ignored.", lesser, plural(lesser, "does", "do"), plural(lesser, "is", "are"))
+	}
+	if text != "" {
+		b.WriteString(cli.Fill(text, width, 0))
 	}
 	if n := len(r.Failed); n > 0 {
-		if len(r.Images) > 0 {
-			b.WriteString("\n")
-		}
-		fmt.Fprintf(b, "Not audited: %d %s that cannot be read.", n, plural(n, "image", "images"))
+		fmt.Fprintf(b, "Not audited: %d %s that cannot be read.\n", n, plural(n, "image", "images"))
 	}
-	fmt.Fprintf(b, "\nDatabase: %s of %s.\n", cli.Printable(r.Database.Source), r.Database.Modified.UTC().Format("2006-01-02"))
+	fmt.Fprintf(b, "Database: %s of %s.\n", cli.Printable(r.Database.Source), r.Database.Modified.UTC().Format("2006-01-02"))
 }
 
 func plural(n int, one, many string) string {

@@ -59,6 +59,37 @@ func TestNoRecord(t *testing.T) {
 	}
 }
 
+// If the linker's record and the names of files say different versions, what affects
+// one of them counts, under that version.
+func TestTwoVersions(t *testing.T) {
+	data, err := os.ReadFile(built(t, "hvt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "changed")
+	data = bytes.ReplaceAll(data, []byte(text+"\tv0.3.5\t"), []byte(text+"\tv0.9.9\t"))
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := read(t, path)
+	r := run(t, Options{Level: Symbol}, []*sbom.Bill{b},
+		vulndbtest.Flaw{ID: "GO-1", Module: text, Events: []string{"0", "0.3.7"}, Package: lang, Symbols: []string{"Parse"}},
+		vulndbtest.Flaw{ID: "GO-2", Module: text, Events: []string{"0.9.0"}, Package: lang, Symbols: []string{"Parse"}},
+		vulndbtest.Flaw{ID: "GO-3", Module: text, Events: []string{"0", "0.3.5"}, Package: lang, Symbols: []string{"Parse"}})
+	if len(r.Vulnerabilities) != 2 || !r.Vulnerabilities[0].Affected || !r.Vulnerabilities[1].Affected || len(b.Warnings) == 0 {
+		t.Fatalf("warnings %q, found %+v", b.Warnings, r.Vulnerabilities)
+	}
+	for i, version := range []string{"v0.3.5", "v0.9.9"} {
+		if f := r.Vulnerabilities[i].Findings; len(f) != 1 || f[0].Version != version || !slices.Equal(f[0].Unknown, []string{"version"}) {
+			t.Errorf("%s: %+v, want of %s", r.Vulnerabilities[i].ID, f, version)
+		}
+	}
+	var w bytes.Buffer
+	if err := r.WriteText(&w, 0); err != nil || !strings.Contains(w.String(), text+" v0.3.5 or another version, fixed in v0.3.7: ") {
+		t.Errorf("%v in\n%s", err, w.String())
+	}
+}
+
 // A flaw that Go's release has fixed may be in the FIPS 140-3 module that was frozen
 // before.
 func TestFrozen(t *testing.T) {
@@ -98,7 +129,7 @@ func TestIncomplete(t *testing.T) {
 		t.Errorf("found %+v", r.Vulnerabilities)
 	}
 	var w strings.Builder
-	if err := r.WriteText(&w); err != nil || !strings.Contains(w.String(), ": it may be inlined, which cannot be read\n") {
+	if err := r.WriteText(&w, 0); err != nil || !strings.Contains(w.String(), ": it may be inlined, which cannot be read\n") {
 		t.Errorf("%v\n%s", err, w.String())
 	}
 }

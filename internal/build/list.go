@@ -130,6 +130,8 @@ func listHint(msg string, cfg Config) string {
 	switch {
 	case strings.Contains(msg, "go.mod file not found"):
 		return "make the folder a module: go mod init NAME"
+	case strings.Contains(msg, "no Go files in"):
+		return "name a folder with package main, such as ./cmd/NAME"
 	case isLocal(arg) || strings.Contains(arg, "@"):
 		return ""
 	case isDir(abs(cfg.Dir, arg)):

@@ -10,6 +10,7 @@ import (
 	"sort"
 
 	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/hint"
 )
 
 // A SectionChange is one of a section of the file: its sizes, 0 where it is not, and
@@ -122,7 +123,7 @@ func (b *executable) contents(s *elf.Section) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: section %s: %w", b.program.Path, s.Name, err)
+		return nil, hint.Errorf("copy it again, or build it again", "%s is damaged: section %s: %w", b.program.Path, clean(s.Name), err)
 	}
 	return data, nil
 }

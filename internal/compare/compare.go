@@ -79,7 +79,7 @@ func Files(a, b string) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isDisk(a) && isDisk(b) {
+	if anatomy.IsDisk(a) && anatomy.IsDisk(b) {
 		r.onlyBytes()
 		return r, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/vmtest"
 )
 
@@ -220,7 +221,7 @@ func TestDamaged(t *testing.T) {
 			t.Errorf("%d: a damaged image is the same", i)
 		}
 		if err == nil {
-			err = r.WriteText(new(bytes.Buffer), true)
+			err = r.WriteText(new(bytes.Buffer), 80, true)
 		}
 		if i%5 == 0 && err == nil {
 			t.Errorf("%d: a truncated image is none", i)
@@ -239,7 +240,8 @@ func TestDisks(t *testing.T) {
 	if r := compared(t, a, same); !r.Same {
 		t.Errorf("the same disk of another folder: %+v", r)
 	}
-	if _, err := Files(a, vmtest.Image(t, "hvt", hello)); err == nil {
-		t.Error("a disk was compared with an image")
+	_, err := Files(a, vmtest.Image(t, "hvt", hello))
+	if err == nil || !strings.Contains(err.Error(), "is a disk") || !strings.Contains(hint.Of(err), "without --format") {
+		t.Errorf("a disk compared with an image: %v, hint %q", err, hint.Of(err))
 	}
 }

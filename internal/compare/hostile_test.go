@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/libos"
 )
 
@@ -69,5 +70,9 @@ func TestCompressedSection(t *testing.T) {
 	}
 	if got, err := exe.contents(s); err != nil || len(got) != packed.Len() {
 		t.Errorf("%d bytes, want %d: %v", len(got), packed.Len(), err)
+	}
+	s.FileSize = 1 << 40 // beyond the end of the file
+	if _, err := exe.contents(s); err == nil || !strings.Contains(err.Error(), "x is damaged: section .z: ") || hint.Of(err) == "" {
+		t.Errorf("a section that is not there: %v, hint %q", err, hint.Of(err))
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/tailor-os/tailor/internal/cli"
 )
@@ -16,15 +15,18 @@ const (
 	shownFunctions = 10
 )
 
-// A printer collects what is shown.
+// A printer collects what is shown, in lines of width columns, or of any length if
+// that is 0.
 type printer struct {
-	b strings.Builder
-	r *Report
+	b     strings.Builder
+	r     *Report
+	width int
 }
 
-// WriteText writes the report for people; with all, each function that differs.
-func (r *Report) WriteText(w io.Writer, all bool) error {
-	p := &printer{r: r}
+// WriteText writes the report for people, with tables of width columns at most, or of
+// any width if that is 0; with all, each function that differs. The error is w's.
+func (r *Report) WriteText(w io.Writer, width int, all bool) error {
+	p := &printer{r: r, width: width}
 	p.sides()
 	if !r.Same {
 		p.where()
@@ -59,17 +61,14 @@ func (p *printer) where() {
 	}
 }
 
-// table writes rows in columns.
-func (p *printer) table(rows [][]string) {
+// table writes rows in columns, of which the last ones may go below the others.
+func (p *printer) table(rows [][]string, below int) {
 	if len(rows) < 2 {
 		return
 	}
 	p.b.WriteString("\n")
-	w := tabwriter.NewWriter(&p.b, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
-	}
-	w.Flush()
+	t := cli.Table{Rows: rows, Below: below}
+	t.Write(&p.b, p.width)
 }
 
 func (p *printer) changes(title string, list []Change) {
@@ -77,11 +76,11 @@ func (p *printer) changes(title string, list []Change) {
 	for _, c := range list {
 		rows = append(rows, []string{clean(c.Name), orNone(c.A), orNone(c.B)})
 	}
-	p.table(rows)
+	p.table(rows, 2)
 }
 
 func (p *printer) services() {
-	rows := [][]string{{"SERVICE", "         A", "         B", "DIFFERENCE"}}
+	rows := [][]string{{"SERVICE", "         A", "         B", "DIFFERENCE", ""}}
 	for _, s := range p.r.Services {
 		row := []string{s.Name, number(s.ABytes), number(s.BBytes), signed(s.ABytes, s.BBytes)}
 		switch {
@@ -94,7 +93,7 @@ func (p *printer) services() {
 		}
 		rows = append(rows, row)
 	}
-	p.table(rows)
+	p.table(rows, 1)
 }
 
 func (p *printer) layers() {
@@ -105,19 +104,19 @@ func (p *printer) layers() {
 	if len(rows) > 1 {
 		rows = append(rows, []string{"the file", number(uint64(p.r.A.Bytes)), number(uint64(p.r.B.Bytes)), signed(uint64(p.r.A.Bytes), uint64(p.r.B.Bytes))})
 	}
-	p.table(rows)
+	p.table(rows, 0)
 }
 
 func (p *printer) packages(all bool) {
-	rows := [][]string{{"FUNCTIONS OF", "ADDED", "REMOVED", "CHANGED", "BYTES OF CODE"}}
+	rows := [][]string{{"FUNCTIONS OF", "  ADDED", "REMOVED", "CHANGED", "BYTES OF CODE"}}
 	list := p.r.Packages
 	if !all && len(list) > shownPackages {
 		list = list[:shownPackages]
 	}
 	for _, c := range list {
-		rows = append(rows, []string{orNone(c.Package), fmt.Sprint(c.Added), fmt.Sprint(c.Removed), fmt.Sprint(c.Changed), signed(c.A, c.B)})
+		rows = append(rows, []string{orNone(c.Package), count(c.Added), count(c.Removed), count(c.Changed), "   " + signed(c.A, c.B)})
 	}
-	p.table(rows)
+	p.table(rows, 0)
 	if more := len(p.r.Packages) - len(list); more > 0 {
 		fmt.Fprintf(&p.b, "  and of %d other packages: --functions shows all\n", more)
 	}
@@ -132,7 +131,7 @@ func (p *printer) functions(all bool) {
 	for _, f := range list {
 		rows = append(rows, []string{clean(f.Name), number(f.A), number(f.B), signed(f.A, f.B)})
 	}
-	p.table(rows)
+	p.table(rows, 0)
 }
 
 func (p *printer) files() {
@@ -140,7 +139,7 @@ func (p *printer) files() {
 	for _, f := range p.r.Files {
 		rows = append(rows, []string{clean(f.Path), f.A.text(), f.B.text()})
 	}
-	p.table(rows)
+	p.table(rows, 2)
 }
 
 func (f *File) text() string {
@@ -165,10 +164,10 @@ func (p *printer) sections() {
 	for _, s := range p.r.Sections {
 		rows = append(rows, []string{clean(s.Name), number(s.A), number(s.B), number(s.Differ)})
 	}
-	p.table(rows)
+	p.table(rows, 0)
 	for _, s := range p.r.Sections {
 		if len(s.Functions) > 0 {
-			fmt.Fprintf(&p.b, "\nCode differs, not in size, of:\n  %s\n", clean(strings.Join(s.Functions, ", ")))
+			p.b.WriteString("\nCode, or addresses in it, differ, not in size, of:\n" + cli.Fill("  "+clean(strings.Join(s.Functions, ", ")), p.width, 2))
 		}
 	}
 }
@@ -177,7 +176,7 @@ func (p *printer) unknown() {
 	if len(p.r.Unknown) > 0 {
 		p.b.WriteString("\nCannot be known:\n")
 		for _, u := range p.r.Unknown {
-			p.b.WriteString("  " + clean(u) + "\n")
+			p.b.WriteString(cli.Fill("  "+clean(u), p.width, 4))
 		}
 	}
 }
@@ -197,7 +196,7 @@ func (r *Report) Brief() (lines []string) {
 	for _, s := range r.Sections {
 		add("section %s: %d and %d bytes, %d of them differ", s.Name, s.A, s.B, s.Differ)
 		for _, f := range s.Functions {
-			add("function %s: other code", f)
+			add("function %s: other code, or addresses in it", f)
 		}
 	}
 	const most = 20
@@ -216,6 +215,9 @@ func orNone(s string) string {
 	}
 	return clean(s)
 }
+
+// count is n in seven columns.
+func count(n int) string { return fmt.Sprintf("%7d", n) }
 
 // number is n in ten columns.
 func number(n uint64) string { return fmt.Sprintf("%10s", grouped(n)) }

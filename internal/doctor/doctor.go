@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/tailor-os/tailor/internal/cli"
 )
 
 // A State is the outcome of a check.
@@ -89,8 +91,9 @@ func (r *Report) OK() bool {
 	return false
 }
 
-// Write prints r for people.
-func (r *Report) Write(w io.Writer) error {
+// Write prints r for people, in lines of width columns, or of any length if that is 0;
+// what is to be done is never broken.
+func (r *Report) Write(w io.Writer, width int) error {
 	targets := [][3]string{{"TARGET", "STATE", "DETAIL"}}
 	for _, t := range r.Targets {
 		targets = append(targets, [3]string{t.Name, string(t.State), t.Detail})
@@ -99,14 +102,14 @@ func (r *Report) Write(w io.Writer) error {
 	for _, c := range r.Checks {
 		checks = append(checks, [3]string{c.Name, string(c.State), c.Detail})
 	}
-	_, err := io.WriteString(w, table(targets)+"\n"+table(checks)+r.todo())
+	_, err := io.WriteString(w, table(targets, width)+"\n"+table(checks, width)+r.todo())
 	return err
 }
 
-func table(rows [][3]string) string {
+func table(rows [][3]string, width int) string {
 	var b strings.Builder
 	for _, r := range rows {
-		fmt.Fprintf(&b, "%-16s  %-7s  %s\n", r[0], r[1], r[2])
+		b.WriteString(cli.Hang(fmt.Sprintf("%-16s  %-7s  ", r[0], r[1]), r[2], width))
 	}
 	return b.String()
 }

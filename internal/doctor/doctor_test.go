@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,7 +145,7 @@ func TestWriteTargets(t *testing.T) {
 	var b bytes.Buffer
 	good := ok("x", "")
 	list := targets(Config{CheckSPT: fine}, good, good, limited("qemu", "slow", "mend it"))
-	if err := WriteTargets(&b, list); err != nil {
+	if err := WriteTargets(&b, list, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"\nqemu-microvm      limited  ", "missing:    slow\n", "to do:      mend it\n", neverRun, tcgHardening} {
@@ -152,13 +153,25 @@ func TestWriteTargets(t *testing.T) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
 	}
+	var narrow bytes.Buffer
+	if err := WriteTargets(&narrow, list, 80); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(narrow.String()) {
+		if len(line) > 81 {
+			t.Errorf("more than 80 columns: %s", line)
+		}
+	}
+	if got, want := strings.Fields(narrow.String()), strings.Fields(b.String()); !slices.Equal(got, want) {
+		t.Errorf("other words in 80 columns: %q, %q", got, want)
+	}
 }
 
 // On whatever machine this runs, the report is complete.
 func TestRun(t *testing.T) {
 	r := Run(t.Context(), Config{Supported: []string{"1.26", "1.27"}, CacheDir: t.TempDir(), Dir: t.TempDir(), CheckVM: boom, CheckSPT: fine})
 	var b bytes.Buffer
-	if err := r.Write(&b); err != nil {
+	if err := r.Write(&b, 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range r.Checks {

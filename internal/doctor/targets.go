@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 )
 
@@ -104,15 +105,16 @@ func other(program string) Check {
 	return limited(program, neverRun+" ("+path+")", "docs/targets.md has the command lines")
 }
 
-// WriteTargets prints targets for people.
-func WriteTargets(w io.Writer, list []Target) error {
+// WriteTargets prints targets for people, in lines of width columns, or of any length
+// if that is 0.
+func WriteTargets(w io.Writer, list []Target, width int) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%-16s  %-7s  %s\n", "TARGET", "STATE", "WHAT IT IS")
 	for _, t := range list {
-		fmt.Fprintf(&b, "%-16s  %-7s  %s\n", t.Name, t.State, t.What)
+		b.WriteString(cli.Hang(fmt.Sprintf("%-16s  %-7s  ", t.Name, t.State), t.What, width))
 		for _, line := range [][2]string{{"built with", "tailor build -t " + t.Build}, {"hardening", t.Hardening}, {"missing", t.Missing}, {"to do", t.Remedy}} {
 			if line[1] != "" {
-				fmt.Fprintf(&b, "%27s%-11s %s\n", "", line[0]+":", line[1])
+				b.WriteString(cli.Hang(fmt.Sprintf("%27s%-11s ", "", line[0]+":"), line[1], width))
 			}
 		}
 	}

@@ -75,7 +75,7 @@ func isTailors(name string) bool {
 }
 
 // comparisonText writes the comparison, if there is one.
-func (r *Report) comparisonText(b *strings.Builder) {
+func (r *Report) comparisonText(b *page) {
 	c := r.Comparison
 	if c == nil {
 		return
@@ -98,19 +98,18 @@ func (r *Report) comparisonText(b *strings.Builder) {
 		add("Linux, and this program without Tailor", c.OnLinux)
 		share(c.OnLinux)
 	}
-	b.WriteString("\n")
-	table(b, rows)
+	b.table(rows, 0)
 	var from []string
 	for i := range c.Components {
 		from = append(from, c.Components[i].Name+": "+c.Components[i].From)
 	}
-	fill(b, fmt.Sprintf("Counted by the same rules in Debian's packages by tools/count-linux.sh, %s (%s). No web server, init or shell is among them; COMPILED has their headers, too.",
+	b.fill(fmt.Sprintf("Counted by the same rules in Debian's packages by tools/count-linux.sh, %s (%s). No web server, init or shell is among them; COMPILED has their headers, too.",
 		c.Date, strings.Join(from, "; ")))
 	c.publishedText(b)
 }
 
 // publishedText writes what others published.
-func (c *Comparison) publishedText(b *strings.Builder) {
+func (c *Comparison) publishedText(b *page) {
 	b.WriteString("\nPublished, counted otherwise, in thousands:\n")
 	for _, p := range c.Published {
 		value := fig(p.Lines)

@@ -395,7 +395,7 @@ func TestHostileNames(t *testing.T) {
 		r := &Report{File: name, Package: name, Go: name, Layers: []Layer{{Name: name}}, Services: []Service{{Name: name, Kind: "service"}}, Warnings: []string{name}, Unknown: []string{name}, Rebuild: name,
 			Lines: &Lines{Linked: &Tally{}, Compiled: &Tally{}, Layers: []LineLayer{{Name: name, Linked: &Tally{}, Compiled: &Tally{}}}}}
 		var b strings.Builder
-		if err := r.WriteText(&b); err != nil {
+		if err := r.WriteText(&b, 0); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -439,17 +439,8 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// Long names of modules are cut in the middle, and stay apart.
-func TestShorter(t *testing.T) {
-	for name, want := range map[string]string{
-		"standard library":                               "standard library",
-		"module golang.org/x/crypto":                     "golang.org/x/crypto",
-		"module github.com/some-company/some-repository": "github..ome-repository",
-	} {
-		if got := shorter(name); got != want || len(got) > maxName {
-			t.Errorf("%s is %s, want %s", name, got, want)
-		}
-	}
+// Figures are in thousands.
+func TestThousands(t *testing.T) {
 	if got := fmt.Sprint(fig(0), fig(49), fig(50), fig(1_234_567)); got != "0.00.00.11,234.6" {
 		t.Error(got)
 	}

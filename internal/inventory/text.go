@@ -6,15 +6,23 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"unicode"
 
 	"github.com/tailor-os/tailor/internal/anatomy"
+	"github.com/tailor-os/tailor/internal/cli"
 )
 
-// WriteText writes the report for people.
-func (r *Report) WriteText(w io.Writer) error {
-	var b strings.Builder
+// A page is text that is being written, in lines of width columns, or of any length if
+// that is 0.
+type page struct {
+	strings.Builder
+	width int
+}
+
+// WriteText writes the report for people, with tables of width columns at most, or of
+// any width if that is 0. The error is w's.
+func (r *Report) WriteText(w io.Writer, width int) error {
+	b := page{width: width}
 	name := oneLine(r.File)
 	if r.graph != nil { // built for this, in the cache
 		name = filepath.Base(name)
@@ -29,7 +37,7 @@ func (r *Report) WriteText(w io.Writer) error {
 		r.services(&b, kind)
 	}
 	if len(r.Absent) > 0 {
-		b.WriteString("\nNot linked:\n" + wrapped(r.Absent))
+		b.WriteString("\nNot linked:\n" + cli.FillList(r.Absent, cli.TextWidth, 2))
 	}
 	r.layers(&b)
 	r.parts(&b)
@@ -63,32 +71,33 @@ func (r *Report) forWhom() string {
 	return "target " + targetsOf[r.Kind]
 }
 
-func list(b *strings.Builder, title string, lines []string) {
+func list(b *page, title string, lines []string) {
 	if len(lines) == 0 {
 		return
 	}
 	b.WriteString("\n" + title + "\n")
 	for _, l := range lines {
-		b.WriteString("  " + oneLine(l) + "\n")
+		b.WriteString(cli.Fill("  "+oneLine(l), b.width, 4))
 	}
 }
 
-// table writes lines of cells; numbers are right-aligned by [number].
-func table(b *strings.Builder, rows [][]string) {
-	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+// table writes rows of cells, of which the last ones may go below the others; numbers
+// are right-aligned by [number].
+func (b *page) table(rows [][]string, below int) {
 	for _, row := range rows {
 		for i := range row {
 			row[i] = strings.Map(visible, oneLine(row[i])) // others go at the end
 		}
-		fmt.Fprintln(w, "  "+strings.Join(row, "\t"))
 	}
-	w.Flush()
+	b.WriteByte('\n')
+	t := cli.Table{Rows: rows, Below: below}
+	t.Write(&b.Builder, b.width)
 }
 
-func (r *Report) services(b *strings.Builder, kind string) {
-	rows := [][]string{{strings.ToUpper(kind), "     BYTES", "IMPLEMENTATION"}}
+func (r *Report) services(b *page, kind string) {
+	below, rows := 0, [][]string{{strings.ToUpper(kind), "     BYTES", "IMPLEMENTATION"}}
 	if r.graph != nil {
-		rows[0] = append(rows[0], "IMPORTED BY")
+		below, rows[0] = 1, append(rows[0], "IMPORTED BY")
 	}
 	for _, s := range r.Services {
 		if s.Kind != kind {
@@ -101,26 +110,8 @@ func (r *Report) services(b *strings.Builder, kind string) {
 		rows = append(rows, row)
 	}
 	if len(rows) > 1 {
-		b.WriteString("\n")
-		table(b, rows)
+		b.table(rows, below)
 	}
-}
-
-// wrapped is a list in lines of some 80 columns.
-func wrapped(words []string) string {
-	var b strings.Builder
-	line := "  "
-	for i, w := range words {
-		if i < len(words)-1 {
-			w += ","
-		}
-		if len(line)+len(w) > 80 {
-			b.WriteString(strings.TrimRight(line, " ") + "\n")
-			line = "  "
-		}
-		line += w + " "
-	}
-	return b.String() + strings.TrimRight(line, " ") + "\n"
 }
 
 // chain is a chain of imports; package main goes without its path.
@@ -131,17 +122,16 @@ func chain(imports []string) string {
 	return strings.Join(append([]string{"main"}, imports[1:]...), " > ")
 }
 
-func (r *Report) layers(b *strings.Builder) {
+func (r *Report) layers(b *page) {
 	rows := [][]string{{"LAYER", "     BYTES", "      CODE", "      DATA"}}
 	for _, l := range r.Layers {
 		rows = append(rows, []string{l.Name, number(l.Bytes), number(l.Code), number(l.Data)})
 	}
 	rows = append(rows, []string{"the file", number(r.Bytes)})
-	b.WriteString("\n")
-	table(b, rows)
+	b.table(rows, 0)
 }
 
-func (r *Report) parts(b *strings.Builder) {
+func (r *Report) parts(b *page) {
 	rows := [][]string{{"PART", "     BYTES"}}
 	for _, p := range anatomy.Parts {
 		if n := r.Parts[string(p)]; n > 0 {
@@ -149,8 +139,7 @@ func (r *Report) parts(b *strings.Builder) {
 		}
 	}
 	rows = append(rows, []string{"the file", number(r.Bytes)})
-	b.WriteString("\n")
-	table(b, rows)
+	b.table(rows, 0)
 }
 
 // number is n in ten columns.

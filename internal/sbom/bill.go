@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"slices"
 
+	"github.com/tailor-os/tailor"
 	"github.com/tailor-os/tailor/internal/anatomy"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/image"
@@ -61,6 +62,10 @@ type Module struct {
 	Replaced string
 	Licences []string // SPDX identifiers, nil if not known
 	Packages []string // import paths of those that are linked, sorted
+
+	// InFiles is the version in the names of its files if the linker recorded another
+	// one: either may be true. Else "".
+	InFiles string
 
 	// required is the version that the module had if none stood in for it, which
 	// -trimpath leaves in the names of files; "" for others.
@@ -157,6 +162,18 @@ func (b *Bill) Setting(key string) string {
 		}
 	}
 	return ""
+}
+
+// Target returns the target that the program is made for, by what is linked: "hvt" for
+// both hvt and spt, "virtio", or "unix" for a plain program.
+func (b *Bill) Target() string {
+	switch {
+	case b.Linked(tailor.Module + "/boot/platform"):
+		return "virtio"
+	case b.Linked(tailor.Module + "/libos"):
+		return "hvt"
+	}
+	return "unix"
 }
 
 // TailorVersion is the version of the tailor that built the image, by its note; ""

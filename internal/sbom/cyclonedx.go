@@ -91,9 +91,12 @@ func (b *Bill) WriteCycloneDX(w io.Writer, d Document) error {
 	}
 	bom.Metadata.Tools.Components = []cdxComponent{{Type: "application", Name: "tailor", Version: d.Tool}}
 	bom.Metadata.Component = b.cdxRoot()
-	root := cdxDependency{Ref: rootRef}
+	root, refs := cdxDependency{Ref: rootRef}, map[string]int{}
 	for i := range b.Modules {
 		c := b.cdxModule(&b.Modules[i])
+		if refs[c.Ref]++; refs[c.Ref] > 1 { // a record that was tampered with has it twice
+			c.Ref += "#" + strconv.Itoa(i)
+		}
 		bom.Components = append(bom.Components, c)
 		root.DependsOn = append(root.DependsOn, c.Ref)
 	}
@@ -151,6 +154,9 @@ func (b *Bill) cdxModule(m *Module) cdxComponent {
 	c.Properties = append(c.Properties, cdxProperty{"tailor:kind", string(m.Kind)})
 	if m.Version != "" {
 		c.Properties = append(c.Properties, cdxProperty{"tailor:version-from", string(m.Source)})
+	}
+	if m.InFiles != "" {
+		c.Properties = append(c.Properties, cdxProperty{"tailor:version-in-files", m.InFiles})
 	}
 	if m.Sum != "" {
 		c.Properties = append(c.Properties, cdxProperty{"tailor:h1", m.Sum})

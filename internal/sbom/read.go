@@ -51,7 +51,7 @@ func (r *reader) unknown(format string, args ...any) {
 // facts takes over what the linker recorded of the program as a whole.
 func (r *reader) facts() {
 	if r.p.Note == nil && r.p.NoteProblem != "has none" {
-		r.warn("its note: it %s", r.p.NoteProblem)
+		r.warn("it %s", r.p.NoteProblem)
 	}
 	if r.p.Build == nil {
 		r.unknown("its package, modules and Go release: the linker's record is missing")
@@ -243,20 +243,23 @@ func (r *reader) noteModules() []image.Module {
 // fromFiles compares the versions that the linker recorded with those in the names
 // of files, and lists what it did not record.
 func (r *reader) fromFiles() {
-	known := map[string]*Module{}
+	known := map[string]int{} // places in r.Modules
 	for i := range r.Modules {
 		m := &r.Modules[i]
-		known[m.Path], known[m.Prefix()] = m, m
+		known[m.Path], known[m.Prefix()] = i, i
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.files)) {
 		version := printable(r.files[path])
-		switch m := known[path]; {
-		case m == nil:
+		i, ok := known[path]
+		if !ok {
 			r.Modules = append(r.Modules, Module{Path: printable(path), Version: version, Kind: Dependency, Source: Files})
 			if r.p.Build != nil {
 				r.warn("the linker did not record %s, of which there are files of %s", path, version)
 			}
-		case m.Kind == Dependency && m.Version != version && m.required != version:
+			continue
+		}
+		if m := &r.Modules[i]; m.Kind == Dependency && m.Version != version && m.required != version {
+			m.InFiles = version
 			r.warn("the linker recorded %s %s, the files of its functions are of %s", path, m.Version, version)
 		}
 	}
@@ -277,6 +280,13 @@ func (r *reader) compareNote() {
 	wrong("Go release", n.Go, r.Go)
 	if r.Main != "command-line-arguments" {
 		wrong("package", n.Main, r.Main)
+	}
+	switch target := r.Target(); {
+	case n.Target == target, n.Target == "spt" && target == "hvt":
+	case target == "hvt":
+		wrong("target", n.Target, "hvt or spt")
+	default:
+		wrong("target", n.Target, target)
 	}
 	if !r.tailor {
 		r.warn("the note says that tailor %s made it, but nothing of Tailor is linked", n.Tailor)

@@ -3,9 +3,11 @@ package sbom
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -104,18 +106,18 @@ func TestImage(t *testing.T) {
 
 // A note is not believed against the bytes, and what only it says is gone with it.
 func TestForgedNote(t *testing.T) {
-	b := read(t, changed(t, true, `"go":"go1`, `"go":"go9`, "examples/website", "examples/xxxxxxx",
+	b := read(t, changed(t, true, `"go":"go1`, `"go":"go9`, `"target":"hvt"`, `"target":"xyz"`, "examples/website", "examples/xxxxxxx",
 		`{"path":"github.com/tailor-os/tailor"`, `{"path":"github.com/tailor-os/tailoR"`,
 		`"path":"stdlib","version":"go1`, `"path":"stdlib","version":"go9`, `"licences":["BSD-3-Clause"]`, `"licences":["BSD-9-Clause"]`))
 	for _, want := range []string{
 		"the note says Go release go9", "the note says package github.com/tailor-os/tailor/examples/xxxxxxx, the bytes say", "the note says that it has github.com/tailor-os/tailoR",
-		"the note says stdlib go9",
+		"the note says stdlib go9", "the note says target xyz, the bytes say hvt or spt",
 	} {
 		if !slices.ContainsFunc(b.Warnings, func(w string) bool { return strings.HasPrefix(w, want) }) {
 			t.Errorf("no warning %q in %q", want, b.Warnings)
 		}
 	}
-	if len(b.Warnings) != 4 || !strings.HasPrefix(b.Go, "go1") || find(b, Standard, Stdlib).Licences != nil {
+	if len(b.Warnings) != 5 || !strings.HasPrefix(b.Go, "go1") || find(b, Standard, Stdlib).Licences != nil {
 		t.Errorf("warnings %q, %s", b.Warnings, b.Go)
 	}
 	b = read(t, changed(t, true, "Tailor\x00", "Tayler\x00"))
@@ -126,7 +128,7 @@ func TestForgedNote(t *testing.T) {
 		t.Errorf("without a note: unknown %q", b.Unknown)
 	}
 	b = read(t, changed(t, true, `{"abi":`, `["abi":`))
-	if b.Note != nil || len(b.Warnings) != 1 || !strings.Contains(b.Warnings[0], "its note") {
+	if b.Note != nil || len(b.Warnings) != 1 || !strings.HasPrefix(b.Warnings[0], "it has a bad note: ") {
 		t.Errorf("with a damaged note: warnings %q", b.Warnings)
 	}
 	b = read(t, changed(t, true, "Apache-2.0", `Apache", 0`))
@@ -168,7 +170,7 @@ func TestDocuments(t *testing.T) {
 		for format, write := range map[string]func(*bytes.Buffer) error{
 			"cdx":  func(w *bytes.Buffer) error { return b.WriteCycloneDX(w, d) },
 			"spdx": func(w *bytes.Buffer) error { return b.WriteSPDX(w, d) },
-			"text": func(w *bytes.Buffer) error { return b.WriteText(w) },
+			"text": func(w *bytes.Buffer) error { return b.WriteText(w, 80) },
 		} {
 			var one, two bytes.Buffer
 			if write(&one) != nil || write(&two) != nil || one.String() != two.String() {
@@ -200,6 +202,26 @@ func TestDocuments(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || strings.Count(string(out), ": 8 components\n") != len(files) {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A linker's record that was tampered with, so that it has a module twice, or in another
+// version than its files, makes no document with a name twice, and is told.
+func TestTamperedRecord(t *testing.T) {
+	b := &Bill{File: "x", Modules: []Module{
+		{Path: "example.com/a", Version: "v1.0.0", Kind: Dependency, Source: Linker}, {Path: "example.com/a", Version: "v2.0.0", InFiles: "v1.9.0", Kind: Dependency, Source: Linker},
+	}}
+	var cdx, spdx bytes.Buffer
+	if err := errors.Join(b.WriteCycloneDX(&cdx, Document{}), b.WriteSPDX(&spdx, Document{})); err != nil {
+		t.Fatal(err)
+	}
+	refs := regexp.MustCompile(`"bom-ref": .*`).FindAllString(cdx.String(), -1)
+	slices.Sort(refs)
+	if len(refs) != 3 || len(slices.Compact(refs)) != 3 {
+		t.Errorf("references: %q", refs)
+	}
+	if !strings.Contains(cdx.String(), `"tailor:version-in-files",`) || !strings.Contains(spdx.String(), "its files are of v1.9.0") {
+		t.Errorf("the other version is missing in\n%s\n%s", &cdx, &spdx)
 	}
 }
 

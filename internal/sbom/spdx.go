@@ -139,6 +139,9 @@ func (b *Bill) spdxModule(m *Module, id string) spdxPackage {
 	if m.Version != "" {
 		p.Source = "version from: " + string(m.Source)
 	}
+	if m.InFiles != "" {
+		p.Source += "; its files are of " + m.InFiles
+	}
 	if m.Kind == Standard && b.Port != nil {
 		p.Source += "; changed by " + portText(b.Port)
 	}

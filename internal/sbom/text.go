@@ -5,36 +5,36 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
+
+	"github.com/tailor-os/tailor/internal/cli"
 )
 
-// WriteText writes the bill as a table for people. The error is w's.
-func (b *Bill) WriteText(w io.Writer) error {
+// WriteText writes the bill as a table for people, of width columns at most, or of any
+// width if that is 0. The error is w's.
+func (b *Bill) WriteText(w io.Writer, width int) error {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%s: %s, %s\n", printable(b.File), cmp.Or(b.Main, "package not known"), cmp.Or(b.Go, "Go release not known"))
 	if b.Note != nil {
 		fmt.Fprintf(&s, "made by tailor %s for target %s, by its note\n", b.Note.Tailor, b.Note.Target)
 	}
 	if p := b.Port; p != nil {
-		fmt.Fprintf(&s, "%s, by its note\n", portText(p))
+		s.WriteString(cli.Fill(portText(p)+", by its note", width, 2))
 	}
 	fmt.Fprintf(&s, "sha256 %s, %d bytes\n\n", b.SHA256, b.Bytes)
-	t := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "MODULE\tVERSION\tPACKAGES\tLICENCE\tIS\tVERSION FROM\tHASH")
+	rows := [][]string{{"MODULE", "VERSION", "PACKAGES", "LICENCE", "IS", "VERSION FROM", "HASH"}}
 	for i := range b.Modules {
 		m := &b.Modules[i]
 		path := m.Path
 		if m.Replaced != "" {
 			path = m.Replaced + " => " + m.Path
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", path, cmp.Or(m.Version, "?"), len(m.Packages), cmp.Or(expression(m.Licences), "?"), m.Kind, from(m), cmp.Or(m.Sum, "-"))
+		rows = append(rows, []string{path, cmp.Or(m.Version, "?"), fmt.Sprintf("%8d", len(m.Packages)),
+			cmp.Or(expression(m.Licences), "?"), string(m.Kind), from(m), cmp.Or(m.Sum, "-")})
 	}
-	t.Flush()
+	t := cli.Table{Rows: rows, Below: 5}
+	t.Write(&s, width)
 	for _, u := range b.Unknown {
-		fmt.Fprintf(&s, "\nNot known: %s.", u)
-	}
-	if len(b.Unknown) > 0 {
-		s.WriteString("\n")
+		s.WriteString("\n" + cli.Fill("Not known: "+u+".", width, 0))
 	}
 	_, err := io.WriteString(w, s.String())
 	return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/build"
 	"github.com/tailor-os/tailor/internal/compare"
+	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
 )
 
@@ -66,7 +67,7 @@ type run struct {
 func Run(ctx context.Context, cfg Config) (*Report, error) {
 	tmp, err := os.MkdirTemp("", "tailor-verify-")
 	if err != nil {
-		return nil, err
+		return nil, hint.Errorf("name one that is there and has room: TMPDIR=/var/tmp tailor build --verify", "a temporary folder for the builds: %w", err)
 	}
 	r := &run{cfg: cfg, tmp: tmp, Report: &Report{Differences: []*compare.Report{}}}
 	keep := false

@@ -100,7 +100,7 @@ func (db *DB) open(where string) error {
 	}
 	info, err := os.Stat(where)
 	if err != nil {
-		return hint.Errorf(giveCopy, "no vulnerability database: %w", err)
+		return hint.Errorf(giveCopy, "no vulnerability database: %w", short(where, err))
 	}
 	if info.IsDir() {
 		db.src = folder(where)
@@ -162,6 +162,9 @@ func (db *DB) index(ctx context.Context) error {
 // read reads a file of JSON of limit bytes at the most.
 func (db *DB) read(ctx context.Context, name string, limit int64, into any) error {
 	f, err := db.src.open(ctx, name)
+	if err != nil && ctx.Err() != nil { // the database is not to blame
+		return context.Cause(ctx)
+	}
 	if err != nil {
 		return hint.With(fmt.Errorf("the vulnerability database %s: %w", db.Source, err), giveCopy)
 	}

@@ -144,8 +144,10 @@ func TestNoDatabase(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	stopped := errors.New("stopped")
 	cancel(stopped)
-	if err := readAll(ctx, small(t)); !errors.Is(err, stopped) {
-		t.Errorf("after an interrupt: %v", err)
+	for _, where := range []string{small(t), gone} {
+		if err := readAll(ctx, where); err != stopped {
+			t.Errorf("%s after an interrupt: %v", where, err)
+		}
 	}
 }
 
