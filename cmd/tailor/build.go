@@ -142,11 +142,8 @@ func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON, 
 }
 
 func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
-	if o.trace != "" && o.target == build.Unix {
-		return build.Config{}, errTraceUnix()
-	}
-	if o.ntp && o.target == build.Unix {
-		return build.Config{}, errNTPUnix()
+	if err := o.checkUnix(); err != nil {
+		return build.Config{}, err
 	}
 	cache, err := build.CacheDir()
 	if err != nil {
