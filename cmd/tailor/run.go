@@ -364,6 +364,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 			return 0, err
 		}
 		a.helpParameters(args, o.unixKnows) // now or never
+		trimCache()
 		return 0, execute(path, args, append(vars, o.env...))
 	}
 	got, err := o.open(a.msg)
