@@ -28,7 +28,7 @@ help:
 	@echo 'make survey  builds, boots and asks the programs of docs/ecosystem.md'
 
 build:
-	$(GO) build -trimpath -o bin/tailor ./cmd/tailor
+	$(GO) build -trimpath -ldflags="-s -w" -o bin/tailor ./cmd/tailor
 
 # First what computes, two packages at a time; then those of test/, one after the
 # other: they start virtual machines and measure time, and get the machine to

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailor-os/tailor/internal/archive"
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
@@ -142,13 +143,10 @@ func (a *app) build(ctx context.Context, o buildOptions, output string, asJSON, 
 }
 
 func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
-	if o.trace != "" && o.target == build.Unix {
-		return build.Config{}, errTraceUnix()
+	if err := o.checkUnix(); err != nil {
+		return build.Config{}, err
 	}
-	if o.ntp && o.target == build.Unix {
-		return build.Config{}, errNTPUnix()
-	}
-	cache, err := build.CacheDir()
+	dir, err := cache.Dir()
 	if err != nil {
 		return build.Config{}, err
 	}
@@ -156,7 +154,7 @@ func (a *app) buildConfig(o buildOptions, args []string) (build.Config, error) {
 		Target: o.target, Args: args, Dir: a.dir,
 		Tags: o.tags, LDFlags: o.ldflags, Needs: o.needs, Volumes: o.anyVol, Disks: o.diskSet, AnyDisk: o.anyDisk, LUKS: o.luks, DHCP: o.dhcp, TraceCalls: o.trace != "",
 		Format: o.format, Params: o.params, Services: o.services(),
-		Tool: toolVersion(), CacheDir: cache, Stderr: a.msg,
+		Tool: toolVersion(), CacheDir: dir, Stderr: a.msg,
 	}
 	for _, arg := range o.files {
 		m, err := archive.Parse(arg, a.dir)

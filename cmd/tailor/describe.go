@@ -69,7 +69,7 @@ func (a *app) describe(ctx context.Context, o buildOptions, d describeOptions, a
 		}
 	}
 	if len(args) == 1 && isFile(args[0]) && !strings.HasSuffix(args[0], ".go") {
-		if err := onlyImage(o); err != nil {
+		if err := onlyImage(o, args[0]); err != nil {
 			return err
 		}
 		path = args[0]
@@ -157,18 +157,13 @@ func (a *app) buildToDescribe(ctx context.Context, o buildOptions, d describeOpt
 }
 
 // onlyImage refuses flags that change how a package is built.
-func onlyImage(o buildOptions) error {
-	for _, f := range []struct {
-		name  string
-		given bool
-	}{
-		{"-t", o.target != ""}, {"--tags", o.tags != ""}, {"--ldflags", o.ldflags != ""}, {"--file", len(o.files) > 0},
-		{"--dhcp", o.dhcp}, {"--luks", o.luks}, {"--metrics", o.metrics}, {"--ntp", o.ntp}, {"--log or --resolver", len(o.linked) > 0}, {"--trace", o.trace != ""}, {"--needs", len(o.needs) > 0},
-		{"--disk", len(o.diskSet) > 0},
-	} {
-		if f.given {
-			return hint.Errorf("describe the package instead, or leave it out", "%s is for a package: an image is built already", f.name)
-		}
+func onlyImage(o buildOptions, path string) error {
+	const remedy = "describe the package instead, or leave it out"
+	switch {
+	case o.target != "":
+		return hint.Errorf(remedy, "-t is for a package: %s is built already", path)
+	case o.trace != "":
+		return hint.Errorf(remedy, "--trace is for a package: %s is built already", path)
 	}
-	return nil
+	return o.checkBuilt(path, remedy)
 }

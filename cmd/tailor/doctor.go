@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 
-	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/doctor"
 	"github.com/tailor-os/tailor/internal/port"
@@ -33,11 +33,8 @@ do. The exit code is 0 if at least one target works, else 1.`,
 }
 
 func (a *app) doctorConfig() doctor.Config {
-	cache, err := build.CacheDir()
-	if err != nil {
-		cache = "" // the check of the cache says so
-	}
-	return doctor.Config{Supported: port.Supported, CheckVM: checkVM, CheckSPT: spt.Check, CacheDir: cache, Dir: a.dir}
+	dir, _ := cache.Dir() // the check of the cache says so
+	return doctor.Config{Supported: port.Supported, CheckVM: checkVM, CheckSPT: spt.Check, CacheDir: dir, Dir: a.dir}
 }
 
 func (a *app) doctor(ctx context.Context, asJSON bool) (int, error) {

@@ -81,7 +81,7 @@ More about one verb: tailor help VERB; boot parameters: tailor help parameters
 // help is the help for one verb.
 func (v *verb) help() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Usage: tailor %s %s\n\n%s\n", v.name, v.args, v.about)
+	fmt.Fprintf(&b, "Usage: tailor %s\n\n%s\n", strings.TrimRight(v.name+" "+v.args, " "), v.about)
 	if len(v.flags) > 0 {
 		b.WriteString("\nFlags:\n")
 		for _, f := range v.flags {

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 )
@@ -63,7 +64,7 @@ type verb struct {
 
 // verbs are made anew for each use: flags point into their options.
 func verbs() []*verb {
-	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), sbomVerb(), auditVerb(), diffVerb(), targetsVerb(), doctorVerb(), versionVerb(), helpVerb()}
+	return []*verb{runVerb(), buildVerb(), testVerb(), execVerb(), volumeVerb(), describeVerb(), sbomVerb(), auditVerb(), diffVerb(), targetsVerb(), doctorVerb(), cleanVerb(), versionVerb(), helpVerb()}
 }
 
 func findVerb(name string) *verb {
@@ -100,10 +101,18 @@ func (a *app) main(args []string) int {
 		return a.fail(err)
 	}
 	exit, err := v.run(context.Background(), a, rest)
+	trimCache()
 	if err != nil {
 		return a.fail(err)
 	}
 	return exit
+}
+
+// trimCache keeps the cache from growing without bound.
+func trimCache() {
+	if dir, err := cache.Dir(); err == nil {
+		cache.Trim(dir)
+	}
 }
 
 // parse returns the arguments that are left after the verb's flags.

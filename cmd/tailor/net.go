@@ -19,7 +19,7 @@ import (
 
 // checkNet refuses combinations of network flags that mean nothing.
 func (o *runOptions) checkNet() error {
-	if len(o.nets) == 0 {
+	if o.defaultNet = len(o.nets) == 0; o.defaultNet {
 		o.nets = []cli.Net{{Kind: "user"}}
 	}
 	if err := o.checkCards(); err != nil {

@@ -42,10 +42,19 @@ type runOptions struct {
 	machine  string   // of QEMU, "" if not given
 	stall    time.Duration
 
+	defaultNet bool // nets was not given
+	stallGiven bool
+
 	volumeOptions
 	serve serviceOptions
 
 	addrs []addresses // ip and gateways by card and family
+}
+
+// parseStall notes that there is a --stall-warning, which may be the default's.
+func (o *runOptions) parseStall(s string) (time.Duration, error) {
+	o.stallGiven = true
+	return cli.ParseDuration(s)
 }
 
 func runVerb() *verb {
@@ -59,7 +68,7 @@ func runVerb() *verb {
 		cli.ListFlag(&o.gateways, "gateway", 0, "[CARD:]ADDR", "router, with --ip; repeatable", parseGateway),
 		cli.ListFlag(&o.dns, "dns", 0, "ADDR", "name server; repeatable", cli.ParseAddr),
 		cli.ListFlag(&o.params, "param", 0, "NAME=VALUE", "set a boot parameter that has no flag, such as\nhostname=web-1 (tailor help parameters); repeatable", paramdoc.Parse),
-		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", cli.ParseDuration),
+		cli.ValueFlag(&o.stall, "stall-warning", 0, "DURATION", "warn once when a goroutine computes for that long\nwhile all others wait (default 1s; 0 for never)", o.parseStall),
 		machineFlag(&o.machine),
 	}, mountFlags(&o.volumeOptions), o.serve.flags(), o.flags("hvt (virtual machine), spt (confined process),\nqemu (virtual machine under QEMU) or unix (plain\nprocess); without it the strongest that works here", parseRunTarget))
 	return &verb{
@@ -170,9 +179,8 @@ func (o *runOptions) checkPorts() error {
 	return nil
 }
 
-// checkUnix says which flags mean nothing to a plain process: those that would
-// have kept it apart from the host are refused, the others warned about.
-func (a *app) checkUnix(o runOptions) error {
+// checkUnix refuses flags that mean nothing to a plain process.
+func (o *runOptions) checkUnix() error {
 	if o.trace != "" {
 		return errTraceUnix()
 	}
@@ -189,13 +197,7 @@ func (a *app) checkUnix(o runOptions) error {
 	if len(o.serve.ntp) > 0 {
 		return errNTPUnix()
 	}
-	if len(o.publish) > 0 {
-		a.msg.Warnf("-p %s has no effect: a plain process uses the host's ports itself", o.publish[0])
-	}
-	if o.memory != 0 {
-		a.msg.Warnf("-m %s has no effect on a plain process", cli.FormatSize(o.memory))
-	}
-	return nil
+	return o.checkUnixMachine()
 }
 
 // pickTarget chooses the strongest target that works here and says so.
@@ -214,12 +216,12 @@ func (a *app) pickTarget() string {
 }
 
 // checkTarget refuses what o asks of its target in vain.
-func (a *app) checkTarget(o runOptions) error {
+func (o *runOptions) checkTarget() error {
 	if o.machine != "" && o.target != targetQEMU {
 		return hint.Errorf("add -t qemu", "--machine %s is one of QEMU", o.machine)
 	}
 	if o.target == build.Unix {
-		return a.checkUnix(o)
+		return o.checkUnix()
 	}
 	if err := o.checkKeys(); err != nil {
 		return err
@@ -238,7 +240,7 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 		o.target = a.pickTarget()
 	}
 	o.publishMetrics()
-	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
+	if err := cmp.Or(o.checkPorts(), o.checkTarget()); err != nil {
 		return 0, err
 	}
 	options := o.buildOptions
@@ -274,12 +276,12 @@ func (a *app) runPackage(ctx context.Context, o runOptions, p program) (int, err
 // runImage runs an image file, or with -t unix a program that build -t unix
 // made.
 func (a *app) runImage(ctx context.Context, o runOptions, path string, args []string) (int, error) {
-	if len(o.files) > 0 {
-		return 0, hint.Errorf("give --file to tailor build, or run the package", "--file %s: %s is built already", o.files[0], path)
+	if err := o.checkBuilt(path, "give it to tailor build, or run the package"); err != nil {
+		return 0, err
 	}
 	img, err := image.Open(path)
 	if errors.Is(err, image.NoNote) && o.target == build.Unix {
-		if err := cmp.Or(a.checkTarget(o), o.checkUnixServices(path)); err != nil {
+		if err := cmp.Or(o.checkTarget(), o.checkUnixServices(path)); err != nil {
 			return 0, err
 		}
 		return a.start(ctx, o, path, args, nil)
@@ -296,7 +298,7 @@ func (a *app) runImage(ctx context.Context, o runOptions, path string, args []st
 		return 0, err
 	}
 	o.publishMetrics()
-	if err := cmp.Or(o.checkPorts(), a.checkTarget(o)); err != nil {
+	if err := cmp.Or(o.checkPorts(), o.checkTarget()); err != nil {
 		return 0, err
 	}
 	if err := checkTrace(o.buildOptions, path, img.Note); err != nil {
@@ -362,6 +364,7 @@ func (a *app) start(ctx context.Context, o runOptions, path string, args []strin
 			return 0, err
 		}
 		a.helpParameters(args, o.unixKnows) // now or never
+		trimCache()
 		return 0, execute(path, args, append(vars, o.env...))
 	}
 	got, err := o.open(a.msg)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/gotest"
 )
@@ -164,7 +165,7 @@ func (a *app) execCommand(line gotest.Line) (self string, command []string, err 
 
 func (a *app) testConfig(self string) (cfg build.TestConfig, err error) {
 	cfg = build.TestConfig{Dir: a.dir, Version: toolVersion(), Stderr: a.msg}
-	if cfg.CacheDir, err = build.CacheDir(); err != nil {
+	if cfg.CacheDir, err = cache.Dir(); err != nil {
 		return cfg, err
 	}
 	cfg.Tool, err = toolID(self)

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/conformance"
 	"github.com/tailor-os/tailor/internal/gotest"
 	"github.com/tailor-os/tailor/internal/hint"
@@ -131,13 +132,14 @@ func (s *stdRun) vmRunner(ctx context.Context) (conformance.Runner, *build.Test,
 
 // linux returns how the tests end as processes, as it was kept or found out now.
 func (s *stdRun) linux(ctx context.Context, t *build.Test) (conformance.Results, error) {
-	cache, err := build.CacheDir()
+	dir, err := cache.Dir()
 	if err != nil {
 		return nil, err
 	}
 	key := hash16(strings.Join(append(s.flags, t.GOROOT), "\x00"))
-	file := filepath.Join(cache, "conformance", fmt.Sprintf("%s-%x.json", t.Version, key[:4]))
+	file := filepath.Join(dir, cache.Conformance, fmt.Sprintf("%s-%x.json", t.Version, key[:4]))
 	if r, err := conformance.Load(file); err == nil {
+		cache.Touch(file)
 		s.a.msg.Infof("on Linux: as kept in %s", file)
 		return r, nil
 	}

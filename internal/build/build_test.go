@@ -184,61 +184,6 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-func TestEntryLock(t *testing.T) {
-	cache := t.TempDir()
-	e, err := openEntry(t.Context(), cache, "key")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if _, err := openEntry(ctx, cache, "key"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("a locked entry was opened: %v", err)
-	}
-	// A locked entry is in use and stays, whatever its age.
-	clean(cache, 0, 0, time.Now().Add(time.Hour))
-	if _, err := os.Stat(e.dir); err != nil {
-		t.Errorf("a locked entry was removed: %v", err)
-	}
-	e.close()
-	if e, err = openEntry(t.Context(), cache, "key"); err != nil {
-		t.Fatal(err)
-	}
-	e.close()
-}
-
-func TestClean(t *testing.T) {
-	cache := t.TempDir()
-	now := time.Now()
-	for key, age := range map[string]time.Duration{"new": 0, "day": 24 * time.Hour, "old": 20 * 24 * time.Hour} {
-		dir := filepath.Join(cache, "build", key)
-		write(t, filepath.Join(dir, "raw"), strings.Repeat("x", 1000))
-		write(t, filepath.Join(dir, "lock"), "")
-		when := now.Add(-age)
-		if err := os.Chtimes(filepath.Join(dir, "lock"), when, when); err != nil {
-			t.Fatal(err)
-		}
-	}
-	left := func() (names []string) {
-		entries, err := os.ReadDir(filepath.Join(cache, "build"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, e := range entries {
-			names = append(names, e.Name())
-		}
-		return names
-	}
-	clean(cache, 10000, cacheAge, now)
-	if got := left(); !slices.Equal(got, []string{"day", "new"}) {
-		t.Errorf("after cleaning by age: %v", got)
-	}
-	clean(cache, 1500, cacheAge, now)
-	if got := left(); !slices.Equal(got, []string{"new"}) {
-		t.Errorf("after cleaning by size: %v", got)
-	}
-}
-
 // config is a build for the unix target in a module of its own.
 func config(t *testing.T, main string) Config {
 	t.Helper()

@@ -9,10 +9,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/image"
 	"github.com/tailor-os/tailor/internal/port"
@@ -22,13 +23,13 @@ import (
 // Run does what the plan says. On failure no output is left behind, and what
 // was there before is untouched.
 func (p *Plan) Run(ctx context.Context) (*Result, error) {
-	e, err := openEntry(ctx, p.cfg.CacheDir, p.key)
+	e, err := cache.Lock(ctx, filepath.Join(p.cfg.CacheDir, cache.Builds, p.key))
 	if err != nil {
 		return nil, err
 	}
-	defer clean(p.cfg.CacheDir, cacheLimit, cacheAge, time.Now())
-	defer e.close()
-	defer os.RemoveAll(e.tmp())
+	defer e.Close()
+	tmp := filepath.Join(e.Dir, "tmp")
+	defer os.RemoveAll(tmp)
 	if p.Target != Unix {
 		p.findLicences() // beside the compiler
 	}
@@ -44,7 +45,7 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 		case KindOverlay:
 			overlay, err = port.Prepare(ctx, p.port)
 		case KindCompile:
-			err = p.compile(ctx, e, a, overlay)
+			err = p.compile(ctx, tmp, a, overlay)
 		case KindNote:
 			err = p.addNote(ctx, a)
 		case KindCopy:
@@ -60,11 +61,12 @@ func (p *Plan) Run(ctx context.Context) (*Result, error) {
 	return p.result()
 }
 
-// compile runs go build with its output passed on as it is. If a process was
+// compile runs go build with its output passed on as it is, and its temporary files in
+// the folder tmp. If a process was
 // killed while it wrote the output, go build takes what is there for up to
 // date; then it is made again.
-func (p *Plan) compile(ctx context.Context, e *entry, a Action, overlay string) error {
-	if err := p.goBuild(ctx, e, a, overlay); err != nil {
+func (p *Plan) compile(ctx context.Context, tmp string, a Action, overlay string) error {
+	if err := p.goBuild(ctx, tmp, a, overlay); err != nil {
 		return err
 	}
 	if checkWhole(a.Outputs[0]) == nil {
@@ -73,24 +75,24 @@ func (p *Plan) compile(ctx context.Context, e *entry, a Action, overlay string) 
 	if err := os.Remove(a.Outputs[0]); err != nil {
 		return err
 	}
-	if err := p.goBuild(ctx, e, a, overlay); err != nil {
+	if err := p.goBuild(ctx, tmp, a, overlay); err != nil {
 		return err
 	}
 	return checkWhole(a.Outputs[0])
 }
 
-func (p *Plan) goBuild(ctx context.Context, e *entry, a Action, overlay string) error {
+func (p *Plan) goBuild(ctx context.Context, tmp string, a Action, overlay string) error {
 	args := slices.Clone(a.Argv[1:])
 	for i := range args {
 		args[i] = strings.ReplaceAll(args[i], overlayVar, overlay)
 	}
 	// An interrupted go build leaves its temporary files, so they go where
 	// they will be removed.
-	if err := os.MkdirAll(e.tmp(), 0o700); err != nil {
+	if err := os.MkdirAll(tmp, 0o700); err != nil {
 		return err
 	}
 	c := command{
-		path: a.Argv[0], args: args, dir: a.Dir, env: append(slices.Clone(a.Env), "GOTMPDIR="+e.tmp()),
+		path: a.Argv[0], args: args, dir: a.Dir, env: append(slices.Clone(a.Env), "GOTMPDIR="+tmp),
 		stdout: p.cfg.Stderr, stderr: p.cfg.Stderr,
 	}
 	err := c.run(ctx, p.cfg.Trace)

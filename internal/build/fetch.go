@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"time"
 
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/hint"
 )
 
@@ -28,16 +28,16 @@ func fetch(ctx context.Context, g *goCmd, cfg Config, arg string) (source, error
 		return source{}, hint.Errorf("write IMPORTPATH@VERSION, such as example.com/cmd/server@v1.2.3 or @latest",
 			"%q is not a package at a version", arg)
 	}
-	root := filepath.Join(cfg.CacheDir, "fetch")
-	if err := os.MkdirAll(root, 0o700); err != nil {
-		return source{}, hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
+	root := filepath.Join(cfg.CacheDir, cache.Fetched)
+	if err := cache.Make(root); err != nil {
+		return source{}, err
 	}
 	env, err := fetchEnv(ctx, g, root)
 	if err != nil {
 		return source{}, err
 	}
 	dir := filepath.Join(root, shortHash(arg))
-	if !exactVersion.MatchString(version) || !touch(dir) {
+	if !exactVersion.MatchString(version) || !cache.Reuse(dir) {
 		f := fetcher{g, root, env, arg, path}
 		if dir, err = f.fetch(ctx, dir, exactVersion.MatchString(version)); err != nil {
 			return source{}, fmt.Errorf("fetch %s: %w", arg, err)
@@ -95,6 +95,9 @@ func (f fetcher) fetch(ctx context.Context, dir string, exact bool) (string, err
 		return "", err
 	}
 	defer os.RemoveAll(tmp)
+	if err := cache.Use(tmp); err != nil {
+		return "", err
+	}
 	version, err := f.require(ctx, tmp)
 	if err != nil {
 		return "", err
@@ -102,7 +105,7 @@ func (f fetcher) fetch(ctx context.Context, dir string, exact bool) (string, err
 	if !exact {
 		dir = filepath.Join(f.root, shortHash(f.path+"@"+version))
 	}
-	if err := os.Rename(tmp, dir); err != nil && !touch(dir) {
+	if err := os.Rename(tmp, dir); err != nil && !cache.Reuse(dir) {
 		return "", err
 	}
 	return dir, nil
@@ -172,10 +175,4 @@ func (f fetcher) refuseReplace(ctx context.Context, dir, gomod string) error {
 func shortHash(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:10])
-}
-
-// touch marks path as used now and reports whether it is there.
-func touch(path string) bool {
-	now := time.Now()
-	return os.Chtimes(path, now, now) == nil
 }

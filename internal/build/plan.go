@@ -10,6 +10,7 @@ import (
 
 	"github.com/tailor-os/tailor/abi"
 	"github.com/tailor-os/tailor/internal/archive"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/port"
 )
 
@@ -126,7 +127,7 @@ func makePlan(cfg Config, g *goCmd, src source, env GoEnv, flags *goFlags, prog 
 	}
 	// An image is marked as one so that nobody tries to execute it.
 	name += cfg.suffix()
-	entryDir := filepath.Join(cfg.CacheDir, "build", p.key)
+	entryDir := filepath.Join(cfg.CacheDir, cache.Builds, p.key)
 	p.Output = filepath.Join(entryDir, name)
 	if cfg.Output != "" || cfg.DefaultName {
 		var err error

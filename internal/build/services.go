@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/hint"
 	"github.com/tailor-os/tailor/internal/port"
 	"github.com/tailor-os/tailor/params"
@@ -62,8 +63,8 @@ const linkFile = "tailor_linked.go"
 // linkMain adds that file to package main.
 func (p *Plan) linkMain(env GoEnv, prog program) error {
 	dir := filepath.Join(p.cfg.CacheDir, "linked")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return hint.With(fmt.Errorf("make the cache: %w", err), cacheHint)
+	if err := cache.Make(dir); err != nil {
+		return err
 	}
 	if rel, err := filepath.Rel(env.GOMODCACHE, prog.Dir); env.GOMODCACHE != "" && err == nil && filepath.IsLocal(rel) {
 		if prog.Dir, err = p.aliasModule(prog); err != nil {
@@ -97,7 +98,7 @@ const linkName = "linked"
 // It returns the folder of the program there.
 func (p *Plan) aliasModule(prog program) (dir string, err error) {
 	m := prog.Module
-	if rel, err := filepath.Rel(filepath.Join(p.cfg.CacheDir, "fetch"), p.src.dir); err != nil || !filepath.IsLocal(rel) || m == nil {
+	if rel, err := filepath.Rel(filepath.Join(p.cfg.CacheDir, cache.Fetched), p.src.dir); err != nil || !filepath.IsLocal(rel) || m == nil {
 		return "", hint.Errorf("build it at a version: tailor build "+prog.ImportPath+"@latest",
 			"%s is a package of another module, to which nothing can be added", prog.ImportPath)
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tailor-os/tailor/internal/build"
+	"github.com/tailor-os/tailor/internal/cache"
 	"github.com/tailor-os/tailor/internal/cli"
 	"github.com/tailor-os/tailor/internal/hint"
 )
@@ -216,5 +217,6 @@ func checkCache(cfg Config) Check {
 	if err := os.Remove(f.Name()); err != nil {
 		return missing(name, err.Error(), remedy)
 	}
-	return ok(name, cfg.CacheDir)
+	size, n := cache.Size(cfg.CacheDir)
+	return ok(name, fmt.Sprintf("%s: %d MB, of %d MB at the most, in %d entries (tailor clean removes them)", cfg.CacheDir, size/1e6, cache.Limit/1_000_000, n))
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/tailor-os/tailor/internal/cache"
 )
 
 // Overlayable returns t with a GOROOT that an overlay may replace files of. The
@@ -19,7 +21,10 @@ func (t Toolchain) Overlayable(cacheDir, modCache string) (Toolchain, error) {
 		return t, nil
 	}
 	sum := sha256.Sum256([]byte(t.GOROOT))
-	dir := filepath.Join(cacheDir, "goroot", t.Version+"-"+hex.EncodeToString(sum[:4]))
+	dir := filepath.Join(cacheDir, cache.Trees, t.Version+"-"+hex.EncodeToString(sum[:4]))
+	if err := cache.Use(dir); err != nil {
+		return t, err
+	}
 	if err := linkAll(dir, t.GOROOT, ""); err != nil {
 		return t, err
 	}
@@ -35,7 +40,10 @@ func (t Toolchain) Overlayable(cacheDir, modCache string) (Toolchain, error) {
 // match behind links.
 func (t Toolchain) Testable(cacheDir string) (Toolchain, error) {
 	sum := sha256.Sum256([]byte(t.GOROOT))
-	dir := filepath.Join(cacheDir, "goroot", t.Version+"-"+hex.EncodeToString(sum[:4])+"-test")
+	dir := filepath.Join(cacheDir, cache.Trees, t.Version+"-"+hex.EncodeToString(sum[:4])+"-test")
+	if err := cache.Use(dir); err != nil {
+		return t, err
+	}
 	if err := linkAll(dir, t.GOROOT, "src"); err != nil {
 		return t, err
 	}

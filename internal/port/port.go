@@ -27,6 +27,7 @@ import (
 	"sync"
 
 	"github.com/tailor-os/tailor"
+	"github.com/tailor-os/tailor/internal/cache"
 )
 
 // Supported lists the Go releases that the edits are known to fit, oldest
@@ -115,7 +116,7 @@ func (e *UnsupportedError) Error() string {
 
 // Prepare derives the port for cfg and returns the path of the overlay file
 // for `go build -overlay`. What does not depend on the program is kept in
-// cfg.CacheDir and reused.
+// cfg.CacheDir and reused; it stays there as long as this process lives.
 func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 	if !slices.Contains(Supported, cfg.Toolchain.Release()) {
 		return "", &UnsupportedError{Version: cfg.Toolchain.Version}
@@ -124,7 +125,10 @@ func Prepare(ctx context.Context, cfg Config) (overlayFile string, err error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cfg.CacheDir, "port", cfg.Toolchain.Version+"-"+key)
+	dir := filepath.Join(cfg.CacheDir, cache.Ports, cfg.Toolchain.Version+"-"+key)
+	if err := cache.Use(dir); err != nil {
+		return "", err
+	}
 	base, err := readOverlay(filepath.Join(dir, "base.json"))
 	if err != nil {
 		if base, err = derive(ctx, cfg, dir); err != nil {

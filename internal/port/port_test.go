@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/tailor-os/tailor/internal/cache"
 )
 
 func testToolchain(t *testing.T) Toolchain {
@@ -28,6 +30,10 @@ func TestPrepareRuntimeCompiles(t *testing.T) {
 	overlay, err := Prepare(t.Context(), Config{Toolchain: tc, CacheDir: dir})
 	if err != nil {
 		t.Fatal(err)
+	}
+	// Whoever empties the cache meanwhile leaves what this process compiles.
+	if r, err := cache.Clean(dir); r.InUse != 1 || r.Entries != 0 || err != nil {
+		t.Errorf("cleaned %+v, %v", r, err)
 	}
 	out, err := compile(tc, overlay, "runtime")
 	if err != nil {

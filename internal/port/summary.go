@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/tailor-os/tailor"
+	"github.com/tailor-os/tailor/internal/cache"
 )
 
 // A Module is one of those that the guest's packages use, as `go mod download -json`
@@ -42,7 +43,7 @@ func Summarize(cfg Config) (s Summary, err error) {
 	if err != nil {
 		return s, err
 	}
-	data, err := os.ReadFile(filepath.Join(cfg.CacheDir, "port", cfg.Toolchain.Version+"-"+key, summaryFile))
+	data, err := os.ReadFile(filepath.Join(cfg.CacheDir, cache.Ports, cfg.Toolchain.Version+"-"+key, summaryFile))
 	if err != nil {
 		return s, err
 	}

@@ -63,7 +63,7 @@ var tool = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(work, "tailor")
-	out, err := exec.Command("go", "build", "-o", path, "github.com/tailor-os/tailor/cmd/tailor").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags=-s -w", "-o", path, "github.com/tailor-os/tailor/cmd/tailor").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the tool: %w\n%s", err, out)
 	}

@@ -33,7 +33,7 @@ func field(t *testing.T, out, word string) int {
 // whatever it calls and allocates.
 func TestAtomic(t *testing.T) {
 	eachRelease(t, func(t *testing.T, on release) {
-		for memory, seconds := range map[string]string{"256M": "5", "32M": "2"} {
+		for memory, seconds := range map[string]string{"256M": "2", "32M": "1"} {
 			r := on.run(t, "-m", memory, on.img, "atomic", seconds)
 			r.want(t, 0, []string{" lost 0 "}, nil)
 			if field(t, r.stdout, "updates") < 10000 || field(t, r.stdout, "collections") < 20 {

@@ -158,16 +158,16 @@ func TestVectorsInterrupted(t *testing.T) {
 func TestStallWarning(t *testing.T) {
 	const warning, over = "without blocking; all others, timers and the network wait\ngoroutine ", "tailor: warning: the event loop goes on after "
 	eachRelease(t, func(t *testing.T, on release) {
-		r := on.run(t, "--stall-warning", "300ms", on.img, "stall", "3s")
+		r := on.run(t, "--stall-warning", "300ms", on.img, "stall", "1500ms")
 		r.want(t, 0, []string{"done\n"}, []string{warning, "main.stalled(", over})
 		if strings.Count(r.stderr, warning) != 1 || strings.Count(r.stderr, over) != 1 {
 			t.Errorf("more than one warning:\n%s", r.stderr)
 		}
 		waited, err := time.ParseDuration(regexp.MustCompile(over + `([0-9.]+s)`).FindStringSubmatch(r.stderr)[1])
-		if err != nil || waited < 2500*time.Millisecond || waited > 10*time.Second {
-			t.Errorf("the loop waited %v of 3 s, %v", waited, err)
+		if err != nil || waited < 1200*time.Millisecond || waited > 10*time.Second {
+			t.Errorf("the loop waited %v of 1.5 s, %v", waited, err)
 		}
-		for _, args := range [][]string{{"--stall-warning=0", on.img, "stall", "2s"}, {on.img, "stall", "300ms"}} {
+		for _, args := range [][]string{{"--stall-warning=0", on.img, "stall", "1500ms"}, {on.img, "stall", "300ms"}} {
 			r := on.run(t, args...)
 			r.want(t, 0, []string{"done\n"}, nil)
 			if strings.Contains(r.stderr, "warning") {
