@@ -14,15 +14,16 @@ var noPwait2 atomic.Bool
 // shortWait is how long a wait is not told to Go's scheduler, see epollWait.
 const shortWait = time.Millisecond
 
-// epollWait returns the number of events, 0 also for an interrupted call.
+// epollWait returns the number of events, 0 also for an interrupted call. often is
+// the caller's: whether its last wait was a short one.
 //
 // Each wait that the scheduler knows of makes its watchdog (sysmon) take the waiting
 // thread's P away and look again after 20 us, for as long as there are such waits:
 // with a guest that goes idle thousands of times a second this took 5 to 15 % of a
-// processor. So the first millisecond of a wait is not told, for which keepReady
-// leaves Ps to others; a signal, such as a collection's, ends it.
-func epollWait(ep int, events []unix.EpollEvent, timeout time.Duration) int {
-	if !noPwait2.Load() {
+// processor. So after a short wait the first millisecond of the next is not told, for
+// which keepReady leaves Ps to others; a signal, such as a collection's, ends it.
+func epollWait(ep int, events []unix.EpollEvent, timeout time.Duration, often *bool) int {
+	if (*often || timeout == 0) && !noPwait2.Load() {
 		short := timeout
 		if timeout < 0 || timeout > shortWait {
 			short = shortWait
@@ -34,10 +35,19 @@ func epollWait(ep int, events []unix.EpollEvent, timeout time.Duration) int {
 			timeout -= short
 		}
 	}
+	begin := time.Now()
+	n := epollSleep(ep, events, timeout)
+	*often = time.Since(begin) < shortWait
+	return n
+}
+
+// epollSleep is epollWait for waits that may be long.
+func epollSleep(ep int, events []unix.EpollEvent, timeout time.Duration) int {
 	if timeout >= 0 && !noPwait2.Load() {
 		// Nanoseconds: the guest's timers are to fire on time.
-		n, _ := epollPwait2(ep, events, timeout, false)
-		return max(n, 0)
+		if n, ok := epollPwait2(ep, events, timeout, false); ok {
+			return max(n, 0)
+		}
 	}
 	ms := -1
 	if timeout >= 0 {

@@ -23,6 +23,7 @@ type park struct {
 	event int // eventfd, the sleeper's bell
 	buf   [8]unix.EpollEvent
 	woken bool // token taken by the last wait
+	often bool // epollWait's
 }
 
 const (
@@ -81,7 +82,7 @@ func (p *park) waitOn(ep int, timeout time.Duration) []unix.EpollEvent {
 		atomic.StoreUint32(p.state, parkAwake)
 		timeout = 0 // still take the events there are
 	}
-	n := epollWait(ep, p.buf[:], timeout)
+	n := epollWait(ep, p.buf[:], timeout, &p.often)
 	if atomic.SwapUint32(p.state, parkAwake) == parkToken {
 		p.woken = true
 	}
