@@ -2,7 +2,9 @@ package devices
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -184,11 +186,15 @@ func (n *Net) release() {
 	}
 }
 
-// stop ends the I/O thread.
+// stop ends the I/O thread. What a guest that has ended of itself has left in the
+// ring is still sent: it may be the end of an answer.
 func (n *Net) stop() {
 	n.stopping.Store(true)
 	n.io.wake()
 	<-n.done
+	if errors.Is(n.bus.Err(), ErrStopped) {
+		n.transmit(math.MaxInt)
+	}
 	n.release()
 }
 

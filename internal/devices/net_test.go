@@ -474,3 +474,20 @@ func TestNetConcurrent(t *testing.T) {
 	}
 	t.Logf("%d bells, %d idles: %+v", n.bell, n.idle, n.net.Stats())
 }
+
+// TestNetLastPacket: what a guest has put into the ring before it ended is sent.
+func TestNetLastPacket(t *testing.T) {
+	leaks(t)
+	dev, peer := seqpacket(t)
+	n := newNIC(t, dev, 64, 4096, 65600)
+	n.net.tx.q.Quiet() // as while the I/O thread looks
+	i, b := n.slot()
+	want := packet(1000, 7)
+	copy(b, want)
+	n.send(i, len(want))
+	n.tx.Publish()
+	n.bus.Stop()
+	if got := readPeer(t, peer); !bytes.Equal(got, want) {
+		t.Fatalf("got %d bytes", len(got))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/tcpip"
@@ -21,6 +22,7 @@ type guestConn struct {
 	wq        *waiter.Queue
 	inE, outE waiter.Entry
 	in, out   chan struct{}
+	passing   atomic.Bool // something was read that the host has not got yet
 }
 
 const hangup = waiter.EventHUp | waiter.EventErr

@@ -141,7 +141,7 @@ func (p *tcpPort) handle(n *Network, host *net.TCPConn) {
 	}
 	defer n.untrack(host)
 	if g := p.dialGuest(n, host); g != nil {
-		relay(host, g)
+		n.relay(host, g)
 		return
 	}
 	reset(host)

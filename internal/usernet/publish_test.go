@@ -178,3 +178,23 @@ func TestGone(t *testing.T) {
 		s.Close()
 	}
 }
+
+// TestCloseDelivers: a guest that answers and ends is heard.
+func TestCloseDelivers(t *testing.T) {
+	for range 30 {
+		n := networkOnly(t, Config{Forwards: anyTCP})
+		g := newGuest(t, n, false)
+		l := g.listen(t, 80)
+		c := dialPublished(t, n)
+		gc, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		gc.Write([]byte("answer"))
+		gc.Close()
+		n.Close()
+		if b, err := io.ReadAll(c); string(b) != "answer" || err != nil {
+			t.Fatalf("%q, %v", b, err)
+		}
+	}
+}

@@ -18,9 +18,13 @@ var relayBufs = sync.Pool{New: func() any { return new([relayBuf]byte) }}
 // relay copies both ways between a connection of the host and one of the guest
 // until both directions have ended, then closes both. The end of one direction
 // (FIN) and resets are passed on as what they are.
-func relay(host *net.TCPConn, g *guestConn) {
+func (n *Network) relay(host *net.TCPConn, g *guestConn) {
 	var wg sync.WaitGroup
-	wg.Go(func() { toHost(host, g) })
+	n.said.add(g)
+	wg.Go(func() {
+		toHost(host, g)
+		n.said.remove(g)
+	})
 	toGuest(g, host)
 	wg.Wait()
 	g.Close()
@@ -39,6 +43,7 @@ func toHost(host *net.TCPConn, g *guestConn) {
 		// The buffer is taken only when there is something to read: most
 		// connections are idle most of the time.
 		g.waitReadable()
+		g.passing.Store(true)
 		buf := relayBufs.Get().(*[relayBuf]byte)
 		n, err := g.Read(buf[:])
 		var werr error
@@ -46,6 +51,7 @@ func toHost(host *net.TCPConn, g *guestConn) {
 			_, werr = host.Write(buf[:n])
 		}
 		relayBufs.Put(buf)
+		g.passing.Store(false)
 		switch {
 		case err == io.EOF:
 			host.CloseWrite()

@@ -71,7 +71,7 @@ func (n *Network) connectOut(r *tcp.ForwarderRequest, to netip.AddrPort) {
 		reset(host)
 		return
 	}
-	relay(host, g)
+	n.relay(host, g)
 }
 
 // accept completes the guest's handshake. It returns nil if the guest gave up.

@@ -103,6 +103,7 @@ type Network struct {
 	closers map[io.Closer]struct{} // of the host's sockets in use
 	logged  map[string]bool
 	wg      sync.WaitGroup
+	said    heard
 }
 
 // Bounds on what one guest can make this process hold.
@@ -306,9 +307,13 @@ func (n *Network) Published() []netip.AddrPort {
 	return append([]netip.AddrPort(nil), n.published...)
 }
 
-// Close resets all connections, closes the published ports and both ends of
-// the wire, and waits for its goroutines. Later calls do nothing.
+// Close passes on what the guest has sent, for 0.1 s at the most, resets all
+// connections, closes the published ports and both ends of the wire, and waits for
+// its goroutines. Later calls do nothing.
 func (n *Network) Close() error {
+	if n.link != nil {
+		n.settle()
+	}
 	n.mu.Lock()
 	if n.closed {
 		n.mu.Unlock()
