@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -43,6 +45,8 @@ const (
 type vcpu struct {
 	fd  int
 	run []byte // struct kvm_run, shared with the kernel
+
+	computes bool // it was a signal that ended the last enter
 }
 
 func newVCPU(kvm, vm int) (*vcpu, error) {
@@ -145,12 +149,22 @@ type exit struct {
 	value  uint64 // what was stored there
 }
 
+// unseen says that the guest may run without Go's scheduler knowing of it, since a
+// signal comes when that wants the thread.
+var unseen = !strings.Contains(os.Getenv("GODEBUG"), "asyncpreemptoff=1")
+
 // enter runs the guest until it exits. It must be called on one OS thread. Go's
 // scheduler is not told: it would take the thread's P away, and look every 20 us
-// whether to do so again. When it wants the thread, it sends a signal, which makes
-// KVM_RUN return.
+// whether to do so again. It asks for the thread back after 10 ms; a guest that has
+// computed for so long is better told of, and then left alone.
 func (c *vcpu) enter() (exit, error) {
-	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(c.fd), kvmRun, 0)
+	var errno unix.Errno
+	if unseen && !c.computes {
+		_, _, errno = unix.RawSyscall(unix.SYS_IOCTL, uintptr(c.fd), kvmRun, 0)
+	} else {
+		_, _, errno = unix.Syscall(unix.SYS_IOCTL, uintptr(c.fd), kvmRun, 0)
+	}
+	c.computes = errno == unix.EINTR
 	if errno == unix.EINTR || errno == unix.EAGAIN {
 		return exit{reason: exitIntr}, nil
 	}
