@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -98,7 +99,8 @@ func (d *Device) Close() error {
 }
 
 // Open attaches to the tap called name, with checksum and TCP segmentation
-// offload in both directions. All its errors are of type *[Error].
+// offload in both directions. One that another process has is tried for half a
+// second. All its errors are of type *[Error].
 func Open(name string) (*Device, error) { return open(clonePath, name) }
 
 func open(clone, name string) (*Device, error) {
@@ -115,12 +117,20 @@ func open(clone, name string) (*Device, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := attach(fd, name); err != nil {
+	err = attach(fd, name)
+	for end := time.Now().Add(patience); errors.Is(err, ErrBusy) && time.Now().Before(end); err = attach(fd, name) {
+		time.Sleep(patience / 50)
+	}
+	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
 	return &Device{fd: fd, info: info}, nil
 }
+
+// patience is for how long Open tries to attach to a tap that another process has: a
+// hypervisor lets go of it a moment after the tool that ran it was killed.
+const patience = 500 * time.Millisecond
 
 // checkName refuses what the kernel would misread: an interface name is 1 to
 // 15 bytes, without '/', ':', white space, and '%' (a name template).
