@@ -112,10 +112,16 @@ type fdPayload struct {
 	err   error // if n is 0: io.EOF, EAGAIN or what else there is instead of data
 }
 
+// unread returns how many bytes a socket has to read, of a message socket those of
+// its first message.
+func unread(fd int) (int, error) {
+	return unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD by its other name
+}
+
 // look sets n, or err if there is nothing to read.
 func (p *fdPayload) look(fd int) {
 	p.fd, p.err = fd, nil
-	n, err := unix.IoctlGetInt(fd, unix.TIOCINQ) // FIONREAD by its other name
+	n, err := unread(fd)
 	p.n = min(n, maxPayload)
 	if err != nil {
 		p.n, p.err = 0, err

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/waiter"
 )
 
@@ -61,7 +60,7 @@ func (n *Network) settle() {
 // unread reports whether there are packets of the guest that were not read.
 func (l *link) unread() (some bool) {
 	l.raw.Control(func(fd uintptr) {
-		n, err := unix.IoctlGetInt(int(fd), unix.TIOCINQ) // FIONREAD by its other name
+		n, err := unread(int(fd))
 		some = err == nil && n > 0
 	})
 	return some
